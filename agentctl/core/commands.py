@@ -1,0 +1,84 @@
+"""What a driver has to do next. Every input is already evaluated; secrets stand as references.
+
+A driver performs commands only after the commit that holds the events they came with. Each command can be derived again
+from the state (`interpreter.open_commands`), which is what recovery does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from agentctl.core.events import Error
+
+JSON = Any
+
+
+class Execute(msgspec.Struct, frozen=True):
+    """Perform one attempt of a leaf and answer with StepSucceeded or AttemptFailed of that attempt.
+
+    `timeout`: seconds for the attempt.  `previous`: the error of the attempt before, if any.
+    """
+
+    path: str
+    attempt: int
+    uses: str
+    params: JSON
+    secrets: list[JSON]
+    timeout: float | None
+    idempotency_key: str
+    previous: Error | None
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """End the attempt under way; the answer is still awaited (AttemptFailed of type `cancelled`, or its success)."""
+
+    path: str
+    attempt: int
+
+
+class SetTimer(msgspec.Struct, frozen=True):
+    """Answer with TimerFired(path, timer) at `due` (epoch seconds), or as soon as possible after it."""
+
+    path: str
+    timer: str
+    due: float
+
+
+class StartChild(msgspec.Struct, frozen=True):
+    """Create the run `run_id` of skill `name` in the commit that journals this (or resume it, if it is there and ended).
+
+    With `detach` nothing is awaited; else answer with ChildFinished.
+    """
+
+    path: str
+    run_id: str
+    name: str
+    input: dict[str, JSON]
+    detach: bool
+
+
+class AwaitRun(msgspec.Struct, frozen=True):
+    """Answer with ChildFinished once that run has ended; at once if it has. No such run: status `not_found`."""
+
+    path: str
+    run_id: str
+
+
+class CancelChild(msgspec.Struct, frozen=True):
+    """Ask that run to cancel; ChildFinished is still awaited."""
+
+    path: str
+    run_id: str
+
+
+class Finish(msgspec.Struct, frozen=True):
+    """The run is over: let go of it, tell its parent."""
+
+    status: str
+    output: JSON
+    error: Error | None
+
+
+Command = Execute | Stop | SetTimer | StartChild | AwaitRun | CancelChild | Finish

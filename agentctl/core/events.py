@@ -1,0 +1,248 @@
+"""What happened to a run. The journal is a list of these, and the state of a run is only ever their fold.
+
+Every event is frozen, JSON, and carries `at`: epoch seconds at which it happened, read from the driver's clock.
+External events come from outside (an attempt ended, a timer fired, somebody asked to cancel). The others are decisions:
+`core.interpreter.decide` derives them and a driver journals them in the same commit as the external event they follow
+from. A decision that depended on an expression is recorded, so a fold evaluates nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+JSON = Any
+
+
+class Error(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The error object of LANGUAGE section 4. `step`: path of the step where it arose."""
+
+    type: str
+    message: str
+    step: str | None = None
+    attempts: int = 0
+    data: JSON = None
+
+    def to_json(self) -> dict[str, JSON]:
+        return {"type": self.type, "message": self.message, "step": self.step, "attempts": self.attempts, "data": self.data}
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What llm calls cost. `usd` is None where the price of the model is not known."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float | None = None
+    model: str | None = None
+    cached_tokens: int = 0
+    latency_ms: int = 0
+
+    def to_json(self) -> dict[str, JSON]:
+        return {name: getattr(self, name) for name in self.__struct_fields__}
+
+
+def add_usage(total: Usage | None, more: Usage) -> Usage:
+    """The sum of two; `usd` is known as far as either is; `model` of the later one."""
+    if total is None:
+        return more
+    usd = None if total.usd is None and more.usd is None else (total.usd or 0.0) + (more.usd or 0.0)
+    return Usage(
+        input_tokens=total.input_tokens + more.input_tokens,
+        output_tokens=total.output_tokens + more.output_tokens,
+        usd=usd,
+        model=more.model or total.model,
+        cached_tokens=total.cached_tokens + more.cached_tokens,
+        latency_ms=total.latency_ms + more.latency_ms,
+    )
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="type"):
+    at: float
+
+
+class StepEvent(Event, frozen=True, omit_defaults=True, kw_only=True):
+    path: str
+
+
+# --- the run -------------------------------------------------------------------------------------------------------
+
+
+class Parent(msgspec.Struct, frozen=True):
+    run_id: str
+    path: str
+    depth: int = 1  # levels of skills above this run
+
+
+class RunCreated(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunCreated"):
+    """The first event of every journal. `version`: content hash of the definition the run is pinned to."""
+
+    run_id: str
+    name: str
+    kind: str
+    version: str
+    input: dict[str, JSON] = {}
+    trigger: str = "manual"  # manual, cron, every, event, webhook, file, skill
+    event: JSON = None  # {name, data, id, received_at} when an event started it
+    parent: Parent | None = None
+    scheduled_at: float | None = None
+    vars: dict[str, JSON] = {}
+    state: dict[str, JSON] = {}
+
+
+class RunStarted(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunStarted"):
+    """Left the queue."""
+
+
+class RunRecovered(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunRecovered"):
+    """A driver took over a run whose last one died or let go while attempts were under way: they execute again."""
+
+
+class RunResumed(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunResumed"):
+    """A person asked a failed or cancelled run to go on: what failed is tried anew, what finished is kept.
+
+    `redo`: paths whose results are dropped although they finished (`--from`, with all that depends on them).
+    `version`: set when the run moves to an edited definition (`--latest`).  `vars`: the project's, as of now.
+    """
+
+    redo: list[str] = []
+    version: str | None = None
+    vars: dict[str, JSON] | None = None
+
+
+class CancelRequested(Event, frozen=True, omit_defaults=True, kw_only=True, tag="CancelRequested"):
+    reason: str | None = None
+
+
+class BlockStarted(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="BlockStarted"):
+    """A list of steps begins whose start is a decision: `poll[0]`, `assess.fallback`, `charge.undo`, `on_failure@2`.
+
+    `role`: iteration, fallback, undo, handler.  `owner`: path of the step that holds the list; None for handlers.
+    (A group's list and a foreach's items begin with their step, without an event.)
+    """
+
+    role: str
+    owner: str | None = None
+
+
+class BlockFinished(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="BlockFinished"):
+    """An item, an iteration, an undo, a handler or (path "") a halted run's own list is over.
+
+    `error` None: it ended well with `output`.  `again`: a repeat decided on a further iteration after this one.
+    """
+
+    output: JSON = None
+    error: Error | None = None
+    again: bool = False
+
+
+class Settled(Event, frozen=True, omit_defaults=True, kw_only=True, tag="Settled"):
+    """The outcome of the run is decided; undo steps and handlers may still run. status: succeeded, failed, cancelled."""
+
+    status: str
+    output: JSON = None
+    error: Error | None = None
+
+
+class RunFinished(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunFinished"):
+    status: str
+    output: JSON = None
+    error: Error | None = None
+
+
+# --- a step --------------------------------------------------------------------------------------------------------
+
+
+class StepStarted(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="StepStarted"):
+    """An attempt begins. `input`: the action's parameters as evaluated, on the first attempt only (later ones use the same).
+
+    `secrets`: where in `input` secret references stand: [[keys], [text or {"secret": NAME}, ...]] pairs.
+    """
+
+    attempt: int = 1
+    input: JSON = None
+    secrets: list[JSON] = []
+    child: str | None = None  # run id of the skill this attempt starts
+
+
+class StepSucceeded(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="StepSucceeded"):
+    """External for leaves; a decision for groups, loops, waits, children and recovered steps."""
+
+    attempt: int = 0  # which attempt it answers; 0: not an attempt's answer
+    output: JSON = None
+    usage: Usage | None = None
+    status: str = "succeeded"  # or recovered, reused
+
+
+class AttemptFailed(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="AttemptFailed"):
+    """External. What follows (another attempt, a fallback, failure) is decided after it."""
+
+    attempt: int
+    error: Error
+    retry_after: float | None = None
+    usage: Usage | None = None
+
+
+class RetryScheduled(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="RetryScheduled"):
+    attempt: int  # the one to come
+    due: float
+    error: Error
+
+
+class StepFailed(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="StepFailed"):
+    """For good: no attempt and no fallback is left."""
+
+    error: Error
+
+
+class StepSkipped(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="StepSkipped"):
+    pass
+
+
+class StepCancelled(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="StepCancelled"):
+    """Stopped before it ended: the run was cancelled, returned, or ran out of time."""
+
+
+class TimerFired(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="TimerFired"):
+    """External. `timer`: retry, timeout, wait, pause (between iterations), run (the run's own timeout; path is "")."""
+
+    timer: str
+
+
+class ChildFinished(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="ChildFinished"):
+    """External. The run that step `path` waits for ended (a skill, or `wait: {run}`)."""
+
+    run_id: str
+    status: str
+    output: JSON = None
+    error: Error | None = None
+
+
+External = (
+    RunStarted | RunRecovered | RunResumed | CancelRequested | StepSucceeded | AttemptFailed | TimerFired | ChildFinished
+)
+Decision = (
+    BlockStarted
+    | BlockFinished
+    | Settled
+    | RunFinished
+    | StepStarted
+    | RetryScheduled
+    | StepFailed
+    | StepSkipped
+    | StepCancelled
+)
+AnyEvent = RunCreated | External | Decision
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+def encode(event: Event) -> bytes:
+    """One line of the journal."""
+    return _encoder.encode(event)
+
+
+def decode(line: bytes | str) -> AnyEvent:
+    """The inverse of `encode`. Raises msgspec.ValidationError for what no version of agentctl wrote."""
+    return _decoder.decode(line)

@@ -1,0 +1,82 @@
+"""A definition indexed for the interpreter: who waits for whom in every list of steps. Immutable, shared by all its runs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from agentctl import model
+from agentctl.model import Definition, Step
+
+Kind = Literal["task", "group", "foreach", "repeat", "skill", "wait", "fail", "return"]
+HANDLERS = ("on_failure", "on_success", "on_cancel", "finally")
+
+_KINDS: dict[type, Kind] = {
+    model.Task: "task",
+    model.Group: "group",
+    model.Foreach: "foreach",
+    model.Repeat: "repeat",
+    model.Skill: "skill",
+    model.Wait: "wait",
+    model.Fail: "fail",
+    model.Return: "return",
+}
+
+
+class Node:
+    """One step of a list, with the lists that hang below it."""
+
+    __slots__ = ("body", "fallback", "index", "kind", "step", "undo")
+
+    def __init__(self, step: Step, index: int) -> None:
+        action = step.action
+        self.step = step
+        self.index = index
+        self.kind: Kind = _KINDS[type(action)]
+        self.body = Block(action.steps) if isinstance(action, model.Group | model.Foreach | model.Repeat) else None
+        self.fallback = Block(step.fallback) if step.fallback else None
+        self.undo = Block((msgspec.structs.replace(step.undo, id="undo", needs=()),)) if step.undo else None
+
+
+class Block:
+    """One list of steps. `waits[i]`: how many steps step i needs.  `dependents[i]`: the steps that need step i."""
+
+    __slots__ = ("dependents", "index", "nodes", "waits")
+
+    def __init__(self, steps: tuple[Step, ...]) -> None:
+        self.nodes = [Node(step, i) for i, step in enumerate(steps)]
+        self.index = {step.id: i for i, step in enumerate(steps)}
+        self.waits = [len(set(step.needs)) for step in steps]
+        self.dependents: list[list[int]] = [[] for _ in steps]
+        for i, step in enumerate(steps):
+            for need in dict.fromkeys(step.needs):
+                self.dependents[self.index[need]].append(i)
+
+    def descendants(self, start: int) -> list[int]:
+        """Every step that needs step `start`, directly or through others, in the order of the list."""
+        seen: set[int] = set()
+        todo = [start]
+        while todo:
+            for i in self.dependents[todo.pop()]:
+                if i not in seen:
+                    seen.add(i)
+                    todo.append(i)
+        return sorted(seen)
+
+
+class Plan:
+    """What `interpreter` needs to know of a definition."""
+
+    __slots__ = ("definition", "handlers", "root")
+
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+        self.root = Block(definition.steps)
+        lists = {
+            "on_failure": definition.on_failure,
+            "on_success": definition.on_success,
+            "on_cancel": definition.on_cancel,
+            "finally": definition.finally_,
+        }
+        self.handlers = {name: Block(steps) for name, steps in lists.items() if steps}

@@ -1,0 +1,78 @@
+"""The life of a run and the life of a step, one table each. Nothing changes a status but through these.
+
+A step:
+
+    pending ──StepStarted──> running ──StepSucceeded──> succeeded | recovered | reused
+       │                      │  ^
+       │                      │  └── StepStarted ── retrying <──RetryScheduled──┐
+       │                      └── AttemptFailed ──────────────────────────> failing ──StepFailed──> failed
+       │                                                                     │  └── BlockStarted (fallback) ──> running
+       ├──StepSkipped──> skipped                                             └── StepCancelled ──> cancelled
+       └──(its list failed)──> not_run
+
+`waiting` stands where `running` does for steps that a timer or another run will answer (wait, skill). `failing` lasts only
+inside one decision: an attempt has failed and what follows is being decided.
+
+A run:
+
+    queued ──RunStarted──> running ──Settled──> settled ──RunFinished──> succeeded | failed | cancelled ──RunResumed──> running
+
+`settled`: the outcome is known; running attempts are being stopped, undo steps and handlers run. Outside the core it shows as
+running (or waiting), which are one state of the run: whether an attempt is under way is derived, not stored.
+"""
+
+from __future__ import annotations
+
+from agentctl.errors import IllegalTransition
+
+# Statuses of a step after which it never changes, unless the run is resumed.
+ENDED = frozenset({"succeeded", "recovered", "reused", "skipped", "not_run", "failed", "cancelled"})
+# ... and those with which what needs the step goes on.
+WELL = frozenset({"succeeded", "recovered", "reused", "skipped"})
+# An attempt, a child, a timer or inner steps are awaited.
+LIVE = frozenset({"running", "waiting", "failing", "retrying", "unknown"})
+
+STEP: dict[str, dict[str, str]] = {
+    # AttemptFailed while pending: an expression of its inputs failed
+    "pending": {
+        "StepStarted": "running",
+        "StepSkipped": "skipped",
+        "StepSucceeded": "succeeded",
+        "AttemptFailed": "failing",
+        "NotRun": "not_run",
+    },
+    # StepFailed while running: the step's fallback failed
+    "running": {"StepSucceeded": "succeeded", "AttemptFailed": "failing", "StepCancelled": "cancelled", "StepFailed": "failed"},
+    "waiting": {"StepSucceeded": "succeeded", "AttemptFailed": "failing", "StepCancelled": "cancelled"},
+    "failing": {
+        "RetryScheduled": "retrying",
+        "StepFailed": "failed",
+        "StepCancelled": "cancelled",
+        "BlockStarted": "running",
+    },
+    "retrying": {"StepStarted": "running", "AttemptFailed": "failing", "StepCancelled": "cancelled"},
+}
+
+RUN: dict[str, dict[str, str]] = {
+    "new": {"RunCreated": "queued"},
+    "queued": {"RunStarted": "running", "CancelRequested": "queued", "Settled": "settled"},
+    "running": {"RunRecovered": "running", "CancelRequested": "running", "Settled": "settled"},
+    "settled": {"RunRecovered": "settled", "CancelRequested": "settled", "RunFinished": "finished"},
+    "finished": {"RunResumed": "running"},
+}
+
+
+def next_step_status(path: str, status: str, event: str) -> str:
+    """The status that `event` leads to. Raises IllegalTransition: the one place where an unknown pair fails."""
+    try:
+        return STEP[status][event]
+    except KeyError:
+        raise IllegalTransition(f"step {path}: {event} while {status}") from None
+
+
+def next_run_phase(phase: str, event: str) -> str:
+    """The phase of the run that `event` leads to. Raises IllegalTransition."""
+    try:
+        return RUN[phase][event]
+    except KeyError:
+        raise IllegalTransition(f"run: {event} while {phase}") from None

@@ -1,0 +1,129 @@
+"""A finished run goes on: what failed, was cancelled or never ran is pending again, what finished keeps its result.
+
+A container whose inside has to run again is opened where it stood (same paths), so that its finished steps are not run anew.
+Dropped with all that is below it: a step named in `redo`, and one whose undo has run, for its effect is gone.
+"""
+
+from __future__ import annotations
+
+from agentctl.core.frames import open_frame
+from agentctl.core.graph import Block, Plan
+from agentctl.core.lifecycle import WELL
+from agentctl.core.state import Frame, RunState, StepState
+from agentctl.model import Foreach
+
+
+def is_kept(step: StepState) -> bool:
+    """True when the step has a result that a resume hands on."""
+    return step.status in WELL or (step.status == "failed" and step.node.step.continue_on_error)
+
+
+def reopen_run(state: RunState, redo: set[str], at: float) -> None:
+    """Put the run's own list back to work. `redo`: paths of steps whose results are dropped."""
+    state.frames.clear()
+    state.executing.clear()
+    state.children.clear()
+    if state.root is None:  # cancelled in the queue
+        state.root = Frame("", state.plan.root, "main")
+        open_frame(state, state.root)
+        return
+    _reopen_frame(state, state.root, redo, at)
+    state.undoable = [step for step in state.undoable if is_kept(step)]
+
+
+def _reopen_frame(state: RunState, frame: Frame, redo: set[str], at: float) -> None:
+    state.frames[frame.key] = frame
+    if frame.owner is not None:
+        frame.owner.frames[frame.key] = frame
+    frame.closed = frame.halted = frame.ended_well = False
+    frame.scope = None  # `run.attempt` and `vars` have changed
+    for step in frame.steps:
+        state.steps[step.path] = step
+        _reopen_step(state, step, redo, at)
+    frame.restart()
+    state.look_at(frame)
+
+
+def _reopen_step(state: RunState, step: StepState, redo: set[str], at: float) -> None:
+    dropped = step.path in redo or step.undone
+    if dropped:
+        step.child = None  # a new run of the skill, not the old one's result
+    elif is_kept(step) and not _holds_dropped(step, redo):
+        return
+    elif step.bodies and step.status != "not_run":
+        _reopen_container(state, step, redo, at)
+        return
+    if step.status not in ("pending", "not_run"):
+        state.steps_done -= 1
+    step.reset()
+
+
+def _holds_dropped(step: StepState, redo: set[str]) -> bool:
+    """True when a step somewhere below has to run again although this one ended well."""
+    return any(_is_stale(frame, redo) for frame in step.bodies)
+
+
+def _is_stale(frame: Frame, redo: set[str]) -> bool:
+    return any(step.path in redo or step.undone or _holds_dropped(step, redo) for step in frame.steps)
+
+
+def _reopen_container(state: RunState, step: StepState, redo: set[str], at: float) -> None:
+    """Its last round goes on: lists that failed or were cut short are opened again, those that ended well are kept."""
+    kept = {name: getattr(step, name) for name in ("started_at", "input", "outputs", "last", "iteration", "bodies")}
+    state.steps_done -= 1
+    step.reset()
+    for name, value in kept.items():
+        setattr(step, name, value)
+    step.status, step.attempt = "running", 1
+    if step.node.step.timeout is not None:
+        state.set_timer(step.path, "timeout", at + step.node.step.timeout)
+    step.parked = [frame for frame in step.bodies if not frame.ended_well or _is_stale(frame, redo)]
+    if step.node.kind == "foreach":
+        step.redo = redo
+        open_items(state, step, at)
+    else:
+        for frame in step.parked:
+            _reopen_frame(state, frame, redo, at)
+        step.parked = []
+    step.fired = not step.frames  # a repeat whose last iteration ended well goes on with the next
+    state.look_at(step)
+
+
+def open_items(state: RunState, step: StepState, at: float) -> None:
+    """Open as many items of a foreach as may run at once: first those that a resume found unfinished, then new ones."""
+    action = step.node.step.action
+    assert isinstance(action, Foreach)
+    assert step.node.body is not None
+    items, base = step.input["items"], step.input["key"]
+    while step.parked and len(step.frames) < action.max_parallel and step.failure is None:
+        _reopen_frame(state, step.parked.pop(0), step.redo, at)
+    while len(step.frames) < action.max_parallel and step.iteration < len(items) and step.failure is None:
+        i = step.iteration
+        step.iteration += 1
+        last = step.outputs[i - 1] if i else None
+        names = {"item": items[i], action.item_name: items[i], "index": i, "last": last}
+        open_frame(state, Frame(f"{base}[{i}]", step.node.body, "item", owner=step, outer=step.frame, index=i, vars=names))
+
+
+def move_to(state: RunState, plan: Plan, version: str) -> None:
+    """Go on with another version of the definition: results are taken over by path, for steps that are still there.
+
+    Whoever asks for it has made sure that no finished step has changed (`resume.conflicts`).
+    """
+    state.plan, state.version = plan, version
+    if state.root is not None:
+        state.root = _moved(state, state.root, plan.root, None, None)
+
+
+def _moved(state: RunState, old: Frame, block: Block, owner: StepState | None, outer: Frame | None) -> Frame:
+    new = Frame(old.key, block, old.role, owner=owner, outer=outer, index=old.index, vars=old.vars)
+    new.ended_well = old.ended_well
+    state.steps_total += len(new.steps) - len(old.steps)
+    by_id = {step.node.step.id: step for step in old.steps}
+    for i, node in enumerate(block.nodes):
+        step = by_id.get(node.step.id)
+        if step is None or step.node.kind != node.kind:
+            continue
+        step.node, step.frame, new.steps[i] = node, new, step
+        step.bodies = [_moved(state, body, node.body, step, new) for body in step.bodies] if node.body is not None else []
+    return new

@@ -1,0 +1,58 @@
+"""Whether a failed attempt is tried again, and when (LANGUAGE section 4). Pure: jitter is derived, not drawn."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from hashlib import sha256
+
+from agentctl.core.events import Error
+from agentctl.model import Retry
+
+MAX_RETRY_AFTER = 3600.0  # seconds; a server may not put us off for longer
+
+_RETRYABLE = (
+    "timeout",
+    "shell.exit",
+    "shell.signal",
+    "http.connect",
+    "http.status.408",
+    "http.status.425",
+    "http.status.429",
+    "http.status.5*",
+    "llm.rate_limit",
+    "llm.unavailable",
+    "llm.invalid_output",
+    "output.invalid",
+    "python.exception",
+)
+
+
+def matches(type: str, patterns: tuple[str, ...]) -> bool:
+    """True when a dotted error type fits one of the patterns; `*` stands for any text."""
+    return any(fnmatchcase(type, pattern) for pattern in patterns)
+
+
+def is_retryable(type: str, retry: Retry) -> bool:
+    """`never` wins over `on`; without `on` the table of LANGUAGE section 4 decides."""
+    if matches(type, retry.never):
+        return False
+    return matches(type, _RETRYABLE if retry.on is None else retry.on)
+
+
+def delay(retry: Retry, attempt: int, seed: str, retry_after: float | None = None) -> float:
+    """Seconds to pause before attempt `attempt` + 1. `seed` names run, step and attempt, so that a replay computes the same."""
+    try:
+        pause = min(retry.max_delay, retry.delay * retry.backoff ** (attempt - 1))
+    except OverflowError:
+        pause = retry.max_delay
+    if retry.jitter:
+        share = int.from_bytes(sha256(seed.encode()).digest()[:8]) / 2**64  # uniform in [0, 1)
+        pause *= 1 + retry.jitter * (2 * share - 1)
+    return max(pause, min(retry_after or 0.0, MAX_RETRY_AFTER))
+
+
+def next_due(retry: Retry, error: Error, *, attempt: int, at: float, seed: str, retry_after: float | None) -> float | None:
+    """Epoch seconds of the attempt after `attempt`, which failed at `at` with `error`; None when there is none."""
+    if attempt >= retry.attempts or not is_retryable(error.type, retry):
+        return None
+    return at + delay(retry, attempt, seed, retry_after)

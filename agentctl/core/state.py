@@ -1,0 +1,276 @@
+"""The state of a run: what its journal folds to. Plain records; `fold` changes them, `interpreter` reads them.
+
+A run is a tree: a `Frame` is one list of steps being executed (the run's own, a group's, one item of a foreach, a handler),
+a `StepState` is one step in it, and a step that holds lists has frames of its own below it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from agentctl.core.events import Error, Parent, Usage
+from agentctl.core.graph import Block, Node, Plan
+
+JSON = Any
+
+
+class StepState:
+    """One step of one frame. `attempt`: 0 before the first.  `launches`: attempts ever, which a resume does not reset."""
+
+    __slots__ = (
+        "answer",
+        "attempt",
+        "begun",
+        "bodies",
+        "child",
+        "error",
+        "failure",
+        "finished_at",
+        "fired",
+        "frame",
+        "frames",
+        "halted",
+        "input",
+        "iteration",
+        "last",
+        "launches",
+        "node",
+        "output",
+        "outputs",
+        "parked",
+        "path",
+        "queued",
+        "redo",
+        "retry_after",
+        "secrets",
+        "started_at",
+        "status",
+        "stopping",
+        "undone",
+        "usage",
+    )
+
+    def __init__(self, path: str, node: Node, frame: Frame) -> None:
+        self.path = path
+        self.node = node
+        self.frame = frame
+        self.launches = 0
+        self.queued = False  # stands in RunState.due
+        self.child: str | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """As before its first attempt. `launches` and `child` stay."""
+        self.status = "pending"
+        self.attempt = 0
+        self.begun = False  # an attempt got past the evaluation of its inputs
+        self.input: JSON = None
+        self.secrets: list[JSON] = []
+        self.output: JSON = None
+        self.error: Error | None = None
+        self.started_at: float | None = None
+        self.finished_at: float | None = None
+        self.usage: Usage | None = None
+        self.retry_after: float | None = None
+        self.fired = False  # the timer it waits for has fired
+        self.answer: tuple[JSON, Error | None] | None = None  # what the child it waits for ended with
+        self.stopping = False  # told to stop; its answer is still awaited
+        self.halted: Error | None = None  # ran out of time: what is under it is being stopped
+        self.undone = False  # its undo step has begun
+        self.frames: dict[str, Frame] = {}  # open ones
+        self.bodies: list[Frame] = []  # those of the last round, ended or not: the items, the last iteration, the group's list
+        # foreach: outputs by item, the next item to open, the first failure. repeat: iterations begun, the last one's output.
+        self.outputs: list[JSON] = []
+        self.iteration = 0
+        self.last: JSON = None
+        self.failure: Error | None = None
+        # foreach after a resume: items found unfinished that wait for a free place, and the steps to drop in them
+        self.parked: list[Frame] = []
+        self.redo: set[str] = set()
+
+    @property
+    def attempts(self) -> int:
+        return self.attempt
+
+    @property
+    def uses(self) -> str:
+        return self.node.step.uses
+
+
+class Frame:
+    """One list of steps under way. `key`: its path (`each[2]`); steps in it are `key.id`.
+
+    `outer`: the frame whose steps its expressions also see.  `live`: started and not ended.  `left`: not ended.
+    """
+
+    __slots__ = (
+        "block",
+        "closed",
+        "ended_well",
+        "failure",
+        "halted",
+        "index",
+        "key",
+        "left",
+        "live",
+        "outer",
+        "owner",
+        "prefix",
+        "queued",
+        "ready",
+        "role",
+        "scope",
+        "steps",
+        "vars",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        key: str,
+        block: Block,
+        role: str,
+        *,
+        owner: StepState | None = None,
+        outer: Frame | None = None,
+        prefix: str | None = None,
+        index: int = 0,
+        vars: dict[str, JSON] | None = None,
+    ) -> None:
+        self.key = key
+        self.block = block
+        self.role = role  # main, group, item, iteration, fallback, undo, handler
+        self.owner = owner
+        self.outer = outer
+        self.index = index  # of the item or iteration
+        self.prefix = prefix if prefix is not None else f"{key}." if key else ""
+        self.vars = vars or {}
+        self.scope: dict[str, JSON] | None = None  # cache of `scope.scope_of`
+        self.steps = [StepState(self.prefix + node.step.id, node, self) for node in block.nodes]
+        self.queued = False
+        self.halted = False  # nothing starts here any more
+        self.closed = False
+        self.ended_well = False
+        self.restart()
+
+    def restart(self) -> None:
+        """Count anew who waits for whom, from the statuses of the steps: pending, ended well, or (a container) opened again."""
+        self.waiting = list(self.block.waits)
+        self.live: dict[int, StepState] = {}
+        self.left = 0
+        self.failure: Error | None = None
+        for step in self.steps:
+            if step.status in ("pending", "running"):
+                self.left += 1
+                if step.status == "running":  # a container that a resume opened again
+                    self.live[step.node.index] = step
+            else:
+                for dependent in self.block.dependents[step.node.index]:
+                    self.waiting[dependent] -= 1
+        self.ready = deque(i for i, step in enumerate(self.steps) if step.status == "pending" and self.waiting[i] == 0)
+
+    def is_halted(self) -> bool:
+        """True when this frame, or one that holds it, starts nothing any more."""
+        frame: Frame | None = self
+        while frame is not None:
+            if frame.halted:
+                return True
+            owner = frame.owner
+            if owner is not None and owner.halted is not None:
+                return True
+            frame = owner.frame if owner is not None else None
+        return False
+
+    def live_steps(self) -> Iterator[StepState]:
+        """Every live step in and below this frame, inner ones first."""
+        for step in list(self.live.values()):
+            yield from live_below(step)
+            yield step
+
+
+def live_below(step: StepState) -> Iterator[StepState]:
+    for frame in list(step.frames.values()):
+        yield from frame.live_steps()
+
+
+class RunState:
+    """A run. `phase`: see lifecycle.RUN.  `head`: events folded.  `at`: when the last one happened."""
+
+    plan: Plan
+
+    def __init__(self, plan_of: Callable[[str], Plan], secret_names: frozenset[str]) -> None:
+        self.plan_of = plan_of
+        self.secret_names = secret_names
+        self.phase = "new"
+        self.head = 0
+        self.at = 0.0
+        self.attempt = 0
+        self.run_id = ""
+        self.name = ""
+        self.version = ""
+        self.input: dict[str, JSON] = {}
+        self.trigger = "manual"
+        self.event: JSON = None
+        self.parent: Parent | None = None
+        self.vars: dict[str, JSON] = {}
+        self.memory: dict[str, JSON] = {}
+        self.scheduled_at: float | None = None
+        self.created_at = 0.0
+        self.started_at: float | None = None
+        self.finished_at: float | None = None
+        self.cancel: str | None = None  # the reason, once somebody asked
+        self.returned: tuple[JSON] | None = None  # the value of a `return` that was reached
+        self.expired = False  # the run's own timeout has fired
+        self.outcome: str | None = None  # set by Settled
+        self.output: JSON = None
+        self.error: Error | None = None
+        self.todo: list[str] = []  # handlers still to run
+        self.undoable: list[StepState] = []  # in the order in which they ended
+        self.root: Frame | None = None
+        self.frames: dict[str, Frame] = {}  # open ones
+        self.steps: dict[str, StepState] = {}  # every step ever opened
+        self.rounds: dict[str, int] = {}  # how often a list was opened, for the `@n` of its path
+        self.executing: dict[str, StepState] = {}  # attempts under way that a driver answers
+        self.children: dict[str, str] = {}  # path -> run id that is awaited
+        self.due: deque[Frame | StepState | RunState] = deque()
+        self.queued = False
+        self.timers: dict[tuple[str, str], float] = {}
+        self._timer_heap: list[tuple[float, tuple[str, str]]] = []
+        self.steps_done = 0
+        self.steps_total = 0
+        self.usage: Usage | None = None
+
+    def look_at(self, item: Frame | StepState | RunState) -> None:
+        """Something about `item` may call for a decision."""
+        if not item.queued:
+            item.queued = True
+            self.due.append(item)
+
+    def set_timer(self, path: str, timer: str, due: float) -> None:
+        self.timers[path, timer] = due
+        heapq.heappush(self._timer_heap, (due, (path, timer)))
+
+    @property
+    def next_due(self) -> float | None:
+        """Epoch seconds of the earliest timer; None without one."""
+        heap = self._timer_heap
+        while heap and self.timers.get(heap[0][1]) != heap[0][0]:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    @property
+    def status(self) -> str:
+        """queued, running, waiting, succeeded, failed or cancelled: what `history` shows."""
+        if self.phase in ("new", "queued"):
+            return "queued"
+        if self.phase == "finished":
+            assert self.outcome is not None
+            return self.outcome
+        return "running" if self.executing else "waiting"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.phase == "finished"

@@ -1,0 +1,127 @@
+"""Every exception that agentctl raises on purpose, and the exit code each one ends a command with.
+
+    AgentctlError                  anything we tell the user about; never a traceback
+    ├── UsageError           (2)   the command line makes no sense
+    │   ├── InputInvalid     (2)   the input does not fit what the definition declares
+    │   ├── AmbiguousPrefix  (2)   several runs begin with what was typed
+    │   └── NothingToResume  (2)   the run has already finished well
+    ├── DefinitionInvalid    (2)   a YAML file has problems; carries every one of them
+    ├── NotFound             (4)   no such run, definition or step
+    ├── StoreError           (5)   the store cannot be used
+    │   ├── StoreBusy        (5)   another process holds it
+    │   ├── StoreFull        (5)   no room on the disk, or a file-size limit
+    │   ├── StoreCorrupt     (5)   SQLite says that the file is damaged or is no database
+    │   └── StoreVersion     (5)   written by a newer agentctl
+    └── LeaseLost            (5)   another process took this run over; what it writes counts, not we
+
+    ActionError                    an attempt of a step failed: becomes the step's error object, never a user message
+    ExpressionError                an expression could not be evaluated; becomes error type `expression`
+
+Core raises `IllegalTransition` (an AssertionError of ours): a bug, never an outcome.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class AgentctlError(Exception):
+    """Base of what a user is told about. `str(error)` is one clear sentence; `kind` is the `type` in JSON."""
+
+    exit_code: ClassVar[int] = 1
+    kind: ClassVar[str] = "error"
+
+
+class UsageError(AgentctlError):
+    exit_code = 2
+    kind = "usage"
+
+
+class InputInvalid(UsageError):
+    kind = "input.invalid"
+
+
+class AmbiguousPrefix(UsageError):
+    kind = "ambiguous"
+
+
+class NothingToResume(UsageError):
+    kind = "nothing_to_resume"
+
+
+class DefinitionInvalid(AgentctlError):
+    """`problems` holds every `language.problems.Problem` of the file, in the order of the lines."""
+
+    exit_code = 2
+    kind = "definition.invalid"
+
+    def __init__(self, problems: list[Any]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class NotFound(AgentctlError):
+    exit_code = 4
+    kind = "not_found"
+
+
+class StoreError(AgentctlError):
+    exit_code = 5
+    kind = "store"
+
+
+class StoreBusy(StoreError):
+    kind = "store.busy"
+
+
+class StoreFull(StoreError):
+    kind = "store.full"
+
+
+class StoreCorrupt(StoreError):
+    kind = "store.corrupt"
+
+
+class StoreVersion(StoreError):
+    kind = "store.version"
+
+
+class LeaseLost(StoreError):
+    kind = "lease.lost"
+
+
+class ActionError(Exception):
+    """An attempt failed. `type` is one of the dotted names of LANGUAGE section 4.
+
+    `retry_after`: seconds a server asked us to wait, if it did.  `usage`: what the failed attempt cost all the same.
+    """
+
+    def __init__(
+        self,
+        type: str,
+        message: str,
+        data: dict[str, Any] | None = None,
+        *,
+        retry_after: float | None = None,
+        usage: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.type = type
+        self.message = message
+        self.data = data
+        self.retry_after = retry_after
+        self.usage = usage
+
+
+class ExpressionError(Exception):
+    """An expression failed to parse or to evaluate. `offset` counts characters from the start of its source."""
+
+    def __init__(self, message: str, *, offset: int | None = None, suggestion: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.offset = offset
+        self.suggestion = suggestion
+
+
+class IllegalTransition(AssertionError):
+    """The interpreter was handed an event that its tables do not know in this state: a bug, told in one place."""

@@ -1,0 +1,184 @@
+"""A definition as the interpreter sees it: frozen, JSON-able, free of YAML and of positions but for a line per step.
+
+`language.build` makes these from YAML; `core.graph` indexes them. They are msgspec structs so that the compiled form of
+a definition can be kept in the store, keyed by the hash of its text, and read back without a YAML parser.
+Durations are seconds (float). `Template` is a value with `${{ }}` inside, compiled (see `expressions`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from agentctl.expressions.template import Template
+
+JSON = Any  # null, bool, int, float, str, list, dict with str keys
+
+
+class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """When a failed attempt is tried again (LANGUAGE section 4). `attempts` counts the first; times in seconds."""
+
+    attempts: int = 1
+    delay: float = 1.0
+    backoff: float = 2.0
+    max_delay: float = 300.0
+    jitter: float = 0.2
+    on: tuple[str, ...] | None = None  # None: everything that is retryable by its type
+    never: tuple[str, ...] = ()
+
+
+class Cache(msgspec.Struct, frozen=True):
+    key: Template
+    ttl: float
+
+
+class Task(msgspec.Struct, frozen=True, tag="task", tag_field="kind"):
+    """A leaf that a driver performs: shell, python, http, llm, set, emit, remember, history, publish.
+
+    `params` evaluates to a mapping, whose shape belongs to the action of that name:
+      shell     {run | argv, cwd, env, stdin, parse, ok_codes, interpreter}
+      python    {function, with}
+      http      {method, url, headers, query, json, body, ok, parse, max_bytes}
+      llm       {prompt | messages, system, model, schema, temperature, max_tokens, fallback_models}
+      set       the mapping itself
+      remember  the mapping itself
+      emit      {event, data, id}
+    """
+
+    uses: str
+    params: Template
+
+
+class Skill(msgspec.Struct, frozen=True, tag="skill", tag_field="kind"):
+    name: str
+    arguments: Template  # `with`: evaluates to a mapping
+    detach: bool = False
+
+
+class Group(msgspec.Struct, frozen=True, tag="group", tag_field="kind"):
+    steps: tuple[Step, ...]
+    output: Template | None = None
+
+
+class Foreach(msgspec.Struct, frozen=True, tag="foreach", tag_field="kind"):
+    items: Template
+    steps: tuple[Step, ...]
+    item_name: str = "item"  # `as`
+    max_parallel: int = 1
+    output: Template | None = None
+
+
+class Repeat(msgspec.Struct, frozen=True, tag="repeat", tag_field="kind"):
+    steps: tuple[Step, ...]
+    until: Template | None = None
+    condition: Template | None = None  # `while`
+    max: int = 10
+    every: float = 0.0
+    on_max: Literal["fail", "continue"] = "fail"
+    output: Template | None = None
+
+
+class Wait(msgspec.Struct, frozen=True, tag="wait", tag_field="kind", omit_defaults=True):
+    """Exactly one of `duration`, `until`, `event`, `run` is set. Each evaluates to text:
+    a duration, an RFC 3339 time (or a number of epoch seconds), an event's name, a run id."""
+
+    duration: Template | None = None
+    until: Template | None = None
+    event: Template | None = None
+    run: Template | None = None
+    condition: Template | None = None  # `if` of an event wait, evaluated with `event` bound to the one offered
+    timeout: float | None = None
+    on_timeout: Literal["fail", "continue"] = "fail"
+
+
+class Approve(msgspec.Struct, frozen=True, tag="approve", tag_field="kind", omit_defaults=True):
+    message: Template
+    show: Template | None = None
+    form: dict[str, JSON] = {}  # name -> JSON Schema
+    timeout: float | None = None
+    on_timeout: Literal["fail", "reject", "approve"] = "fail"
+
+
+class Agent(msgspec.Struct, frozen=True, tag="agent", tag_field="kind", omit_defaults=True):
+    """Params as written: {goal, system, model, tools, skills, max_turns, schema, stall}."""
+
+    params: Template
+    max_turns: int = 20
+    stall: int = 3
+
+
+class Fail(msgspec.Struct, frozen=True, tag="fail", tag_field="kind"):
+    """`params` evaluates to {type, message, data}; type defaults to `failed`."""
+
+    params: Template
+
+
+class Return(msgspec.Struct, frozen=True, tag="return", tag_field="kind"):
+    value: Template
+
+
+Action = Task | Skill | Group | Foreach | Repeat | Wait | Approve | Agent | Fail | Return
+
+
+class Step(msgspec.Struct, frozen=True, omit_defaults=True):
+    id: str
+    action: Action
+    uses: str  # the word the user wrote: shell, llm, foreach, steps, wait ...
+    line: int = 0
+    name: str | None = None
+    condition: Template | None = None  # `if`
+    needs: tuple[str, ...] = ()  # complete: as written or the step before, with the ones implied by references
+    timeout: float | None = None
+    retry: Retry = Retry()
+    fallback: tuple[Step, ...] = ()
+    continue_on_error: bool = False
+    effect: Literal["repeatable", "once"] = "repeatable"
+    on_unknown: Literal["ask", "fail", "probe"] = "ask"
+    probe: tuple[Step, ...] = ()
+    idempotency_key: Template | None = None
+    cache: Cache | None = None
+    undo: Step | None = None
+
+
+class Input(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One declared input: its JSON Schema, and the default if `has_default`."""
+
+    schema: JSON
+    has_default: bool = False
+    default: JSON = None
+
+
+class Budget(msgspec.Struct, frozen=True, omit_defaults=True):
+    tokens: int | None = None
+    usd: float | None = None
+    per: Literal["run", "day"] = "run"
+
+
+class Definition(msgspec.Struct, frozen=True, omit_defaults=True):
+    kind: Literal["loop", "skill"]
+    name: str
+    steps: tuple[Step, ...]
+    description: str = ""
+    input: dict[str, Input] = {}
+    timeout: float | None = None
+    output: Template | None = None
+    on_failure: tuple[Step, ...] = ()
+    on_success: tuple[Step, ...] = ()
+    on_cancel: tuple[Step, ...] = ()
+    finally_: tuple[Step, ...] = msgspec.field(default=(), name="finally")
+    budget: Budget | None = None
+    triggers: tuple[JSON, ...] = ()  # as validated; the room `triggers/` reads them
+    flow: dict[str, JSON] = {}  # concurrency, throttle, rate_limit, debounce, batch, priority, dedupe; as validated
+    permissions: JSON = None
+    skills: tuple[str, ...] = ()  # names of every skill it calls, anywhere
+
+
+def encode(definition: Definition) -> bytes:
+    """The compiled form of a definition, for the store."""
+    return msgspec.msgpack.encode(definition)
+
+
+def decode(data: bytes) -> Definition:
+    """The inverse of `encode`. Raises msgspec.ValidationError when the form is of another agentctl version."""
+    return msgspec.msgpack.decode(data, type=Definition)

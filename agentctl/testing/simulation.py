@@ -1,0 +1,158 @@
+"""A driver without a world: it performs the interpreter's commands out of order, twice, late, and dies at any moment.
+
+Nothing here sleeps or does I/O: time is a number that jumps. `Simulation` keeps the journal as a store would (what was not
+committed is lost with a crash) and checks after every event that the run is still a legal one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from agentctl.core import commands as cmd
+from agentctl.core import events as ev
+from agentctl.core.graph import Plan
+from agentctl.core.interpreter import Decision, decide, fold, take_over
+from agentctl.core.lifecycle import ENDED, WELL
+from agentctl.core.state import RunState
+from agentctl.model import Definition
+
+JSON = Any
+Outcome = Callable[[cmd.Execute], "ev.Error | JSON"]
+
+
+class Illegal(AssertionError):
+    """The interpreter broke one of its promises."""
+
+
+def snapshot(state: RunState) -> JSON:
+    """All that matters of a state, to compare two of them."""
+    steps = {p: (s.status, s.attempt, s.output, s.error, s.stopping, s.iteration) for p, s in state.steps.items()}
+    return {
+        "phase": state.phase,
+        "outcome": (state.outcome, state.output, state.error),
+        "steps": steps,
+        "executing": sorted(state.executing),
+        "children": dict(state.children),
+        "timers": dict(state.timers),
+        "frames": sorted(state.frames),
+        "counts": (state.head, state.steps_done, state.steps_total),
+    }
+
+
+class Simulation:
+    """One run of `definition`, driven to its end by `run`. `outcome` answers an attempt; `random` makes the trouble."""
+
+    def __init__(self, definition: Definition, outcome: Outcome, random: Random, *, trouble: float = 0.0) -> None:
+        self.plan = Plan(definition)
+        self.outcome = outcome
+        self.random = random
+        self.trouble = trouble
+        self.now = 0.0
+        self.journal: list[ev.AnyEvent] = [
+            ev.RunCreated(at=0.0, run_id="sim", name=definition.name, kind=definition.kind, version="v")
+        ]
+        self.todo: list[cmd.Command] = []
+        self.sent: list[ev.AnyEvent] = []  # what was delivered already, to deliver again
+        self.executed: dict[str, int] = {}  # path -> performed attempts, crashes included
+        self.crashes = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """A new process: everything but the journal is gone."""
+        self.todo.clear()
+        self.state = fold(self.journal, lambda version: self.plan)
+        self._commit(take_over(self.state, self.now))
+
+    def run(self, most: int = 20_000) -> RunState:
+        """Drive until the run has finished. Raises Illegal when it comes to rest before, or never does."""
+        for _ in range(most):
+            if self.state.is_finished:
+                return self.state
+            if self.random.random() < self.trouble:
+                self._make_trouble()
+            elif self.todo:
+                self._perform(self.todo.pop(self.random.randrange(len(self.todo))))
+            else:
+                self._wake()
+        raise Illegal(f"the run does not end: {snapshot(self.state)}")
+
+    def _make_trouble(self) -> None:
+        if self.random.random() < 0.5:
+            self.crashes += 1
+            self.restart()
+        elif self.sent:
+            self.deliver(self.random.choice(self.sent), again=True)
+
+    def _perform(self, command: cmd.Command) -> None:
+        match command:
+            case cmd.Execute():
+                self._execute(command)
+            case cmd.Stop(path, attempt):
+                error = ev.Error("cancelled", "stopped")
+                self.deliver(ev.AttemptFailed(at=self.now, path=path, attempt=attempt, error=error))
+            case cmd.StartChild(path, run_id, detach=False) | cmd.AwaitRun(path, run_id):
+                failed = self.random.random() < 0.2
+                error = ev.Error("failed", "the child failed") if failed else None
+                status = "failed" if failed else "succeeded"
+                self.deliver(ev.ChildFinished(at=self.now, path=path, run_id=run_id, status=status, output="out", error=error))
+            case cmd.CancelChild(path, run_id):
+                self.deliver(ev.ChildFinished(at=self.now, path=path, run_id=run_id, status="cancelled"))
+            case _:
+                pass  # timers are looked up in the state when nothing else is left
+
+    def _execute(self, command: cmd.Execute) -> None:
+        self.executed[command.path] = self.executed.get(command.path, 0) + 1
+        step = self.state.steps[command.path]
+        if step.status in ENDED and not self.todo_is_stale(command):
+            raise Illegal(f"{command.path} has {step.status} and executes again")
+        self.now += self.random.random()
+        answer = self.outcome(command)
+        if isinstance(answer, ev.Error):
+            self.deliver(ev.AttemptFailed(at=self.now, path=command.path, attempt=command.attempt, error=answer))
+        else:
+            self.deliver(ev.StepSucceeded(at=self.now, path=command.path, attempt=command.attempt, output=answer))
+
+    def todo_is_stale(self, command: cmd.Execute) -> bool:
+        """An attempt that a Stop overtook: performed late, its answer is dropped."""
+        return self.state.steps[command.path].status == "cancelled"
+
+    def _wake(self) -> None:
+        due = self.state.next_due
+        if due is None:
+            raise Illegal(f"the run waits for nothing: {snapshot(self.state)}")
+        self.now = max(self.now, due)
+        for path, timer in [key for key, at in self.state.timers.items() if at <= self.now]:
+            self.deliver(ev.TimerFired(at=self.now, path=path, timer=timer))
+
+    def deliver(self, event: ev.AnyEvent, *, again: bool = False) -> None:
+        """Hand an event in. What a driver sent before may come again, at any time: `_commit` checks that it does no harm."""
+        decision = decide(self.state, event)
+        if not again:
+            self.sent.append(event)
+        self._commit(decision)
+
+    def _commit(self, decision: Decision) -> None:
+        self._check(decision.events)
+        if decision.events and self.random.random() < self.trouble:
+            self.crashes += 1  # died before the commit: the events never were
+            self.restart()
+            return
+        self.journal += decision.events
+        self.todo += decision.commands
+        rebuilt = fold(self.journal, lambda version: self.plan)
+        if snapshot(rebuilt) != snapshot(self.state):
+            raise Illegal(f"the journal does not fold to the state:\n{snapshot(rebuilt)}\n{snapshot(self.state)}")
+
+    def _check(self, events: list[ev.AnyEvent]) -> None:
+        """No step starts before its needs have ended well."""
+        for event in events:
+            if isinstance(event, ev.StepStarted | ev.StepSkipped):
+                step = self.state.steps[event.path]
+                frame = step.frame
+                for need in step.node.step.needs:
+                    other = frame.steps[frame.block.index[need]]
+                    gone_on = other.status in WELL or (other.status == "failed" and other.node.step.continue_on_error)
+                    if not gone_on:
+                        raise Illegal(f"{event.path} started while {other.path} was {other.status}")

@@ -1,0 +1,117 @@
+"""The interpreter in a hostile world: random graphs, random outcomes, crashes, duplicates, late answers."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from random import Random
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agentctl.core import events as ev
+from agentctl.core.commands import Execute
+from agentctl.model import Definition
+from agentctl.testing.simulation import Simulation
+
+_spec = importlib.util.spec_from_file_location("core_strategies", Path(__file__).with_name("strategies.py"))
+assert _spec is not None
+assert _spec.loader is not None
+strategies = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(strategies)
+
+SLOW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+ERRORS = ["timeout", "shell.exit", "failed", "http.status.503", "llm.auth"]
+
+
+def outcomes(random: Random, failing: float):
+    def outcome(command: Execute) -> object:
+        if random.random() < failing:
+            return ev.Error(random.choice(ERRORS), "it went wrong")
+        return command.path
+
+    return outcome
+
+
+@SLOW
+@given(strategies.definitions(), st.integers(0, 2**32), st.sampled_from([0.0, 0.1, 0.5]))
+def test_every_run_ends_whatever_its_steps_answer(definition: Definition, seed: int, failing: float) -> None:
+    random = Random(seed)
+    state = Simulation(definition, outcomes(random, failing), random).run()
+
+    assert state.status in ("succeeded", "failed")
+    assert not state.executing
+    assert not state.children
+    assert not state.frames
+
+
+@SLOW
+@given(strategies.definitions(), st.integers(0, 2**32), st.sampled_from([0.0, 0.3]))
+def test_crashes_duplicates_and_late_answers_do_no_harm(definition: Definition, seed: int, failing: float) -> None:
+    random = Random(seed)
+    simulation = Simulation(definition, outcomes(random, failing), random, trouble=0.15)
+
+    state = simulation.run()
+
+    assert state.status in ("succeeded", "failed")
+    assert len(simulation.journal) == state.head
+
+
+@SLOW
+@given(strategies.definitions(), st.integers(0, 2**32))
+def test_any_prefix_of_a_journal_is_a_place_to_go_on_from(definition: Definition, seed: int) -> None:
+    random = Random(seed)
+    whole = Simulation(definition, outcomes(random, 0.2), random)
+    whole.run()
+
+    for length in range(1, len(whole.journal)):
+        part = Simulation(definition, outcomes(random, 0.2), random)
+        part.journal = whole.journal[:length]
+        part.now = whole.journal[length - 1].at
+        part.restart()
+        assert part.run().is_finished
+
+
+@SLOW
+@given(strategies.definitions(), st.integers(0, 2**32), st.integers(0, 40))
+def test_a_cancelled_run_stops_wherever_it_is(definition: Definition, seed: int, when: int) -> None:
+    random = Random(seed)
+    simulation = Simulation(definition, outcomes(random, 0.1), random, trouble=0.05)
+    for _ in range(when):
+        if simulation.state.is_finished:
+            return
+        if simulation.todo:
+            simulation._perform(simulation.todo.pop(0))
+        else:
+            simulation._wake()
+    settled = simulation.state.phase != "running"
+    simulation.trouble = 0.0
+    simulation.deliver(ev.CancelRequested(at=simulation.now, reason="enough"))
+
+    assert simulation.run().status in (("succeeded", "failed") if settled else ("cancelled",))
+
+
+@SLOW
+@given(strategies.definitions(), st.integers(0, 2**32))
+def test_a_resumed_run_keeps_what_finished_and_ends(definition: Definition, seed: int) -> None:
+    random = Random(seed)
+    simulation = Simulation(definition, outcomes(random, 0.4), random)
+    state = simulation.run()
+    kept = {p: s.output for p, s in state.steps.items() if s.status == "succeeded" and not s.bodies and not s.undone}
+    before = dict(simulation.executed)
+    simulation.outcome = outcomes(random, 0.0)
+    simulation.sent.clear()
+    if state.status != "failed":
+        return
+
+    simulation.deliver(ev.RunResumed(at=simulation.now))
+    state = simulation.run()
+
+    assert state.is_finished
+    again = [path for path in kept if simulation.executed.get(path, 0) > before.get(path, 0)]
+    assert [path for path in again if not _may_run_again(path)] == []
+
+
+def _may_run_again(path: str) -> bool:
+    """Handlers, fallbacks, undo steps and the rounds of a container that failed as a whole are run anew."""
+    return any(part in path for part in ("on_", "finally", "fallback", "undo"))
