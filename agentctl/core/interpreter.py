@@ -69,8 +69,9 @@ def take_over(state: RunState, at: float) -> Decision:
         run.emit(ev.RunStarted(at=at))
     elif state.executing:
         run.emit(ev.RunRecovered(at=at))
+    run.commands = open_commands(state)
     run.work_off()
-    return Decision(run.events, open_commands(state))
+    return Decision(run.events, run.commands)
 
 
 def open_commands(state: RunState) -> list[cmd.Command]:

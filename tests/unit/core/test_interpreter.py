@@ -1,0 +1,459 @@
+"""What the interpreter decides, one sentence at a time, with scripted answers and a clock that jumps."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from agentctl.core import commands as cmd
+from agentctl.core import events as ev
+from agentctl.core.interpreter import decide, fold, idempotency_key, take_over
+from agentctl.core.resume import conflicts, dependents, intents
+from agentctl.errors import IllegalTransition
+from agentctl.expressions.parse import parse_expression, parse_value
+from agentctl.model import Definition, Fail, Foreach, Group, Repeat, Retry, Return, Skill, Step, Task, Wait
+from agentctl.testing.simulation import Simulation
+
+
+def task(id: str, *needs: str, params: Any = None, **keys: Any) -> Step:
+    return Step(id=id, action=Task("set", parse_value(params or {"from": id})), uses="set", needs=needs, **keys)
+
+
+def step(id: str, action: Any, *needs: str, **keys: Any) -> Step:
+    return Step(id=id, action=action, uses=type(action).__name__.lower(), needs=needs, **keys)
+
+
+class Run(Simulation):
+    """`answers`: by path, an error, or a list of answers for one attempt after the other; anything else echoes its input."""
+
+    def __init__(self, *steps: Step, answers: dict[str, Any] | None = None, **keys: Any) -> None:
+        self.answers = answers or {}
+        self.began: list[str] = []
+        super().__init__(Definition(kind="loop", name="test", steps=steps, **keys), self.answer, Random(1))
+
+    def answer(self, command: cmd.Execute) -> Any:
+        self.began.append(command.path)
+        scripted = self.answers.get(command.path, command.params)
+        if isinstance(scripted, list):
+            return scripted.pop(0) if len(scripted) > 1 else scripted[0]
+        return scripted
+
+    def statuses(self) -> dict[str, str]:
+        return {path: step.status for path, step in self.state.steps.items()}
+
+    def events(self, kind: type) -> list[Any]:
+        return [event for event in self.journal if isinstance(event, kind)]
+
+
+BROKEN = ev.Error("shell.exit", "exit code 1")
+
+
+def test_steps_run_in_order_and_the_last_output_is_the_runs() -> None:
+    run = Run(task("a"), task("b", "a", params={"seen": "${{ steps.a.output.from }}"}))
+    state = run.run()
+    assert run.began == ["a", "b"]
+    assert state.output == {"seen": "a"}
+
+
+def test_the_end_of_a_step_and_the_start_of_the_next_are_one_decision() -> None:
+    run = Run(task("a"), task("b", "a"))
+    decision = decide(run.state, ev.StepSucceeded(at=1.0, path="a", attempt=1))
+    assert [type(event) for event in decision.events] == [ev.StepSucceeded, ev.StepStarted]
+
+
+def test_steps_without_needs_start_together() -> None:
+    run = Run(task("a"), task("b"), task("c", "a", "b"))
+    assert sorted(run.state.executing) == ["a", "b"]
+
+
+def test_a_false_condition_skips_the_step_and_what_needs_it_goes_on() -> None:
+    run = Run(
+        task("a", condition=parse_expression("1 > 2")),
+        task("b", "a", params={"a": "${{ steps.a.output }}", "s": "${{ steps.a.status }}"}),
+    )
+    assert run.run().output == {"a": None, "s": "skipped"}
+
+
+def test_a_failed_step_leaves_the_rest_not_run_and_lets_running_ones_finish() -> None:
+    run = Run(task("bad"), task("slow"), task("after", "bad"), answers={"bad": BROKEN})
+    state = run.run()
+    assert (state.status, state.error and state.error.step) == ("failed", "bad")
+    assert run.statuses() == {"bad": "failed", "slow": "succeeded", "after": "not_run"}
+
+
+def test_continue_on_error_keeps_the_error_readable_and_goes_on() -> None:
+    run = Run(
+        task("bad", continue_on_error=True),
+        task("after", "bad", params={"t": "${{ steps.bad.error.type }}", "o": "${{ steps.bad.output }}"}),
+        answers={"bad": BROKEN},
+    )
+    assert run.run().output == {"t": "shell.exit", "o": None}
+
+
+def test_a_retry_waits_its_backoff_on_a_durable_timer() -> None:
+    retry = Retry(attempts=3, delay=10.0, backoff=3.0, jitter=0.0)
+    run = Run(task("a", retry=retry), answers={"a": [BROKEN, BROKEN, {"ok": True}]})
+    assert run.run().output == {"ok": True}
+    pauses = [e.due - e.at for e in run.events(ev.RetryScheduled)]
+    assert pauses == [10.0, 30.0]
+
+
+def test_jitter_is_the_same_in_every_replay_and_within_its_bounds() -> None:
+    def pauses() -> list[float]:
+        run = Run(task("a", retry=Retry(attempts=4, delay=10.0, backoff=1.0, jitter=0.2)), answers={"a": BROKEN})
+        run.run()
+        return [round(e.due - e.at, 6) for e in run.events(ev.RetryScheduled)]
+
+    assert pauses() == pauses()
+    assert len(set(pauses())) == 3
+    assert all(8.0 <= pause <= 12.0 for pause in pauses())
+
+
+@pytest.mark.parametrize(
+    ("type", "keys", "attempts"),
+    [
+        ("shell.exit", {}, 3),
+        ("http.status.503", {}, 3),
+        ("http.status.404", {}, 1),
+        ("http.status.429", {}, 3),
+        ("llm.auth", {}, 1),
+        ("llm.auth", {"on": ("llm.*",)}, 3),
+        ("timeout", {"on": ("llm.*",)}, 1),
+        ("timeout", {"never": ("time*",)}, 1),
+        ("my.own", {}, 1),
+        ("my.own", {"on": ("my.own",)}, 3),
+    ],
+)
+def test_what_is_retried_follows_the_table_unless_told_otherwise(type: str, keys: dict[str, Any], attempts: int) -> None:
+    run = Run(task("a", retry=Retry(attempts=3, **keys)), answers={"a": ev.Error(type, "x")})
+    error = run.run().error
+    assert error is not None
+    assert error.attempts == attempts
+
+
+def test_a_longer_retry_after_of_the_server_wins_up_to_an_hour() -> None:
+    run = Run(task("a", retry=Retry(attempts=3, jitter=0.0)))
+    for attempt, (asked, waited) in enumerate([(120.0, 120.0), (90000.0, 3600.0)], start=1):
+        failed = ev.AttemptFailed(at=run.now, path="a", attempt=attempt, error=BROKEN, retry_after=asked)
+        run.deliver(failed)
+        assert run.state.next_due == run.now + waited
+        run._wake()
+
+
+def test_a_fallback_recovers_the_step_with_its_last_output_and_sees_the_error() -> None:
+    run = Run(
+        task("a", fallback=(task("rule", params={"because": "${{ error.type }}"}),)),
+        task("b", "a", params={"a": "${{ steps.a.output.because }}"}),
+        answers={"a": BROKEN},
+    )
+    state = run.run()
+    assert state.output == {"a": "shell.exit"}
+    assert run.statuses() == {"a": "recovered", "a.fallback.rule": "succeeded", "b": "succeeded"}
+
+
+def test_a_failing_fallback_fails_the_step() -> None:
+    run = Run(task("a", fallback=(task("rule"),)), answers={"a": BROKEN, "a.fallback.rule": ev.Error("failed", "no rule")})
+    error = run.run().error
+    assert error is not None
+    assert (error.type, error.step) == ("failed", "a.fallback.rule")
+
+
+def test_a_retried_group_runs_its_steps_in_a_second_round() -> None:
+    group = Group((task("x"), task("y", "x")))
+    run = Run(step("g", group, retry=Retry(attempts=2)), answers={"g.y": BROKEN})
+    assert run.run().status == "succeeded"
+    assert run.began == ["g.x", "g.y", "g@2.x", "g@2.y"]
+
+
+def test_the_idempotency_key_is_the_same_in_every_round() -> None:
+    run = Run(task("a"))
+    assert idempotency_key(run.state, "g@2.each[3].send") == "sim/g.each[3].send"
+
+
+def test_foreach_keeps_the_order_of_its_items_and_its_limit() -> None:
+    items = parse_value([3, 1, 2])
+    action = Foreach(items, (task("p", params={"n": "${{ item * 2 }}", "i": "${{ index }}"}),), max_parallel=2)
+    run = Run(step("each", action))
+    assert len(run.state.executing) == 2
+    assert run.run().output == [{"n": 6, "i": 0}, {"n": 2, "i": 1}, {"n": 4, "i": 2}]
+
+
+def test_a_failed_item_leaves_the_items_behind_it_not_run() -> None:
+    run = Run(step("each", Foreach(parse_value([1, 2, 3]), (task("p"),))), answers={"each[1].p": BROKEN})
+    error = run.run().error
+    assert run.began == ["each[0].p", "each[1].p"]
+    assert error is not None
+    assert error.step == "each[1].p"
+
+
+def test_an_empty_foreach_gives_an_empty_list() -> None:
+    assert Run(step("each", Foreach(parse_value([]), (task("p"),)))).run().output == []
+
+
+def test_foreach_over_something_else_than_a_list_is_an_expression_error() -> None:
+    error = Run(step("each", Foreach(parse_value("${{ 7 }}"), (task("p"),)))).run().error
+    assert error == ev.Error("expression", "`foreach` needs a list, got a number", "each", 1)
+
+
+def test_repeat_until_sees_its_own_iteration_and_last_sees_the_one_before() -> None:
+    body = task("p", params={"n": "${{ 1 if last is none else last.n * 2 }}"})
+    run = Run(step("r", Repeat((body,), until=parse_expression("steps.p.output.n >= 8"), every=60.0)))
+    assert run.run().output == {"n": 8}
+    assert run.now >= 180.0
+
+
+def test_repeat_while_is_looked_at_before_each_iteration() -> None:
+    run = Run(step("r", Repeat((task("p"),), condition=parse_expression("index < 2"))))
+    run.run()
+    assert run.began == ["r[0].p", "r[1].p"]
+
+
+def test_a_repeat_that_never_comes_true_is_exhausted() -> None:
+    never = parse_expression("false")
+    assert Run(step("r", Repeat((task("p"),), until=never, max=2))).run().error == ev.Error(
+        "repeat.exhausted", "`until` did not come true in 2 iterations", "r", 1
+    )
+    assert Run(step("r", Repeat((task("p"),), until=never, max=2, on_max="continue"))).run().status == "succeeded"
+
+
+def test_fail_ends_the_run_with_the_type_it_gives() -> None:
+    run = Run(step("stop", Fail(parse_value({"type": "stock.empty", "message": "none left", "data": {"sku": 7}}))))
+    assert run.run().error == ev.Error("stock.empty", "none left", "stop", 1, {"sku": 7})
+
+
+def test_return_ends_the_run_well_and_stops_what_is_under_way() -> None:
+    run = Run(task("slow"), step("done", Return(parse_value("early"))), task("never", "done"))
+    assert any(isinstance(command, cmd.Stop) and command.path == "slow" for command in run.todo)
+    run.todo = [command for command in run.todo if isinstance(command, cmd.Stop)]
+    state = run.run()
+    assert (state.status, state.output) == ("succeeded", "early")
+    assert run.statuses() == {"slow": "cancelled", "done": "succeeded", "never": "not_run"}
+
+
+def test_a_wait_is_a_timer_and_executes_nothing() -> None:
+    run = Run(step("w", Wait(duration=parse_value("2h"))))
+    assert (run.state.status, run.state.next_due) == ("waiting", 7200.0)
+    assert run.run().status == "succeeded"
+
+
+def test_wait_until_takes_a_time_and_refuses_anything_else() -> None:
+    assert Run(step("w", Wait(until=parse_value("1970-01-02T00:00:00Z")))).state.next_due == 86400.0
+    error = Run(step("w", Wait(until=parse_value("tomorrow")))).run().error
+    assert error is not None
+    assert (error.type, "2026-11-23T09:30:00Z" in error.message) == ("input.invalid", True)
+
+
+def test_a_skill_is_a_run_of_its_own_with_an_id_that_a_replay_computes_again() -> None:
+    run = Run(step("s", Skill("child", parse_value({"k": 1}))))
+    command = run.todo[0]
+    assert isinstance(command, cmd.StartChild)
+    again = take_over(fold(run.journal, lambda version: run.plan), 5.0)
+    assert again.commands == [command]
+
+
+def test_a_failed_child_fails_its_step_and_names_the_run() -> None:
+    run = Run(step("s", Skill("child", parse_value({}))))
+    child = run.state.children["s"]
+    run.todo.clear()
+    error = ev.Error("timeout", "too slow")
+    run.deliver(ev.ChildFinished(at=1.0, path="s", run_id=child, status="failed", error=error))
+    assert run.state.error is not None
+    assert (run.state.error.type, run.state.error.data["run_id"]) == ("skill.failed", child)
+
+
+def test_a_detached_skill_hands_over_its_run_id_at_once() -> None:
+    run = Run(step("s", Skill("child", parse_value({}), detach=True)))
+    assert run.state.output == {"run_id": run.state.steps["s"].child}
+    assert [type(command) for command in run.todo] == [cmd.StartChild, cmd.Finish]
+
+
+def test_an_attempt_that_a_dead_process_left_executes_again_with_the_same_number_and_key() -> None:
+    run = Run(task("a"))
+    first = run.todo[0]
+    run.restart()
+    assert run.todo == [first]
+    assert isinstance(run.journal[-1], ev.RunRecovered)
+
+
+def test_a_late_or_repeated_answer_says_nothing() -> None:
+    run = Run(task("a", retry=Retry(attempts=2)), task("b", "a"))
+    failed = ev.AttemptFailed(at=1.0, path="a", attempt=1, error=BROKEN)
+    run.deliver(failed)
+    assert decide(run.state, failed).events == []
+    assert decide(run.state, ev.StepSucceeded(at=2.0, path="a", attempt=1)).events == []
+    assert decide(run.state, ev.TimerFired(at=0.5, path="a", timer="retry")).events == []
+    assert decide(run.state, ev.ChildFinished(at=2.0, path="a", run_id="x", status="succeeded")).events == []
+
+
+def test_an_event_that_cannot_follow_fails_in_one_place() -> None:
+    run = Run(task("a"))
+    with pytest.raises(IllegalTransition, match="step a: StepSkipped while running"):
+        fold([*run.journal, ev.StepSkipped(at=1.0, path="a")], lambda version: run.plan)
+
+
+def test_a_group_that_takes_too_long_stops_what_is_in_it_and_fails_with_timeout() -> None:
+    run = Run(step("g", Group((task("x"), step("w", Wait(duration=parse_value("1h")), "x"))), timeout=60.0))
+    error = run.run().error
+    assert error is not None
+    assert (error.type, error.step) == ("timeout", "g")
+    assert run.statuses()["g.w"] == "cancelled"
+
+
+def test_the_timeout_of_a_run_counts_its_waits() -> None:
+    run = Run(step("w", Wait(duration=parse_value("1h"))), timeout=60.0, on_failure=(task("tell"),))
+    state = run.run()
+    assert state.error is not None
+    assert (state.status, state.error.type, run.now < 3600) == ("failed", "timeout", True)
+    assert run.statuses()["on_failure.tell"] == "succeeded"
+
+
+def test_handlers_run_after_the_outcome_and_cannot_change_it() -> None:
+    handlers = {"on_failure": (task("tell", params={"m": "${{ error.message }} ${{ steps.a.output.from }}"}),)}
+    run = Run(
+        task("a"),
+        task("bad", "a"),
+        **handlers,
+        on_success=(task("never"),),
+        finally_=(task("end"),),
+        answers={"bad": BROKEN, "finally.end": ev.Error("failed", "broken handler")},
+    )
+    assert run.run().error == ev.Error("shell.exit", "exit code 1", "bad", 1)
+    assert run.began == ["a", "bad", "on_failure.tell", "finally.end"]
+    assert run.state.steps["on_failure.tell"].output == {"m": "exit code 1 a"}
+
+
+def test_cancel_stops_attempts_then_runs_its_handlers() -> None:
+    run = Run(task("a"), task("b", "a"), on_cancel=(task("tidy"),))
+    run.todo.clear()
+    run.deliver(ev.CancelRequested(at=1.0, reason="enough"))
+    assert run.todo == [cmd.Stop("a", 1)]
+    assert run.run().status == "cancelled"
+    assert run.statuses() == {"a": "cancelled", "b": "not_run", "on_cancel.tidy": "succeeded"}
+
+
+def test_undo_steps_run_newest_first_before_the_handlers() -> None:
+    undo = {"undo": task("undo", params={"was": "${{ steps.a.output.from }}"})}
+    run = Run(
+        task("a", **undo), task("b", "a", **undo), task("bad", "b"), on_failure=(task("tell"),), answers={"bad": BROKEN}
+    )
+    run.run()
+    assert run.began == ["a", "b", "bad", "b.undo", "a.undo", "on_failure.tell"]
+
+
+def test_an_undo_that_fails_does_not_keep_the_others_from_running() -> None:
+    undo = {"undo": task("undo")}
+    run = Run(task("a", **undo), task("b", "a", **undo), task("bad", "b"), answers={"bad": BROKEN, "b.undo": BROKEN})
+    assert run.run().status == "failed"
+    assert run.statuses()["a.undo"] == "succeeded"
+
+
+def test_resume_retries_only_what_failed_and_repeats_the_handlers_under_a_new_path() -> None:
+    run = Run(
+        task("a"), task("bad", "a"), task("c", "bad"), on_failure=(task("tell"),), answers={"bad": [BROKEN, BROKEN, {}]}
+    )
+    run.run()
+    run.deliver(ev.RunResumed(at=run.now))
+    run.run()
+    assert run.began == ["a", "bad", "on_failure.tell", "bad", "on_failure@2.tell"]
+    run.deliver(ev.RunResumed(at=run.now))
+    assert run.run().status == "succeeded"
+    assert run.began[5:] == ["bad", "c"]
+
+
+def test_resume_of_a_foreach_runs_the_failed_and_the_missing_items_only_and_keeps_its_limit() -> None:
+    action = Foreach(parse_value([1, 2, 3, 4]), (task("p", params={"n": "${{ item }}"}), task("q", "p")), max_parallel=1)
+    run = Run(step("each", action), answers={"each[1].q": [BROKEN, {"ok": 1}]})
+    run.run()
+    run.began.clear()
+    run.deliver(ev.RunResumed(at=run.now))
+    state = run.run()
+    assert run.began == ["each[1].q", "each[2].p", "each[2].q", "each[3].p", "each[3].q"]
+    assert state.output == [{"from": "q"}, {"ok": 1}, {"from": "q"}, {"from": "q"}]
+
+
+def test_resume_goes_on_inside_a_group_under_the_same_path() -> None:
+    run = Run(step("g", Group((task("x"), task("y", "x")))), task("z", "g"), answers={"g.y": [BROKEN, {}]})
+    run.run()
+    run.deliver(ev.RunResumed(at=run.now))
+    assert run.run().status == "succeeded"
+    assert run.began == ["g.x", "g.y", "g.y", "z"]
+
+
+def test_resume_of_a_failed_skill_step_goes_on_with_the_same_child() -> None:
+    run = Run(step("s", Skill("child", parse_value({}))))
+    child = run.state.children["s"]
+    run.todo.clear()
+    run.deliver(ev.ChildFinished(at=1.0, path="s", run_id=child, status="failed"))
+    run.deliver(ev.RunResumed(at=2.0))
+    assert run.state.children == {"s": child}
+
+
+def test_what_was_undone_runs_again_after_a_resume() -> None:
+    run = Run(task("pay", undo=task("undo")), task("ship", "pay"), answers={"ship": [BROKEN, {}]})
+    run.run()
+    run.deliver(ev.RunResumed(at=run.now))
+    assert run.run().status == "succeeded"
+    assert run.began == ["pay", "ship", "pay.undo", "pay", "ship"]
+
+
+def test_resume_from_a_step_runs_it_and_all_that_needs_it() -> None:
+    run = Run(task("a"), task("b", "a"), task("side"), task("c", "b"), answers={"c": [BROKEN, {}]})
+    run.run()
+    redo = dependents(run.state, "b")
+    assert redo == ["b", "c"]
+    planned = {i.path: i.action for i in intents(fold(run.journal, lambda version: run.plan), redo)}
+    assert planned == {"a": "reuse", "b": "rerun", "side": "reuse", "c": "rerun"}
+    run.began.clear()
+    run.deliver(ev.RunResumed(at=run.now, redo=redo))
+    run.run()
+    assert run.began == ["b", "c"]
+
+
+def test_resume_from_a_step_inside_a_finished_group_opens_the_group_again() -> None:
+    run = Run(step("g", Group((task("x"), task("y", "x")))), task("z", "g"), answers={"z": [BROKEN, {}]})
+    run.run()
+    run.began.clear()
+    run.deliver(ev.RunResumed(at=run.now, redo=dependents(run.state, "g.y")))
+    assert run.run().status == "succeeded"
+    assert run.began == ["g.y", "z"]
+
+
+def test_an_edited_definition_may_change_what_has_not_finished_only() -> None:
+    run = Run(task("a"), task("bad", "a", line=7), answers={"bad": BROKEN})
+    run.run()
+    mended = Run(task("a", line=99), task("bad", "a", params={"new": 1}), task("more", "bad")).plan
+    changed = Run(task("a", params={"other": 1}, line=12), task("bad", "a")).plan
+    assert conflicts(run.state, mended) == []
+    assert [(c.path, c.line) for c in conflicts(run.state, changed)] == [("a", 12)]
+
+
+def test_a_run_that_moves_to_an_edited_definition_keeps_its_results() -> None:
+    run = Run(task("a"), task("bad", "a"), answers={"bad": BROKEN})
+    run.run()
+    plans = {
+        "v": run.plan,
+        "w": Run(task("a"), task("bad", "a", params={"new": "${{ steps.a.output.from }}"}), task("more", "bad")).plan,
+    }
+    state = fold(run.journal, plans.__getitem__)
+    decision = decide(state, ev.RunResumed(at=run.now, version="w"))
+    started = [command for command in decision.commands if isinstance(command, cmd.Execute)]
+    assert [(command.path, command.params) for command in started] == [("bad", {"new": "a"})]
+    assert state.steps["more"].status == "pending"
+
+
+def test_now_is_the_time_of_the_decision_and_run_names_the_run() -> None:
+    run = Run(step("w", Wait(duration=parse_value("1m"))), task("a", "w", params={"now": "${{ now }}", "id": "${{ run.id }}"}))
+    assert run.run().output == {"now": "1970-01-01T00:01:00.000Z", "id": "sim"}
+
+
+def test_a_secret_travels_as_a_reference_with_its_place() -> None:
+    template = parse_value({"auth": "Bearer ${{ secrets.TOKEN }}"})
+    plan = Run(Step(id="call", action=Task("http", template), uses="http")).plan
+    created = ev.RunCreated(at=0.0, run_id="r", name="n", kind="loop", version="v")
+    decision = take_over(fold([created], lambda version: plan, frozenset({"TOKEN"})), 0.0)
+    command = decision.commands[0]
+    assert isinstance(command, cmd.Execute)
+    assert command.params == {"auth": "Bearer ${{ secrets.TOKEN }}"}
+    assert command.secrets == [[["auth"], ["Bearer ", {"secret": "TOKEN"}]]]
