@@ -1,0 +1,1 @@
+"""`${{ }}`: scan, parse (with the grammar of Jinja2), references, evaluate. No I/O, no clock."""
