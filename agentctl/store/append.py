@@ -1,0 +1,162 @@
+"""The hot path: many runs' appends as one handful of statements.
+
+caller:  prepare(Append)  -> encoded, on the event loop's side
+writer:  check            -> LeaseLost, before anything of the entry is written
+         write_wave       -> journal, projections, then spawn, replies, consumed, ends
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from agentctl.core.events import ChildFinished, RunResumed
+from agentctl.errors import LeaseLost
+from agentctl.ports import FINISHED, Append
+from agentctl.store.create import NewRow, create_runs, prepare_run
+from agentctl.store.mail import post, tell_awaiters
+from agentctl.store.payloads import Payloads
+from agentctl.store.session import Disagreement, Held, Session
+
+
+class PreparedAppend(msgspec.Struct, frozen=True):
+    """An Append as text. `lines`: its events; `usage`, `output`, `error`: of its progress."""
+
+    entry: Append
+    lines: list[str]
+    usage: str | None
+    output: str | None
+    error: str | None
+    spawn: list[NewRow]
+    replies: list[tuple[str, str]]
+
+
+def prepare(entry: Append, payloads: Payloads) -> PreparedAppend:
+    """Raises StoreError when a large payload cannot be written."""
+    progress = entry.progress
+    resumed = {reply.run_id for reply in entry.replies if isinstance(reply.event, RunResumed)}
+    return PreparedAppend(
+        entry=entry,
+        lines=[payloads.event(event) for event in entry.events],
+        usage=payloads.json(progress.usage),
+        output=payloads.json(progress.output),
+        error=payloads.json(progress.error),
+        spawn=[prepare_run(run, payloads, resumed=run.created.run_id in resumed) for run in entry.spawn],
+        replies=[(reply.run_id, payloads.event(reply.event)) for reply in entry.replies],
+    )
+
+
+def check(session: Session, entry: Append) -> None:
+    """Raises LeaseLost: another lease, or another head than the caller thinks."""
+    held = session.held(entry.lease)
+    if held.head != entry.head:
+        raise LeaseLost(
+            f"the journal of run {entry.lease.run_id} holds {held.head} events, not {entry.head}: this is an old write"
+        )
+
+
+def write_wave(session: Session, wave: Sequence[PreparedAppend]) -> None:
+    """Write checked appends of runs that are all different. Raises Disagreement, with the transaction to be rolled back."""
+    _write_projections(session, wave)
+    rows = []
+    for item in wave:
+        key, seq = session.held(item.entry.lease).key, item.entry.head
+        for line in item.lines:
+            seq += 1
+            rows.append((key, seq, line))
+    session.write_rows("INSERT INTO journal (run, seq, event) VALUES ", rows)
+    finished = {}
+    for item in wave:
+        entry, held = item.entry, session.held(item.entry.lease)
+        if item.spawn:
+            create_runs(session, item.spawn)
+        if item.replies:
+            post(session, item.replies)
+        if entry.consumed:
+            read = [(number, held.key) for number in entry.consumed]
+            session.connection.executemany("DELETE FROM mail WHERE id = ? AND run = ?", read)
+        if entry.progress.status in FINISHED:
+            finished[held.key] = _end_of(entry)
+    if finished:
+        tell_awaiters(session, finished)
+    for item in wave:
+        _stage(session, item.entry)
+
+
+_STEP = """
+UPDATE runs SET head = v.column4, steps_done = v.column5, steps_total = v.column6, usage = v.column7
+FROM (VALUES """
+_TURN = """
+UPDATE runs SET head = v.column4, steps_done = v.column5, steps_total = v.column6, usage = v.column7,
+    status = v.column8, started_at = v.column9, finished_at = v.column10, output = v.column11, error = v.column12,
+    wake_at = v.column13, version = coalesce(v.column14, version), owner = v.column15
+FROM (VALUES """
+_WHERE = ") v WHERE runs.key = v.column1 AND runs.epoch = v.column2 AND runs.head = v.column3 AND runs.owner = "
+
+
+def _write_projections(session: Session, wave: Sequence[PreparedAppend]) -> None:
+    """Most appends move a counter only. Those leave every indexed column alone, which spares the indexes' pages."""
+    steps, turns = [], []
+    for item in wave:
+        entry, progress = item.entry, item.entry.progress
+        held = session.held(entry.lease)
+        head = entry.head + len(item.lines)
+        row = (held.key, held.epoch, entry.head, head, progress.steps_done, progress.steps_total, item.usage)
+        if _only_counts(item, held):
+            steps.append(row)
+        else:
+            owner = None if entry.release else session.executor.id
+            turns.append(
+                (
+                    *row,
+                    progress.status,
+                    progress.started_at,
+                    progress.finished_at,
+                    item.output,
+                    item.error,
+                    progress.wake_at,
+                    progress.version,
+                    owner,
+                )
+            )
+    where = _WHERE + f"'{session.executor.id}'"
+    changed = session.write_rows(_STEP, steps, where) + session.write_rows(_TURN, turns, where)
+    if changed != len(wave):
+        raise Disagreement
+
+
+def _only_counts(item: PreparedAppend, held: Held) -> bool:
+    entry, progress = item.entry, item.entry.progress
+    return (
+        progress.status == held.status
+        and progress.wake_at == held.wake_at
+        and progress.started_at == held.started_at
+        and progress.status not in FINISHED
+        and progress.version is None
+        and not entry.release
+    )
+
+
+def _stage(session: Session, entry: Append) -> None:
+    if entry.release:
+        session.stage(entry.lease.run_id, None)
+        return
+    held, progress = session.held(entry.lease), entry.progress
+    session.stage(
+        entry.lease.run_id,
+        Held(held.key, held.epoch, entry.head + len(entry.events), progress.status, progress.started_at, progress.wake_at),
+    )
+
+
+def _end_of(entry: Append) -> ChildFinished:
+    """What whoever awaits this run is told; the path is put in for each."""
+    progress = entry.progress
+    return ChildFinished(
+        at=progress.finished_at or 0.0,
+        path="",
+        run_id=entry.lease.run_id,
+        status=progress.status,
+        output=progress.output,
+        error=progress.error,
+    )

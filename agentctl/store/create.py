@@ -1,0 +1,78 @@
+"""Rows of new runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from agentctl.core.events import Parent
+from agentctl.ports import NewRun
+from agentctl.store.mail import await_key
+from agentctl.store.payloads import Payloads
+from agentctl.store.session import Session
+
+
+class NewRow(msgspec.Struct, frozen=True):
+    """A run to create, as text. `columns` are those of `_INSERT` after the key."""
+
+    id: str
+    columns: tuple[Any, ...]
+    line: str
+    awaiter: Parent | None
+    resumed: bool
+
+
+def prepare_run(run: NewRun, payloads: Payloads, *, resumed: bool = False) -> NewRow:
+    """Raises StoreError when a large payload cannot be written."""
+    created = run.created
+    parent = created.parent
+    return NewRow(
+        id=created.run_id,
+        columns=(
+            created.run_id,
+            created.name,
+            created.kind,
+            created.version,
+            created.trigger,
+            *((None, None, None) if parent is None else (parent.run_id, parent.path, parent.depth)),
+            created.at,
+            payloads.json(created.input),
+            payloads.json(created.event),
+        ),
+        line=payloads.event(created),
+        awaiter=parent if run.awaited else None,
+        resumed=resumed,
+    )
+
+
+_INSERT = """
+INSERT INTO runs (key, id, name, kind, version, trigger, parent, parent_path, parent_depth, created_at, input, event,
+    status, head)
+VALUES """
+_AWAIT = "INSERT OR IGNORE INTO awaiters (target, run, path) SELECT v.column1, r.key, v.column3 FROM (VALUES "
+
+
+def create_runs(session: Session, runs: Sequence[NewRow]) -> None:
+    """Create those that do not exist, each with its first event; then record who awaits which."""
+    ids = msgspec.json.encode([run.id for run in runs]).decode()
+    keys: dict[str, int] = dict(
+        session.connection.execute("SELECT id, key FROM runs WHERE id IN (SELECT value FROM json_each(?))", (ids,)).fetchall()
+    )
+    key: int = session.connection.execute("SELECT coalesce(max(key), 0) FROM runs").fetchone()[0]
+    rows, lines, awaiters = [], [], []
+    for run in runs:
+        if run.id in keys:
+            if run.awaiter is not None:
+                await_key(session, keys[run.id], run.awaiter.run_id, run.awaiter.path, resumed=run.resumed)
+            continue
+        key += 1
+        keys[run.id] = key
+        rows.append((key, *run.columns, "queued", 1))
+        lines.append((key, 1, run.line))
+        if run.awaiter is not None:
+            awaiters.append((key, run.awaiter.run_id, run.awaiter.path))
+    session.write_rows(_INSERT, rows)
+    session.write_rows("INSERT INTO journal (run, seq, event) VALUES ", lines)
+    session.write_rows(_AWAIT, awaiters, ") v CROSS JOIN runs r WHERE r.id = v.column2")

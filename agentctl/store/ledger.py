@@ -1,0 +1,243 @@
+"""`open_store`, and the Store that it opens: SQLite in one file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from mmap import mmap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentctl.core.events import AnyEvent
+from agentctl.errors import NotFound, StoreError
+from agentctl.ports import Append, Awaiter, HistoryFilter, Lease, Mail, NewRun, Reply, RunRow, RunStatus, StoredDefinition
+from agentctl.store import connection as connections
+from agentctl.store import failures, reads, schema
+from agentctl.store.executors import Executor, Liveness
+from agentctl.store.lockfile import WriteLock
+from agentctl.store.payloads import Payloads
+from agentctl.store.place import Place, private_folder
+
+if TYPE_CHECKING:
+    from agentctl.store.writer import Job, Writer
+
+JSON = Any
+
+_OLDEST_SQLITE = (3, 33, 0)  # the first with UPDATE .. FROM
+
+
+def open_store(path: Path, *, read_only: bool = False, patience: float = 10.0) -> Ledger:
+    """Open the store at `path`, making or migrating it where needed. `patience`: seconds to wait for another writer.
+
+    Raises StoreError (no store, read-only, another program's file, network file system), StoreBusy, StoreFull,
+    StoreCorrupt, StoreVersion. With `read_only` nothing is created, migrated or changed, and writes raise StoreError.
+    """
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        needed = ".".join(map(str, _OLDEST_SQLITE))
+        raise StoreError(f"this Python has SQLite {sqlite3.sqlite_version}; agentctl needs {needed} or newer")
+    place = Place(path)
+    place.check(read_only=read_only)
+    if not read_only:
+        place.create()
+    with _failures_told(place.path):
+        reader = connections.open_for_reading(place.path, patience)
+        try:
+            version = schema.stored_version(reader)
+            schema.refuse_foreign(reader, version, place.path)
+        except BaseException:
+            reader.close()
+            raise
+        if version == schema.VERSION:
+            return Ledger(place, reader, read_only=read_only, patience=patience)
+        reader.close()
+        if read_only:
+            raise StoreError(_needs_migration(place.path, version))
+        _bring_up_to_date(place, patience)
+        return Ledger(place, connections.open_for_reading(place.path, patience), read_only=False, patience=patience)
+
+
+def _needs_migration(path: Path, version: int) -> str:
+    if version == 0:
+        return f"the store {path} is empty"
+    return f"the store {path} has version {version}, this agentctl reads {schema.VERSION}; open it for writing once to migrate it"
+
+
+def _bring_up_to_date(place: Place, patience: float) -> None:
+    lock = WriteLock(place.lock, place.path, patience)
+    try:
+        with lock:
+            connection = connections.open_for_writing(place.path, patience)
+            try:
+                schema.bring_up_to_date(connection, place.path)
+            finally:
+                connection.close()
+    finally:
+        lock.close()
+
+
+class Ledger:
+    """See `ports.Store` for the contract. One object per process and store; any thread may read, any event loop write."""
+
+    def __init__(self, place: Place, reader: sqlite3.Connection, *, read_only: bool, patience: float) -> None:
+        self.place = place
+        self.path = place.path
+        self._payloads = Payloads(place.payloads)
+        self._reader = reader
+        self._read_only = read_only
+        self._patience = patience
+        self._executor = Executor(place.executors)
+        self._writer: Writer | None = None
+        self._lock: WriteLock | None = None
+        self._closed = False
+        self._seen_version = self._data_version()
+
+    # --- writes ---
+
+    def append(self, entry: Append) -> Awaitable[None]:
+        from agentctl.store.append import prepare
+
+        return self._submit(prepare(entry, self._payloads))
+
+    def create(self, runs: Sequence[NewRun]) -> Awaitable[None]:
+        from agentctl.store.changes import Create
+        from agentctl.store.create import prepare_run
+
+        return self._submit(Create([prepare_run(run, self._payloads) for run in runs]))
+
+    def acquire(self, run_ids: Sequence[str]) -> Awaitable[list[Lease]]:
+        from agentctl.store.changes import Acquire
+
+        return self._submit(Acquire(run_ids))
+
+    def release(self, leases: Sequence[Lease], *, status: RunStatus | None = None) -> Awaitable[None]:
+        from agentctl.store.changes import Release
+
+        return self._submit(Release(leases, status))
+
+    def post(self, replies: Sequence[Reply]) -> Awaitable[None]:
+        from agentctl.store.changes import Post
+
+        return self._submit(Post([(reply.run_id, self._payloads.event(reply.event)) for reply in replies]))
+
+    def await_run(self, awaiter: Awaiter) -> Awaitable[None]:
+        from agentctl.store.changes import AwaitRun
+
+        return self._submit(AwaitRun(awaiter))
+
+    def register(self, stored: StoredDefinition) -> Awaitable[None]:
+        from agentctl.store.definitions import registration
+
+        return self._submit(registration(stored))
+
+    def _submit(self, job: Job) -> Awaitable[Any]:
+        if self._closed:
+            raise StoreError(f"the store {self.path} is closed")
+        if self._read_only:
+            raise StoreError(f"the store {self.path} was opened to be read only")
+        if self._writer is None:
+            self._writer = self._start_writer()
+        return self._writer.submit(job)
+
+    def _start_writer(self) -> Writer:
+        """With the first write: a command that only reads starts no thread and takes no lock."""
+        from agentctl.store.session import Session
+        from agentctl.store.writer import Writer
+
+        with _failures_told(self.path):
+            if self._lock is None:
+                self._lock = WriteLock(self.place.lock, self.path, self._patience)
+            connection = connections.open_for_writing(self.path, self._patience)
+            writer = Writer(Session(connection, self._payloads, self._executor), self.place, self._lock)
+        # From now on the writer tells who wrote; what others wrote until now only the reader can tell.
+        writer.foreign = self._data_version() != self._seen_version
+        return writer
+
+    # --- reads ---
+
+    def definition(self, version: str) -> StoredDefinition | None:
+        from agentctl.store.definitions import read
+
+        with self._reading():
+            return read(self._reader, version)
+
+    def run(self, run_id: str) -> RunRow | None:
+        with self._reading():
+            return reads.run(self._reader, self._payloads, self._liveness(), run_id)
+
+    def find(self, prefix: str) -> RunRow:
+        with self._reading():
+            run = self.run(reads.find(self._reader, prefix))
+        if run is None:
+            raise NotFound(f"no run begins with {prefix!r}")
+        return run
+
+    def history(self, query: HistoryFilter) -> list[RunRow]:
+        with self._reading():
+            return reads.history(self._reader, self._payloads, self._liveness(), query)
+
+    def journal(self, run_id: str, after: int = 0) -> Iterable[AnyEvent]:
+        with self._reading():
+            return reads.journal(self._reader, self._payloads, run_id, after)
+
+    def mail(self, run_ids: Sequence[str]) -> list[Mail]:
+        with self._reading():
+            return reads.mail(self._reader, self._payloads, run_ids)
+
+    def due(self, now: float, limit: int = 1000) -> list[str]:
+        with self._reading():
+            return reads.due(self._reader, self._liveness(), now, limit)
+
+    def changed(self) -> bool:
+        if self._writer is not None:
+            return self._writer.foreign_write()
+        before, self._seen_version = self._seen_version, self._data_version()
+        return before != self._seen_version
+
+    def _data_version(self) -> int:
+        with self._reading():
+            number: int = self._reader.execute("PRAGMA data_version").fetchone()[0]
+            return number
+
+    def _liveness(self) -> Liveness:
+        return Liveness(self.place.executors, remove=False)
+
+    def _reading(self) -> AbstractContextManager[None]:
+        if self._closed:
+            raise StoreError(f"the store {self.path} is closed")
+        return _failures_told(self.path)
+
+    # --- files beside it ---
+
+    def log_path(self, run_id: str) -> Path:
+        if not self._read_only:
+            private_folder(self.place.logs)
+        return self.place.log_path(run_id)
+
+    def payload(self, data: bytes | mmap) -> dict[str, JSON]:
+        if self._read_only:
+            raise StoreError(f"the store {self.path} was opened to be read only")
+        digest, path = self._payloads.keep(data)
+        return {"file": str(path), "bytes": len(data), "sha256": digest}
+
+    def close(self) -> None:
+        """See the contract. Safe to repeat, and when the event loop is gone."""
+        if self._closed:
+            return
+        self._closed = True
+        self._reader.close()  # before the writer's: SQLite folds the log into the database when the last connection closes
+        if self._writer is not None:
+            self._writer.close()
+        self._executor.stop()
+        if self._lock is not None:
+            self._lock.close()
+
+
+@contextmanager
+def _failures_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise failures.from_sqlite(error, path) from error
+    except OSError as error:
+        raise failures.from_system(error, path) from error

@@ -1,0 +1,153 @@
+"""The tables, and how a store of an older version becomes one of this.
+
+A new store is made from SCHEMA at once. An older one is moved forward by MIGRATIONS, one function a version, all in one
+transaction under the writers' lock; each gets a `sqlite_utils.Database`, which is imported only then (70 ms).
+PRAGMA user_version holds the version, so an up-to-date store opens with one small read.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentctl.errors import StoreError, StoreVersion
+from agentctl.store.crashpoint import commit
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+VERSION = 1
+APPLICATION_ID = 0x61676374  # "agct": tells our files from any other program's
+
+# The history lists by time, by status and by name. A listing by name alone merges one range per status, so that no further
+# index has to be kept up at every change of status.
+# `runs.key` is what journal and mail refer to: eight bytes at most, where the id is text.
+# `journal` has rowids: new events of a hundred runs land on one page, where a table ordered by (run, seq) touches a hundred.
+# `mail.id` never returns (AUTOINCREMENT): who has seen number 7 has seen it for good.
+SCHEMA = """
+CREATE TABLE runs (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE CHECK (id <> ''),
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    version TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN
+        ('queued', 'running', 'waiting', 'blocked', 'succeeded', 'failed', 'cancelled', 'interrupted')),
+    trigger TEXT NOT NULL,
+    parent TEXT,
+    parent_path TEXT,
+    parent_depth INTEGER,
+    created_at REAL NOT NULL,
+    started_at REAL,
+    finished_at REAL,
+    steps_done INTEGER NOT NULL DEFAULT 0 CHECK (steps_done >= 0),
+    steps_total INTEGER NOT NULL DEFAULT 0 CHECK (steps_total >= 0),
+    usage TEXT,
+    output TEXT,
+    error TEXT,
+    wake_at REAL,
+    input TEXT NOT NULL,
+    event TEXT,
+    head INTEGER NOT NULL CHECK (head >= 1),
+    epoch INTEGER NOT NULL DEFAULT 0 CHECK (epoch >= 0),
+    owner TEXT CHECK (owner IS NULL OR epoch > 0),
+    CHECK ((finished_at IS NOT NULL) = (status IN ('succeeded', 'failed', 'cancelled'))),
+    CHECK ((parent IS NULL) = (parent_path IS NULL)),
+    CHECK ((parent IS NULL) = (parent_depth IS NULL))
+);
+CREATE INDEX runs_by_time ON runs (created_at);
+CREATE INDEX runs_by_status ON runs (status, created_at);
+CREATE INDEX runs_by_name ON runs (name, status, created_at);
+CREATE INDEX runs_by_parent ON runs (parent, created_at) WHERE parent IS NOT NULL;
+CREATE INDEX runs_by_owner ON runs (owner) WHERE owner IS NOT NULL;
+CREATE INDEX runs_free ON runs (created_at) WHERE owner IS NULL AND status IN ('queued', 'running', 'interrupted');
+CREATE INDEX runs_asleep ON runs (wake_at) WHERE owner IS NULL AND status = 'waiting' AND wake_at IS NOT NULL;
+
+CREATE TABLE journal (
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL REFERENCES runs (key),
+    seq INTEGER NOT NULL CHECK (seq >= 1),
+    event TEXT NOT NULL,
+    UNIQUE (run, seq)
+);
+
+CREATE TABLE mail (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    run INTEGER NOT NULL REFERENCES runs (key),
+    event TEXT NOT NULL
+);
+CREATE INDEX mail_by_run ON mail (run);
+
+CREATE TABLE awaiters (
+    target INTEGER NOT NULL REFERENCES runs (key),
+    run INTEGER NOT NULL REFERENCES runs (key),
+    path TEXT NOT NULL,
+    PRIMARY KEY (target, run, path)
+) WITHOUT ROWID;
+
+CREATE TABLE definitions (
+    version TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    file TEXT NOT NULL,
+    source TEXT NOT NULL,
+    compiled BLOB NOT NULL,
+    format TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+Migration = Callable[["Database"], None]
+
+MIGRATIONS: Mapping[int, Migration] = {}  # version -> how a store of the version before gets there
+
+
+def stored_version(connection: sqlite3.Connection) -> int:
+    """0: an empty file. Raises sqlite3.DatabaseError when the file is no database."""
+    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return found
+
+
+def refuse_foreign(connection: sqlite3.Connection, version: int, path: Path) -> None:
+    """Raise StoreVersion for a store of a newer agentctl, StoreError for another program's database."""
+    if version > VERSION:
+        raise StoreVersion(
+            f"the store {path} has version {version}, written by a newer agentctl; this one reads up to version {VERSION}:"
+            " update agentctl"
+        )
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    empty = version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if application != APPLICATION_ID and not empty:
+        raise StoreError(f"{path} is another program's SQLite database; a store of agentctl was expected")
+
+
+def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
+    """Create the tables in an empty file, or migrate an older store, in one transaction. The caller holds the writers' lock.
+
+    Looks at the version again: another process may have been here while we waited for the lock.
+    """
+    # The journal mode cannot change inside a transaction; it stays with the file from then on.
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN IMMEDIATE")
+    version = stored_version(connection)
+    refuse_foreign(connection, version, path)
+    if version == VERSION:
+        connection.execute("ROLLBACK")
+        return
+    if version == 0:
+        for statement in SCHEMA.split(";\n"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    else:
+        _migrate(connection, version)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    commit(connection)
+
+
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    from sqlite_utils import Database
+
+    database = Database(connection, execute_plugins=False)
+    for step in range(version + 1, VERSION + 1):
+        MIGRATIONS[step](database)

@@ -1,0 +1,192 @@
+"""One thread writes. It takes everything that waits, commits it together, and answers the event loop once per batch.
+
+While a commit is flushed to disk the next batch gathers, so a hundred concurrent runs share one flush. A run acts on an
+event only after its answer, which is sent after the commit that holds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from agentctl.errors import AgentctlError, LeaseLost, StoreBusy, StoreError, StoreFull
+from agentctl.store import append, failures
+from agentctl.store.append import PreparedAppend
+from agentctl.store.changes import Change, ReleaseAll
+from agentctl.store.crashpoint import commit
+from agentctl.store.lockfile import WriteLock
+from agentctl.store.place import Place
+from agentctl.store.session import Disagreement, Session
+
+Job = PreparedAppend | Change
+Answer = tuple["asyncio.Future[Any]", object]  # an exception, or the result
+
+# Not the disk's fault but an entry's: its batch is written anew, entry by entry, so that the others do not suffer.
+_OF_ONE_ENTRY = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+
+
+class Writer:
+    def __init__(self, session: Session, place: Place, lock: WriteLock) -> None:
+        self._session = session
+        self._place = place
+        self._lock = lock
+        self._queue: queue.SimpleQueue[tuple[Job, asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._idle = threading.Lock()  # held while the connection is in use
+        self.foreign = False  # another connection has committed, and nobody was told yet
+        self._data_version = self._read_data_version()
+        self._thread = threading.Thread(target=self._run, name="agentctl-store", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> asyncio.Future[Any]:
+        """Hand a job in; the future, of the running loop, is done once the job is durable. Cancelling it undoes nothing."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._queue.put((job, future))
+        return future
+
+    def foreign_write(self) -> bool:
+        """True once after another connection committed.
+
+        The number SQLite gives changes only by others' commits. While a batch is under way the thread itself has looked.
+        """
+        if self._idle.acquire(blocking=False):
+            try:
+                self._look_for_others()
+            finally:
+                self._idle.release()
+        answer, self.foreign = self.foreign, False
+        return answer
+
+    def close(self) -> None:
+        """Write what waits, give every lease back, and close the connection within the lock: SQLite checkpoints as it closes."""
+        self._queue.put(None)
+        self._thread.join()
+        try:
+            if self._session.executor.started:
+                self._commit([ReleaseAll()])
+            with self._lock:
+                self._session.connection.close()
+        except (StoreError, sqlite3.Error, OSError):
+            # Whatever is left is safe in the log, and our leases end with this process.
+            self._session.connection.close()
+
+    # --- the thread ---
+
+    def _run(self) -> None:
+        while True:
+            batch = [self._queue.get()]
+            batch.extend(self._queue.get() for _ in range(self._queue.qsize()))
+            jobs = [item for item in batch if item is not None]
+            if jobs:
+                results = self._write([job for job, _ in jobs])
+                _answer([(future, result) for (_, future), result in zip(jobs, results, strict=True)])
+            if len(jobs) < len(batch):
+                return
+
+    def _write(self, jobs: Sequence[Job]) -> Sequence[object]:
+        """One result or exception per job. Never raises: the thread outlives every error."""
+        try:
+            return self._commit(jobs)
+        except (StoreBusy, StoreFull) as error:
+            return [error] * len(jobs)
+        except Exception as error:
+            if isinstance(error, sqlite3.Error) and not isinstance(error, _OF_ONE_ENTRY):
+                return [_told(failures.from_sqlite(error, self._place.path), error)] * len(jobs)
+            if len(jobs) > 1:
+                return [self._write([job])[0] for job in jobs]
+            return [self._refusal(jobs[0], error)]
+
+    def _commit(self, jobs: Sequence[Job]) -> list[object]:
+        connection = self._session.connection
+        with self._idle, self._lock:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._look_for_others()
+                results = self._perform(jobs)
+                commit(connection)
+            except BaseException:
+                self._session.rolled_back()
+                # After an I/O error SQLite may have rolled back by itself; a second ROLLBACK would hide the first error.
+                if connection.in_transaction:
+                    with contextlib.suppress(sqlite3.Error):
+                        connection.execute("ROLLBACK")
+                raise
+            self._session.committed()
+        return results
+
+    def _perform(self, jobs: Sequence[Job]) -> list[object]:
+        """Write all jobs in their order; neighbouring appends of different runs go together."""
+        results: list[object] = [None] * len(jobs)
+        wave: dict[str, PreparedAppend] = {}
+        for number, job in enumerate(jobs):
+            if isinstance(job, PreparedAppend):
+                if job.entry.lease.run_id in wave:
+                    self._flush(wave)
+                try:
+                    append.check(self._session, job.entry)
+                except LeaseLost as error:
+                    results[number] = error
+                else:
+                    wave[job.entry.lease.run_id] = job
+            else:
+                self._flush(wave)
+                results[number] = job.perform(self._session)
+        self._flush(wave)
+        return results
+
+    def _flush(self, wave: dict[str, PreparedAppend]) -> None:
+        if wave:
+            append.write_wave(self._session, list(wave.values()))
+            wave.clear()
+
+    def _refusal(self, job: Job, error: Exception) -> Exception:
+        """What to tell of one entry that alone could not be written. A bug reaches its awaiter as it is."""
+        if isinstance(error, Disagreement):
+            if not isinstance(job, PreparedAppend):
+                return _told(StoreError(f"the store {self._place.path} changed under our lock"), error)
+            self._session.forget(job.entry.lease.run_id)
+            return _told(LeaseLost(f"run {job.entry.lease.run_id} is not ours any more: another process took it over"), error)
+        if isinstance(error, sqlite3.Error):
+            return _told(failures.from_sqlite(error, self._place.path), error)
+        if isinstance(error, OSError):
+            return _told(failures.from_system(error, self._place.path), error)
+        return error
+
+    def _look_for_others(self) -> None:
+        found = self._read_data_version()
+        if found != self._data_version:
+            self._data_version = found
+            self.foreign = True
+
+    def _read_data_version(self) -> int:
+        number: int = self._session.connection.execute("PRAGMA data_version").fetchone()[0]
+        return number
+
+
+def _told(error: AgentctlError, cause: Exception) -> AgentctlError:
+    error.__cause__ = cause
+    return error
+
+
+def _answer(answers: Sequence[Answer]) -> None:
+    """Resolve the futures, with one hand-over per event loop. A loop that is gone has nobody left to tell."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Answer]] = {}
+    for answer in answers:
+        by_loop.setdefault(answer[0].get_loop(), []).append(answer)
+    for loop, share in by_loop.items():
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_resolve, share)
+
+
+def _resolve(answers: Sequence[Answer]) -> None:
+    for future, result in answers:
+        if future.done():
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)

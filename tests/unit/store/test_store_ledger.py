@@ -1,0 +1,157 @@
+"""How the SQLite store keeps its promises cheap: indexes, large payloads, readers beside the writer, compiled definitions."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from agentctl.core.events import StepSucceeded
+from agentctl.errors import LeaseLost, StoreCorrupt, StoreError
+from agentctl.model import Definition
+from agentctl.ports import HistoryFilter, StoredDefinition
+from agentctl.store import definitions
+from agentctl.store.ledger import Ledger
+
+
+async def leased(store: Ledger, run):
+    await store.create([run])
+    [lease] = await store.acquire([run.created.run_id])
+    return lease
+
+
+def test_no_column_holds_more_than_a_mebibyte(store: Ledger, path: Path, new_run, append) -> None:
+    large = StepSucceeded(at=2.0, path="a", attempt=1, output="x" * 3_000_000)
+
+    async def scenario() -> None:
+        lease = await leased(store, new_run("r1", input={"text": "y" * 2_000_000}))
+        await store.append(append(lease, 1, large))
+
+    asyncio.run(scenario())
+    connection = sqlite3.connect(path)
+    longest = "SELECT (SELECT max(length(event)) FROM journal), (SELECT max(length(input)) FROM runs)"
+    assert connection.execute(longest).fetchone() == (65, 65)
+    connection.close()
+    # RunCreated, its input, and the step's result.
+    assert len(list((path.parent / "payloads").iterdir())) == 3
+
+
+def test_a_lost_payload_file_is_told_as_damage(store: Ledger, path: Path, new_run, append) -> None:
+    large = StepSucceeded(at=2.0, path="a", attempt=1, output="x" * 3_000_000)
+
+    async def scenario() -> None:
+        lease = await leased(store, new_run("r1"))
+        await store.append(append(lease, 1, large))
+
+    asyncio.run(scenario())
+    [file] = (path.parent / "payloads").iterdir()
+    file.unlink()
+    with pytest.raises(StoreCorrupt, match="missing or unreadable"):
+        list(store.journal("r1"))
+
+
+def test_a_long_read_neither_blocks_a_writer_nor_sees_half_of_what_it_writes(store: Ledger, path: Path, new_run, append) -> None:
+    async def scenario() -> None:
+        lease = await leased(store, new_run("r1"))
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        before = reader.execute("SELECT count(*) FROM journal").fetchone()
+        await store.append(append(lease, 1))
+        assert reader.execute("SELECT count(*) FROM journal").fetchone() == before
+        assert store.run("r1").head == 2
+        reader.close()
+
+    asyncio.run(scenario())
+
+
+def test_one_store_serves_event_loops_one_after_the_other_and_side_by_side(store: Ledger, new_run) -> None:
+    async def create(run_id: str) -> None:
+        await store.create([new_run(run_id)])
+
+    async def in_a_thread() -> None:
+        await asyncio.gather(asyncio.to_thread(asyncio.run, create("r2")), create("r3"))
+
+    asyncio.run(create("r1"))
+    asyncio.run(in_a_thread())
+    assert all(store.run(run_id) for run_id in ("r1", "r2", "r3"))
+
+
+def test_a_cancelled_waiter_undoes_nothing_and_disturbs_nobody(store: Ledger, new_run) -> None:
+    async def scenario() -> None:
+        given_up, other = store.create([new_run("r1")]), store.create([new_run("r2")])
+        given_up.cancel()
+        await other
+        await store.create([new_run("r3")])
+
+    asyncio.run(scenario())
+    assert all(store.run(run_id) for run_id in ("r1", "r2", "r3"))
+
+
+def test_a_failed_entry_leaves_its_lease_usable(store: Ledger, new_run, append) -> None:
+    async def scenario() -> None:
+        lease = await leased(store, new_run("r1"))
+        with pytest.raises(StoreError, match="CHECK"):
+            await store.append(append(lease, 1, spawn=[new_run("")]))  # an id is never empty
+        with pytest.raises(LeaseLost):
+            await store.append(append(lease, 5))
+        await store.append(append(lease, 1))
+
+    asyncio.run(scenario())
+    assert store.run("r1").head == 2
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"name": "demo"},
+        {"status": ("failed", "running", "interrupted")},
+        {"name": "demo", "status": ("failed",)},
+        {"since": 1.0, "until": 2.0},
+        {"parent": "p"},
+    ],
+)
+def test_listing_goes_by_an_index_and_sorts_nothing(store: Ledger, query) -> None:
+    statements: list[str] = []
+    store._reader.set_trace_callback(statements.append)
+    store.history(HistoryFilter(**query))
+    store._reader.set_trace_callback(None)
+    listings = [statement for statement in statements if "ORDER BY created_at" in statement]
+    assert listings
+    for statement in listings:
+        plan = " / ".join(row[3] for row in store._reader.execute("EXPLAIN QUERY PLAN " + statement))
+        assert "INDEX" in plan
+        assert "TEMP B-TREE" not in plan
+        assert "journal" not in plan
+
+
+def test_looking_for_what_is_due_scans_no_table_of_runs(store: Ledger) -> None:
+    statements: list[str] = []
+    store._reader.set_trace_callback(statements.append)
+    store.due(100.0)
+    store._reader.set_trace_callback(None)
+    [due] = [statement for statement in statements if "wake_at" in statement]
+    plan = [row[3] for row in store._reader.execute("EXPLAIN QUERY PLAN " + due)]
+    scans = [step for step in plan if step.startswith("SCAN runs")]
+    assert all("runs_free" in step for step in scans), plan  # a partial index that holds nothing but what is due
+    assert any("runs_asleep" in step for step in plan), plan
+
+
+def test_a_definition_compiled_by_another_agentctl_is_compiled_anew(store: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "loop: demo\nsteps:\n  - shell: [echo, hello]\n"
+    stale = StoredDefinition("hash", Definition(kind="loop", name="stale", steps=()), text, "loops/demo.yaml")
+
+    async def register() -> None:
+        await store.register(stale)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(definitions, "compiled_format", lambda: "another")
+        asyncio.run(register())
+        assert store.definition("hash") == stale
+    read = store.definition("hash")
+    assert read is not None
+    assert (read.definition.name, len(read.definition.steps), read.file) == ("demo", 1, "loops/demo.yaml")
+    asyncio.run(register())  # replaces the compiled form that we cannot read
+    assert store.definition("hash") == stale
