@@ -8,6 +8,7 @@
     ├── DefinitionInvalid    (2)   a YAML file has problems; carries every one of them
     ├── NotFound             (4)   no such run, definition or step
     ├── StoreError           (5)   the store cannot be used
+    │   ├── StoreMissing     (5)   nothing was ever written to it
     │   ├── StoreBusy        (5)   another process holds it
     │   ├── StoreFull        (5)   no room on the disk, or a file-size limit
     │   ├── StoreCorrupt     (5)   SQLite says that the file is damaged or is no database
@@ -68,6 +69,10 @@ class NotFound(AgentctlError):
 class StoreError(AgentctlError):
     exit_code = 5
     kind = "store"
+
+
+class StoreMissing(StoreError):
+    kind = "store.missing"
 
 
 class StoreBusy(StoreError):

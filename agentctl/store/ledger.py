@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentctl.core.events import AnyEvent
-from agentctl.errors import NotFound, StoreError
+from agentctl.errors import NotFound, StoreError, StoreMissing
 from agentctl.ports import Append, Awaiter, HistoryFilter, Lease, Mail, NewRun, Reply, RunRow, RunStatus, StoredDefinition
 from agentctl.store import connection as connections
 from agentctl.store import failures, reads, schema
@@ -52,15 +52,16 @@ def open_store(path: Path, *, read_only: bool = False, patience: float = 10.0) -
             return Ledger(place, reader, read_only=read_only, patience=patience)
         reader.close()
         if read_only:
-            raise StoreError(_needs_migration(place.path, version))
+            raise _unusable(place.path, version)
         _bring_up_to_date(place, patience)
         return Ledger(place, connections.open_for_reading(place.path, patience), read_only=False, patience=patience)
 
 
-def _needs_migration(path: Path, version: int) -> str:
-    if version == 0:
-        return f"the store {path} is empty"
-    return f"the store {path} has version {version}, this agentctl reads {schema.VERSION}; open it for writing once to migrate it"
+def _unusable(path: Path, version: int) -> StoreError:
+    if version == 0:  # the process that made the file died before its first commit
+        return StoreMissing(f"the store {path} is empty")
+    said = f"this agentctl reads {schema.VERSION}; open it for writing once to migrate it"
+    return StoreError(f"the store {path} has version {version}, {said}")
 
 
 def _bring_up_to_date(place: Place, patience: float) -> None:

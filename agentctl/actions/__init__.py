@@ -1,0 +1,1 @@
+"""What a step does to the world: one file for each action, and what they share."""

@@ -1,0 +1,102 @@
+"""Starting a step's process, and the errors of its start and of its end, for `shell` and `python`."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from agentctl.actions.output import Output, Stderr
+from agentctl.actions.process import run_process
+from agentctl.actions.texts import as_text, last_lines
+from agentctl.errors import ActionError
+from agentctl.ports import Call
+
+JSON = Any
+
+
+async def start(
+    argv: Sequence[str],
+    call: Call,
+    cwd: Path,
+    env: Mapping[str, JSON],
+    stdin: IO[bytes] | int,
+    stdout: Output,
+    stderr: Output,
+    fds: Sequence[int],
+    grace: float,
+) -> int:
+    """`run_process` with the environment of a step; what keeps it from starting is an ActionError."""
+    try:
+        return await run_process(
+            argv,
+            cwd=cwd,
+            env=_environment(call, env),
+            stdin=stdin,
+            stdout=stdout.feed,
+            stderr=stderr.feed,
+            pass_fds=fds,
+            grace=grace,
+        )
+    except ValueError as error:
+        raise ActionError("input.invalid", f"The command cannot be run: {error}.") from None
+    except OSError as error:
+        raise _not_started(error, argv[0], cwd) from error
+    finally:
+        stdout.finish()
+        stderr.finish()
+
+
+def check_end(code: int, ok_codes: Sequence[int], stderr: Stderr) -> None:
+    """Nothing for a good end; else raises shell.exit or shell.signal with the end of stderr."""
+    if code in ok_codes:
+        return
+    tail = stderr.tail()
+    said = last_lines(tail)
+    if code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+        raise ActionError("shell.signal", f"Killed by {name}" + (f": {said}" if said else "."), {"signal": name, "stderr": tail})
+    raise ActionError("shell.exit", f"Exit code {code}" + (f": {said}" if said else "."), {"exit_code": code, "stderr": tail})
+
+
+def as_file(data: bytes) -> IO[bytes]:
+    """An unnamed file that holds these bytes and stands at their start."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  # the caller closes it
+    file.write(data)
+    file.seek(0)
+    return file
+
+
+def _environment(call: Call, env: Mapping[str, JSON]) -> dict[str, str]:
+    """What the runner has, what the step says (null removes a variable), and what the step is."""
+    merged: dict[str, str] = dict(os.environ)
+    for name, value in env.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = as_text(value)
+    return {
+        **merged,
+        "AGENTCTL_RUN_ID": call.run_id,
+        "AGENTCTL_STEP": call.path,
+        "AGENTCTL_ATTEMPT": str(call.attempt),
+        "AGENTCTL_IDEMPOTENCY_KEY": call.idempotency_key,
+    }
+
+
+def _not_started(error: OSError, program: str, cwd: Path) -> ActionError:
+    if error.filename is not None and os.fspath(error.filename) == os.fspath(cwd):
+        return ActionError("shell.not_found", f"There is no folder {cwd} to run in.")
+    if error.errno == errno.ENOENT:
+        return ActionError("shell.not_found", f"There is no program {program!r} (or the interpreter that its first line names).")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return ActionError("permission.denied", f"{program!r} may not be executed: {error.strerror}.")
+    if error.errno == errno.ENOEXEC:
+        return ActionError("shell.not_found", f"{program!r} is no program: {error.strerror}.")
+    if error.errno == errno.E2BIG:
+        return ActionError("input.invalid", "The arguments and the environment are too long; pass large values by `stdin`.")
+    return ActionError("shell.exit", f"{program!r} could not be started: {error}.", {"exit_code": None, "stderr": ""})

@@ -1,0 +1,78 @@
+"""The actions by name. Each file is imported when its action is first asked for: a run of `set` steps imports no other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from agentctl.ports import Action
+
+if TYPE_CHECKING:
+    from agentctl.actions.secrets import Secrets
+
+
+class Actions(Mapping[str, Action]):
+    """name -> Action, each made at its first use and then kept. `models`, `read_key`: see `llm.LlmAction`."""
+
+    def __init__(self, models: Mapping[str, Any], read_key: Callable[[str], str | None]) -> None:
+        self.models = models
+        self.read_key = read_key
+        self._made: dict[str, Action] = {}
+
+    def __getitem__(self, name: str) -> Action:
+        found = self._made.get(name)
+        if found is None:
+            found = self._made[name] = _MAKERS[name](self)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MAKERS)
+
+    def __len__(self) -> int:
+        return len(_MAKERS)
+
+
+def _set(project: Actions) -> Action:
+    from agentctl.actions.set import SetAction
+
+    return SetAction()
+
+
+def _shell(project: Actions) -> Action:
+    from agentctl.actions.shell import ShellAction
+
+    return ShellAction()
+
+
+def _python(project: Actions) -> Action:
+    from agentctl.actions.python import PythonAction
+
+    return PythonAction()
+
+
+def _http(project: Actions) -> Action:
+    from agentctl.actions.http import HttpAction
+
+    return HttpAction()
+
+
+def _llm(project: Actions) -> Action:
+    from agentctl.actions.llm import LlmAction
+
+    return LlmAction(project.models, project.read_key)
+
+
+_MAKERS: dict[str, Callable[[Actions], Action]] = {"set": _set, "shell": _shell, "python": _python, "http": _http, "llm": _llm}
+
+ACTIONS: frozenset[str] = frozenset(_MAKERS)
+
+
+def build(models: Mapping[str, Any] | None = None, secrets: Secrets | None = None) -> Actions:
+    """All actions of a project. `models`: of its file; `secrets`: where API keys are, if not in the environment alone."""
+    return Actions(models or {}, os.environ.get if secrets is None else secrets.get)
+
+
+def action(name: str) -> Action:
+    """One action by name, for a project without models. Raises KeyError when there is none of that name."""
+    return build()[name]

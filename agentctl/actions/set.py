@@ -1,0 +1,15 @@
+"""`set`: the evaluated mapping is the output."""
+
+from __future__ import annotations
+
+from agentctl.ports import Call, Outcome, Surroundings
+
+
+class SetAction:
+    instant = True
+
+    def now(self, call: Call) -> Outcome:
+        return Outcome(call.params)
+
+    async def perform(self, call: Call, around: Surroundings) -> Outcome:
+        return self.now(call)

@@ -1,0 +1,81 @@
+"""What a step finds around it on this machine: the project's folder, the store's folder, the run's log, the secrets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from agentctl.actions.secrets import Secrets
+from agentctl.ports import Call, Scrubber, Store
+
+JSON = Any
+
+LOG_LIMIT = 50 << 20  # bytes of log that one run may write
+
+_encode = msgspec.json.Encoder().encode
+
+
+class LocalSurroundings:
+    """See `ports.Surroundings`. `folder`: the store's, if it is not the one above the logs; `log_limit`: bytes for each run."""
+
+    def __init__(
+        self, root: Path, store: Store, secrets: Secrets, folder: Path | None = None, log_limit: int = LOG_LIMIT
+    ) -> None:
+        self.root = root
+        self.store = folder or store.log_path("run").parent.parent
+        self.secrets = secrets
+        self._store = store
+        self._log_limit = log_limit
+        self._cut: set[str] = set()
+
+    def scrub(self, value: JSON) -> JSON:
+        return self.secrets.scrub(value)
+
+    def scrubber(self) -> Scrubber:
+        return self.secrets.scrubber()
+
+    def log(self, call: Call, stream: str, text: str) -> None:
+        """One record `{at, path, attempt, stream, text}` for each line of `text`, all in one write.
+
+        A log that cannot be written (a full disk) is no reason to fail a step, so that is passed over in silence.
+        """
+        if call.run_id in self._cut:
+            return
+        lines = self.secrets.scrub(text).split("\n")
+        with contextlib.suppress(OSError):
+            self._append(call, stream, lines)
+
+    def _append(self, call: Call, stream: str, lines: list[str]) -> None:
+        path = self._store.log_path(call.run_id)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            data = self._records(call, stream, lines)
+            if os.fstat(descriptor).st_size + len(data) > self._log_limit:
+                self._cut.add(call.run_id)
+                data = self._records(call, "note", [f"The log of this run is cut here: it has reached {self._log_limit} bytes."])
+            os.write(descriptor, data)
+        finally:
+            os.close(descriptor)
+
+    @staticmethod
+    def _records(call: Call, stream: str, lines: list[str]) -> bytes:
+        at = round(time.time(), 3)
+        record = {"at": at, "path": call.path, "attempt": call.attempt, "stream": stream}
+        return b"".join(_encode({**record, "text": line}) + b"\n" for line in lines)
+
+    def keep(self, data: bytes | IO[bytes]) -> JSON:
+        """`{file, bytes, sha256}`. An open file is read through a memory map: its size costs no memory."""
+        if isinstance(data, bytes):
+            return self._store.payload(data)
+        data.flush()
+        return self._store.payload(mmap(data.fileno(), 0, access=ACCESS_READ))

@@ -1,0 +1,71 @@
+"""The definition that a run starts with, and the input it is given."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentctl.cli import output, place
+from agentctl.errors import DefinitionInvalid, InputInvalid, NotFound
+
+if TYPE_CHECKING:
+    from agentctl.language.project import Project
+    from agentctl.ports import StoredDefinition
+
+
+class InvalidFile(DefinitionInvalid):
+    """`path`: where the file is, from here; its problems call it by its name in the project."""
+
+    def __init__(self, problems: list[Any], path: Path) -> None:
+        super().__init__(problems)
+        self.path = path
+
+
+def loaded(project: Project, path: Path) -> StoredDefinition:
+    """A definition, checked; its warnings go to stderr. Raises DefinitionInvalid.
+
+    The store is only looked at, for the compiled form: a file with mistakes leaves no store behind.
+    """
+    from agentctl.language.catalog import Catalog
+    from agentctl.wiring import known_definition
+
+    catalog = Catalog(project)
+    with place.glance(project) as store:
+        known = None if store is None else known_definition(store, catalog, path)
+    if known is not None:
+        return known
+    from agentctl.language.load import load
+    from agentctl.ports import StoredDefinition
+
+    try:
+        found = load(path, catalog)
+    except DefinitionInvalid as error:
+        raise InvalidFile(error.problems, path) from None
+    warnings = found.problems
+    if warnings:
+        from agentctl.cli.validate import problem_blocks
+
+        output.note(problem_blocks(warnings, {warning.file: path for warning in warnings}))
+    return StoredDefinition(version=found.version, definition=found.definition, source=found.text, file=found.file)
+
+
+def document(source: str | None) -> dict[str, Any] | None:
+    """The mapping of `--input-file`: JSON; `-` is stdin. Raises NotFound, InputInvalid."""
+    if source is None:
+        return None
+    try:
+        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except FileNotFoundError:
+        raise NotFound(f"no such file: {source}") from None
+    except OSError as error:
+        raise InputInvalid(f"{source} cannot be read: {error.strerror}") from None
+    import msgspec
+
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputInvalid(f"{source} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InputInvalid(f"{source} must hold a JSON object of inputs, name to value")
+    return value

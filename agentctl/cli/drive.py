@@ -1,0 +1,114 @@
+"""Driving one run in the foreground, and saying how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from agentctl.cli import output
+from agentctl.cli.watch import Watch
+from agentctl.ports import FINISHED
+from agentctl.render.documents import outcome_document
+from agentctl.render.text import clock, error_line, indented, visible
+
+if TYPE_CHECKING:
+    from agentctl.cli.place import Hints
+    from agentctl.engine.engine import Engine
+    from agentctl.language.project import Project
+    from agentctl.ports import RunRow
+
+INTERRUPTED = 130
+_EXIT = {"succeeded": 0, "failed": 1, "cancelled": 1, "queued": 3, "waiting": 3, "blocked": 3, "interrupted": INTERRUPTED}
+_PATIENCE = 0.5  # seconds of a stop after which people are told what it waits for
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Ended(NamedTuple):
+    """`stopped`: a signal ended our part in the run, not the run's own end."""
+
+    row: RunRow
+    stopped: bool
+
+
+@contextmanager
+def working(project: Project) -> Iterator[tuple[Engine, Watch]]:
+    """An engine on the project's store, with somebody watching. To be entered within the event loop that uses it."""
+    from agentctl.wiring import build_engine, open_store
+
+    store = open_store(project.store_path)
+    try:
+        watch = Watch(store)
+        yield build_engine(project, store, observers=[watch]), watch
+    finally:
+        store.close()
+
+
+async def drive(engine: Engine, watch: Watch, run_id: str, *, wait: bool, hints: Hints) -> Ended:
+    """Drive the run to its end, or without `wait` until only waiting is left.
+
+    The first SIGINT or SIGTERM stops the engine: nothing new starts, everything is kept, the run is `interrupted`.
+    The second ends the process at once, which costs the attempts under way and nothing else.
+    """
+    loop = asyncio.get_running_loop()
+    stopping: list[asyncio.Task[None]] = []
+    slow: list[asyncio.TimerHandle] = []
+
+    def stop() -> None:
+        if stopping:
+            watch.close()
+            output.note(f"interrupted; go on with: {hints.resume}")
+            os._exit(INTERRUPTED)
+        stopping.append(loop.create_task(engine.stop()))
+        slow.append(loop.call_later(_PATIENCE, output.note, "stopping what is under way; once more ends it at once"))
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop)
+    try:
+        watch.begin(run_id)
+        async with watch.shown():
+            row = await engine.drive(run_id, until="finished" if wait else "rest")
+            await asyncio.gather(*stopping)
+            row = engine.store.run(run_id) or row
+            watch.settle(row)
+    finally:
+        for timer in slow:
+            timer.cancel()
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+    return Ended(row, stopped=bool(stopping) and row.status not in FINISHED)
+
+
+def report(ended: Ended, hints: Hints, *, json: bool) -> int:
+    """Say how the run ended; returns the exit code."""
+    row = ended.row
+    if json:
+        output.print_json(outcome_document(row))
+    elif row.status == "succeeded" and row.output is not None:
+        output.say(indented(row.output))
+    for line in [f"interrupted; go on with: {hints.resume}"] if ended.stopped else ending(row, hints):
+        output.note(line)
+    return INTERRUPTED if ended.stopped else _EXIT.get(row.status, 1)
+
+
+def ending(row: RunRow, hints: Hints) -> list[str]:
+    """For people: anything but success in words, with what can be done about it."""
+    if row.status == "succeeded":
+        return []
+    if row.status == "failed":
+        return [f"error: {why(row)}", f"  look at it:   {hints.show}", f"  try it again: {hints.resume}"]
+    if row.status == "cancelled":
+        return [f"cancelled: {why(row)}", f"  look at it:   {hints.show}", f"  go on anyway: {hints.resume}"]
+    until = f" until {clock(row.wake_at)}" if row.status == "waiting" and row.wake_at is not None else ""
+    return [f"{row.status}{until}; go on with: {hints.resume}"]
+
+
+def why(row: RunRow) -> str:
+    if row.error is None:
+        return f"run {row.id}"
+    where = f"step {visible(row.error.step)}: " if row.error.step else ""
+    more = [visible(line) for line in row.error.message.splitlines() if line.strip()][1:]
+    return "\n".join([where + error_line(row.error, 400), *(f"  {line}" for line in more)])

@@ -1,0 +1,50 @@
+"""`agentctl history`."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from agentctl.cli import output, params, place, words
+from agentctl.ports import HistoryFilter
+
+
+def command(
+    loop: Annotated[str | None, typer.Option(metavar="NAME", help="Only runs of this loop or skill.")] = None,
+    status: Annotated[list[str] | None, typer.Option(metavar="STATUS", help="Only runs in this status; repeatable.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="7d|TIME", help="Only runs created since then.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="7d|TIME", help="Only runs created before then.")] = None,
+    parent: Annotated[str | None, typer.Option(metavar="RUN", help="Only runs that this run started.")] = None,
+    trigger: Annotated[str | None, typer.Option(metavar="KIND", help="Only runs started so: manual, skill, cron ...")] = None,
+    limit: Annotated[str, typer.Option(metavar="N", help="At most so many.")] = "50",
+    db: params.Db = None,
+    json: params.Json = False,
+) -> None:
+    """List runs, newest first."""
+    now = time.time()
+    query = HistoryFilter(
+        name=loop,
+        status=words.run_statuses(status or []),
+        since=None if since is None else words.point_in_time("--since", since, now),
+        until=None if until is None else words.point_in_time("--until", until, now),
+        trigger=trigger,
+        limit=words.count("--limit", limit),
+    )
+    with place.reading(db) as store:
+        if parent is not None:
+            import msgspec
+
+            query = msgspec.structs.replace(query, parent=place.found(store, parent).id)
+        rows = [] if store is None else store.history(query)
+    from agentctl.render import documents, history
+
+    if json:
+        output.print_json([documents.run_document(row) for row in rows])
+    elif not rows:
+        output.note(history.NONE if store is not None else history.EMPTY)
+    else:
+        output.show(
+            lambda: history.format_history(rows, now), lambda screen: history.history_table(rows, now, width=screen.width)
+        )

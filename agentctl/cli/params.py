@@ -1,0 +1,11 @@
+"""The parameters that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
+Db = Annotated[str | None, typer.Option("--db", metavar="PATH", help="The store's file, instead of the project's own.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A unique prefix of a run's id, or `last`.")]

@@ -1,0 +1,56 @@
+"""What people type, read: names that are nearly right, points in time, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import get_args
+
+from agentctl.errors import UsageError
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was most likely meant."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(word, list(known), n=1)), None)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean "x"?`, or nothing."""
+    near = nearest(word, known)
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def point_in_time(option: str, text: str, now: float) -> float:
+    """`7d` (that long ago), `2026-11-23`, `2026-11-23T15:40:51Z` -> epoch seconds. A time without a zone is local."""
+    from agentctl.expressions.duration import parse_duration
+
+    try:
+        return now - parse_duration(text)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} takes a duration as `7d` or a time as `2026-11-23T15:40:51Z`, not {text!r}") from None
+    return moment.timestamp()
+
+
+def count(option: str, text: str) -> int:
+    """A whole number from 1."""
+    if not text.isascii() or not text.isdigit() or int(text[:18]) < 1:
+        raise UsageError(f"{option} takes a whole number from 1, not {text!r}")
+    return int(text[:18])
+
+
+def run_statuses(given: list[str]) -> tuple[str, ...]:
+    """The values of --status, each also as a list with commas; unknown ones are refused."""
+    from agentctl.ports import RunStatus
+
+    known = get_args(RunStatus)
+    words = [word.strip() for text in given for word in text.split(",") if word.strip()]
+    for word in words:
+        if word not in known:
+            raise UsageError(f"{word!r} is no status of a run{did_you_mean(word, known)} (known: {', '.join(known)})")
+    return tuple(words)

@@ -1,0 +1,1 @@
+"""The embedded engine: one asyncio process that drives the runs of one store."""

@@ -1,0 +1,96 @@
+"""Runs started by a run: what is created in the parent's commit, and what is done about a child that is there already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from agentctl.core.commands import StartChild
+from agentctl.core.events import ChildFinished, Error, Parent, RunCreated, RunResumed
+from agentctl.engine.definitions import Definitions
+from agentctl.errors import ActionError, DefinitionInvalid, InputInvalid, NotFound
+from agentctl.ports import FINISHED, NewRun, Reply, RunRow, Store, StoredDefinition
+
+MAX_DEPTH = 32  # levels of skills above a run
+
+
+class Birth(msgspec.Struct, frozen=True):
+    """What a StartChild comes to. `new`: the run to spawn; one that is there already is left as it is, but awaited.
+
+    `resumed`: mail that sends a child which ended badly back to work.  `ended`: it has ended well already.
+    `problem`: why it cannot start.
+    """
+
+    new: NewRun | None = None
+    resumed: Reply | None = None
+    ended: ChildFinished | None = None
+    problem: Error | None = None
+
+
+class Children:
+    """The children of one run. `created`: the first event of the parent's journal."""
+
+    def __init__(self, store: Store, definitions: Definitions, created: RunCreated) -> None:
+        self._store = store
+        self._definitions = definitions
+        self._created = created
+        self._pins: dict[str, StoredDefinition] = {}
+
+    async def birth(self, command: StartChild, at: float, vars: dict[str, Any]) -> Birth:
+        present = self._store.run(command.run_id)
+        if present is not None:
+            return self._again(command, present, at, vars)
+        try:
+            return Birth(new=await self._new(command, at, vars))
+        except ActionError as problem:
+            return Birth(problem=Error(type=problem.type, message=problem.message, step=command.path, data=problem.data))
+
+    def _again(self, command: StartChild, row: RunRow, at: float, vars: dict[str, Any]) -> Birth:
+        """The child is there: the process died after it was created, or the parent was resumed."""
+        if row.status == "succeeded":
+            return Birth(ended=ChildFinished(at=at, path=command.path, run_id=row.id, status=row.status, output=row.output))
+        created = RunCreated(
+            at=at, run_id=row.id, name=row.name, kind=row.kind, version=row.version, input=row.input, parent=row.parent
+        )
+        resumed = Reply(run_id=row.id, event=RunResumed(at=at, vars=vars)) if row.status in FINISHED else None
+        return Birth(new=NewRun(created=created, awaited=not command.detach), resumed=resumed)
+
+    async def _new(self, command: StartChild, at: float, vars: dict[str, Any]) -> NewRun:
+        from agentctl.language.inputs import check_inputs
+
+        depth = self._created.parent.depth + 1 if self._created.parent else 1
+        if depth > MAX_DEPTH:
+            raise ActionError(
+                "skill.too_deep", f"skill {command.name} would run under {depth - 1} levels of skills; {MAX_DEPTH} is the limit"
+            )
+        stored = await self._pinned(command.name)
+        try:
+            given = check_inputs(stored.definition, command.input)
+        except InputInvalid as error:
+            said = str(error)
+            message = said if said.startswith("skill ") else f"skill '{command.name}': {said}"
+            raise ActionError("input.invalid", message) from None
+        created = RunCreated(
+            at=at,
+            run_id=command.run_id,
+            name=stored.definition.name,
+            kind=stored.definition.kind,
+            version=stored.version,
+            input=given,
+            trigger="skill",
+            parent=Parent(run_id=self._created.run_id, path=command.path, depth=depth),
+            vars=vars,
+        )
+        return NewRun(created=created, awaited=not command.detach)
+
+    async def _pinned(self, name: str) -> StoredDefinition:
+        if name not in self._pins:
+            try:
+                self._pins[name] = await self._definitions.skill(self._created.run_id, name)
+            except NotFound as error:
+                raise ActionError("skill.not_found", str(error)) from None
+            except DefinitionInvalid as error:
+                first = error.problems[0] if error.problems else error
+                raise ActionError("skill.not_found", f"skill {name} cannot be used: {first}") from None
+        return self._pins[name]

@@ -1,0 +1,52 @@
+"""Definitions as runs need them: the plan of the version a run is pinned to, and the version of each skill it calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agentctl.core.graph import Plan
+from agentctl.errors import StoreCorrupt
+from agentctl.ports import HistoryFilter, Store, StoredDefinition
+
+_PLANS_KEPT = 256
+
+
+class Definitions:
+    def __init__(self, store: Store, load_skill: Callable[[str], StoredDefinition]) -> None:
+        self._store = store
+        self._load_skill = load_skill
+        self._plans: dict[str, Plan] = {}
+        self._registered: set[str] = set()
+
+    def plan(self, version: str) -> Plan:
+        """The index of a stored definition, made once for all its runs. Raises StoreCorrupt when the store lacks it."""
+        plan = self._plans.get(version)
+        if plan is None:
+            plan = Plan(self._stored(version).definition)
+            if len(self._plans) >= _PLANS_KEPT:
+                del self._plans[next(iter(self._plans))]
+            self._plans[version] = plan
+        return plan
+
+    async def register(self, stored: StoredDefinition) -> None:
+        if stored.version not in self._registered:
+            await self._store.register(stored)
+            self._registered.add(stored.version)
+
+    async def skill(self, run_id: str, name: str) -> StoredDefinition:
+        """The version of skill `name` that run `run_id` is pinned to: that of its first call, else the one on disk now.
+
+        Raises NotFound, DefinitionInvalid.
+        """
+        earlier = self._store.history(HistoryFilter(parent=run_id, name=name, limit=1))
+        if earlier:
+            return self._stored(earlier[0].version)
+        stored = self._load_skill(name)
+        await self.register(stored)
+        return stored
+
+    def _stored(self, version: str) -> StoredDefinition:
+        stored = self._store.definition(version)
+        if stored is None:
+            raise StoreCorrupt(f"the store has no definition of version {version[:12]}, which a run in it is pinned to")
+        return stored

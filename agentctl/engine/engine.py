@@ -1,0 +1,356 @@
+"""The embedded engine: drives any number of runs of one store in one asyncio process.
+
+A run is *held* while this process has its lease and its state in memory: one task each. When only timers or mail can move it,
+it is *parked*: the lease goes back, its memory is freed, and an entry in the heap of timers is all that is left of it here.
+Whoever holds a run drives its children too, and stays in memory while one of them is held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from agentctl.core.events import CancelRequested, RunCreated, RunResumed
+from agentctl.engine.attempts import Attempts
+from agentctl.engine.definitions import Definitions
+from agentctl.engine.ids import new_run_id
+from agentctl.engine.run import HeldRun, LetGo, Parts
+from agentctl.engine.timers import Timers
+from agentctl.engine.watch import Until, Watches
+from agentctl.errors import AgentctlError, LeaseLost, NotFound, NothingToResume, StoreBusy, UsageError
+from agentctl.ports import FINISHED, Action, Clock, NewRun, Observer, Reply, RunRow, Store, StoredDefinition, Surroundings
+
+log = logging.getLogger(__name__)
+
+POLL = 0.1  # seconds between looks for what other processes wrote
+LINGER = 1.0  # seconds; a run with a timer nearer than this stays in memory
+RETRY_LEASE = 1.0  # seconds until a run that another process holds is tried again
+WORKERS = 16  # attempts at once
+
+
+class Engine:
+    """See `drive`. Not thread-safe; made and used within one event loop. `workers`: attempts performed at once."""
+
+    def __init__(
+        self,
+        store: Store,
+        actions: Mapping[str, Action],
+        surroundings: Surroundings,
+        clock: Clock,
+        load_skill: Callable[[str], StoredDefinition],
+        observers: Sequence[Observer] = (),
+        workers: int = WORKERS,
+    ) -> None:
+        self.store = store
+        self._clock = clock
+        self._definitions = Definitions(store, load_skill)
+        self._attempts = Attempts(actions, surroundings, clock, workers)
+        self._parts = Parts(
+            store=store,
+            clock=clock,
+            attempts=self._attempts,
+            definitions=self._definitions,
+            observers=tuple(observers),
+            secret_names=frozenset(surroundings.secrets.names()),
+        )
+        self._timers = Timers(clock, self._due)
+        self._held: dict[str, HeldRun] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._parked: set[str] = set()
+        self._followers: dict[str, set[str]] = {}  # run -> its children held here
+        self._expected: dict[str, set[str]] = {}  # run -> those that wait for its end
+        self._leader: dict[str, str] = {}  # the inverse: child -> run
+        self._detached: set[str] = set()  # held runs that were started with `detach`
+        self._watches = Watches()
+        self._poll: asyncio.TimerHandle | None = None
+        self._stopping = False
+
+    # --- writing only ----------------------------------------------------------------------------------------------
+
+    async def create(self, stored: StoredDefinition, input: dict[str, Any], **more: Any) -> str:
+        """Create a queued run of a definition with an input that was checked; returns its id. `more`: see `create_many`."""
+        return (await self.create_many(stored, [input], **more))[0]
+
+    async def create_many(
+        self,
+        stored: StoredDefinition,
+        inputs: Iterable[dict[str, Any]],
+        *,
+        trigger: str = "manual",
+        event: Any = None,
+        vars: dict[str, Any] | None = None,
+        scheduled_at: float | None = None,
+    ) -> list[str]:
+        """Create queued runs, all in one commit; returns their ids. `event`: {name, data, id, received_at} of the trigger."""
+        await self._definitions.register(stored)
+        definition, now = stored.definition, self._clock.now()
+        created = [
+            RunCreated(
+                at=now,
+                run_id=new_run_id(),
+                name=definition.name,
+                kind=definition.kind,
+                version=stored.version,
+                input=given,
+                trigger=trigger,
+                event=event,
+                vars=vars or {},
+                scheduled_at=scheduled_at,
+            )
+            for given in inputs
+        ]
+        await self.store.create([NewRun(created=one) for one in created])
+        return [one.run_id for one in created]
+
+    async def resume(
+        self,
+        run_id: str,
+        redo: Sequence[str] = (),
+        stored: StoredDefinition | None = None,
+        vars: dict[str, Any] | None = None,
+    ) -> None:
+        """Ask a run that failed or was cancelled to go on; `drive` does it. One that has not ended needs no asking.
+
+        `redo`: paths whose results are dropped.  `stored`: an edited definition to go on with.  `vars`: the project's, as of now.
+        Raises NothingToResume for a run that ended well and has nothing to redo, UsageError when `redo` or `stored` is given for
+        one that has not ended, NotFound.
+        """
+        row = self._row(run_id)
+        if row.status not in FINISHED:
+            if redo or stored is not None:
+                raise UsageError(f"run {run_id} has not ended ({row.status}): it goes on as it is")
+            return
+        if row.status == "succeeded" and not redo:
+            raise NothingToResume(f"run {run_id} has succeeded: there is nothing to resume")
+        if stored is not None:
+            await self._definitions.register(stored)
+        version = stored.version if stored is not None else None
+        await self._send(run_id, RunResumed(at=self._clock.now(), redo=list(redo), version=version, vars=vars))
+
+    async def cancel(self, run_id: str, reason: str | None = None) -> None:
+        """Ask a run to stop; whoever drives it does so. Raises NotFound. A run that has ended is left as it is."""
+        if self._row(run_id).status not in FINISHED:
+            await self._send(run_id, CancelRequested(at=self._clock.now(), reason=reason))
+
+    async def _send(self, run_id: str, event: RunResumed | CancelRequested) -> None:
+        await self.store.post([Reply(run_id=run_id, event=event)])
+        self._deliver([run_id])
+
+    # --- driving ---------------------------------------------------------------------------------------------------
+
+    async def drive(self, run_id: str, *, until: Until = "finished") -> RunRow:
+        """Drive a run and its children, until it ended or (`rest`) until only waiting is left; returns what it came to.
+
+        Children that it started with `detach` are driven until they rest, too: nobody else may be there to do it.
+        After `stop` it returns at once, with the run interrupted. Raises NotFound, StoreBusy when another process holds the run,
+        LeaseLost, and any StoreError that kept a commit from being written: what was committed before stands.
+        """
+        row = self._row(run_id)
+        if row.status in FINISHED and not self.store.mail([run_id]):
+            return row
+        if not self._stopping:
+            await self._until(run_id, until)
+            while self._detached and not self._stopping:
+                await self._until(next(iter(self._detached)), "rest")
+        return self._row(run_id)
+
+    async def _until(self, run_id: str, until: Until) -> None:
+        with self._watches.watch(run_id, until) as ended:
+            self.hold(run_id)
+            await ended
+
+    async def start_all(self, run_ids: Iterable[str], *, at_once: int = 100) -> None:
+        """Drive many runs until each has ended or rests, `at_once` of them at a time."""
+        todo = iter(run_ids)
+
+        async def drive_next() -> None:
+            for run_id in todo:
+                await self._until(run_id, "rest")
+
+        await asyncio.gather(*(drive_next() for _ in range(at_once)))
+
+    async def stop(self) -> None:
+        """Let go of everything: attempts under way are stopped and left without an outcome (they execute again), leases go back.
+
+        Returns when the processes of the attempts have ended; `drive` returns then. Repeated calls do no harm.
+        """
+        self._let_all_go()
+        await self._attempts.drop()
+        while self._tasks:
+            await asyncio.wait(list(self._tasks.values()))
+        self._parked.clear()
+        self._watches.end_all()
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing moves until a timer fires or mail comes. For clocks that skip idle time."""
+        return not self._attempts and all(run.quiet for run in self._held.values())
+
+    # --- what held runs ask for (run.Host) -------------------------------------------------------------------------
+
+    @property
+    def linger(self) -> float:
+        return 0.0 if self._watches.wants_rest else LINGER
+
+    def schedule(self, run_id: str, due: float) -> None:
+        self._timers.set(run_id, due)
+
+    def is_followed(self, run_id: str) -> bool:
+        return bool(self._followers.get(run_id))
+
+    def expect(self, waiting: str, target: str) -> None:
+        self._expected.setdefault(target, set()).add(waiting)
+
+    def hold(self, run_id: str, *, parent: str | None = None, detached: bool = False) -> HeldRun:
+        run = self._held.get(run_id)
+        if run is None:
+            run = self._take(run_id, patient=parent is not None or run_id in self._parked)
+        if detached:
+            self._detached.add(run_id)
+        elif parent is not None:
+            self._leader[run_id] = parent
+            self._followers.setdefault(parent, set()).add(run_id)
+        return run
+
+    def _take(self, run_id: str, *, patient: bool) -> HeldRun:
+        loop = asyncio.get_running_loop()
+        run = self._held[run_id] = HeldRun(run_id, self._parts, self, patient=patient)
+        self._parked.discard(run_id)
+        if self._stopping:
+            run.stop()
+        self._tasks[run_id] = loop.create_task(self._drive(run))
+        if self._poll is None and not self._stopping:
+            self._poll = loop.call_later(POLL, self._look_around)
+        return run
+
+    # --- a held run, from outside ----------------------------------------------------------------------------------
+
+    async def _drive(self, run: HeldRun) -> None:
+        try:
+            why: LetGo = "stopped"
+            try:
+                why = await run.drive()
+            except LeaseLost as error:
+                await self._attempts.drop(run.run_id)
+                self._watches.fail(run.run_id, error)
+                why = "busy"
+            finally:
+                self._forget(run)
+            self._after(run, why)
+        except Exception as error:
+            await self._break(run, error)
+
+    async def _break(self, run: HeldRun, error: Exception) -> None:
+        """The store cannot be written or read, or there is a bug: nothing more is begun, and nobody waits for ever.
+
+        What was not committed has not happened; who drives these runs next does it again.
+        """
+        if not isinstance(error, AgentctlError):
+            log.error("driving run %s failed unexpectedly", run.run_id, exc_info=error)
+        self._let_all_go()
+        await self._attempts.drop()
+        await run.abandon()
+        self._watches.fail_all(error)
+
+    def _let_all_go(self) -> None:
+        self._stopping = True
+        self._timers.close()
+        if self._poll is not None:
+            self._poll.cancel()
+        for run in self._held.values():
+            run.stop()
+
+    def _forget(self, run: HeldRun) -> None:
+        del self._held[run.run_id]
+        del self._tasks[run.run_id]
+        self._timers.clear(run.run_id)
+        self._detached.discard(run.run_id)
+
+    def _after(self, run: HeldRun, why: LetGo) -> None:
+        """The run is out of memory: who waits for it is told, and it is parked if it goes on later."""
+        run_id = run.run_id
+        if why == "finished":
+            self._ended(run_id)
+            if run.mail:
+                self.hold(run_id)
+        elif self._stopping:
+            self._watches.end(run_id)
+        elif why == "rest":
+            self._park(run)
+        elif why == "busy":
+            self._taken(run)
+        parent = self._leader.pop(run_id, None)
+        if parent is not None:
+            self._unfollow(parent, run_id)
+
+    def _ended(self, run_id: str) -> None:
+        self._watches.end(run_id)
+        self._deliver(self._expected.pop(run_id, ()))
+
+    def _park(self, run: HeldRun) -> None:
+        self._parked.add(run.run_id)
+        if run.has_news:  # it came while the lease was being given back
+            self.hold(run.run_id)
+            return
+        if run.next_due is not None:
+            self._timers.set(run.run_id, run.next_due)
+        self._watches.rest(run.run_id)
+
+    def _taken(self, run: HeldRun) -> None:
+        """Another process drives the run. One that was ours, or a child of ours, is looked at again."""
+        row = self.store.run(run.run_id)
+        if row is not None and row.status in FINISHED:
+            self._ended(run.run_id)
+        elif row is not None and run.patient:
+            self._parked.add(run.run_id)
+            self._timers.set(run.run_id, self._clock.now() + RETRY_LEASE)
+            self._watches.rest(run.run_id)
+        else:
+            self._watches.fail(run.run_id, StoreBusy(f"run {run.run_id} is being driven by another process"))
+
+    def _unfollow(self, parent: str, child: str) -> None:
+        children = self._followers[parent]
+        children.discard(child)
+        if not children:
+            del self._followers[parent]
+            if parent in self._held:
+                self._held[parent].wake()
+
+    # --- time and mail ---------------------------------------------------------------------------------------------
+
+    def _due(self, run_id: str) -> None:
+        if run_id in self._held:
+            self._held[run_id].on_clock()
+        elif run_id in self._parked:
+            self.hold(run_id)
+
+    def _deliver(self, run_ids: Iterable[str]) -> None:
+        """Hand the mail of these runs, as far as they are ours, to their inboxes."""
+        ours = [run_id for run_id in run_ids if run_id in self._held or run_id in self._parked]
+        if ours and not self._stopping:
+            for mail in self.store.mail(ours):
+                self.hold(mail.run_id).receive(mail)
+
+    def _look_around(self) -> None:
+        """What other processes wrote: mail for our runs, or the end of a run that was parked here."""
+        self._poll = None
+        if not (self._held or self._parked):
+            return
+        self._poll = asyncio.get_running_loop().call_later(POLL, self._look_around)
+        try:
+            if self.store.changed():
+                self._deliver([*self._held, *self._parked])
+                for run_id in self._watches.runs():
+                    if run_id in self._parked and self._row(run_id).status in FINISHED:
+                        self._parked.discard(run_id)
+                        self._ended(run_id)
+        except AgentctlError as error:
+            self._watches.fail_all(error)
+
+    def _row(self, run_id: str) -> RunRow:
+        row = self.store.run(run_id)
+        if row is None:
+            raise NotFound(f"there is no run {run_id}")
+        return row

@@ -1,0 +1,361 @@
+"""One run while this process holds it: the loop of journal and interpreter.
+
+    inbox ──decide──> events ──commit──> commands ──perform──> inbox
+
+What waits in the inbox when the run's turn comes is decided one after the other and becomes one entry of the journal, so the
+end of a step and the start of the next are one commit. Nothing is done in the world before the commit that says so.
+A turn that is not committed has not happened: the state in memory is thrown away with the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from heapq import heappop, heappush
+from typing import Literal, Protocol
+
+import msgspec
+
+from agentctl.core import interpreter
+from agentctl.core.commands import AwaitRun, CancelChild, Command, Execute, SetTimer, StartChild, Stop
+from agentctl.core.events import AnyEvent, AttemptFailed, CancelRequested, RunCreated, TimerFired
+from agentctl.engine.attempts import Attempts
+from agentctl.engine.children import Birth, Children
+from agentctl.engine.definitions import Definitions
+from agentctl.engine.progress import progress_of
+from agentctl.errors import AgentctlError
+from agentctl.ports import FINISHED, Append, Awaiter, Clock, Lease, Mail, NewRun, Observer, Reply, RunStatus, Store
+
+log = logging.getLogger(__name__)
+
+MOST_AT_ONCE = 500  # answers taken into one entry: bounds what a turn of a wide foreach holds in memory
+
+# Why a run was let go: it ended; only timers or mail can move it; another process holds it; we were told to stop.
+LetGo = Literal["finished", "rest", "busy", "stopped"]
+
+
+class Host(Protocol):
+    """What a held run needs of the engine around it."""
+
+    @property
+    def linger(self) -> float:
+        """Seconds; a timer nearer than this is waited for in memory."""
+
+    def schedule(self, run_id: str, due: float) -> None:
+        """Call `on_clock` at `due`."""
+
+    def hold(self, run_id: str, *, parent: str | None = None, detached: bool = False) -> HeldRun:
+        """Drive that run too. `parent` stays in memory as long as it is held, unless it is `detached`."""
+
+    def expect(self, waiting: str, target: str) -> None:
+        """Look for mail of run `waiting` as soon as run `target` ends in this process."""
+
+    def is_followed(self, run_id: str) -> bool:
+        """True while a child of this run is being driven here: its end will want this run at once."""
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What all runs of an engine share."""
+
+    store: Store
+    clock: Clock
+    attempts: Attempts
+    definitions: Definitions
+    observers: Sequence[Observer]
+    secret_names: frozenset[str]
+
+
+class Turn(msgspec.Struct):
+    """What one look into the inbox came to."""
+
+    events: list[AnyEvent] = []
+    commands: list[Command] = []
+    consumed: list[int] = []
+    births: dict[str, Birth] = {}  # by the path of the step that starts the child
+
+    @property
+    def spawn(self) -> list[NewRun]:
+        return [birth.new for birth in self.births.values() if birth.new is not None]
+
+    @property
+    def replies(self) -> list[Reply]:
+        return [birth.resumed for birth in self.births.values() if birth.resumed is not None]
+
+
+class HeldRun:
+    """`patient`: when another process holds the run, look again later."""
+
+    def __init__(self, run_id: str, parts: Parts, host: Host, *, patient: bool) -> None:
+        self.run_id = run_id
+        self.patient = patient
+        self._begun = False  # the first turn is committed
+        self.quiet = False  # waits for its inbox
+        self._stopping = False
+        self._parts = parts
+        self._host = host
+        self._inbox: deque[AnyEvent | Mail] = deque()
+        self._seen: set[int] = set()  # ids of mail that is in the inbox or was
+        self._waker: asyncio.Future[None] | None = None
+        self._timers: list[tuple[float, str, str]] = []
+        self._cut_off = False  # stopped while there was work under way
+        self._lease: Lease | None = None
+
+    # --- what others tell it ---------------------------------------------------------------------------------------
+
+    def receive(self, item: AnyEvent | Mail) -> None:
+        """Put an answer or mail into the inbox; mail that is there already is left out."""
+        if isinstance(item, Mail):
+            if item.id in self._seen:
+                return
+            self._seen.add(item.id)
+        self._inbox.append(item)
+        self.wake()
+
+    def wake(self) -> None:
+        if self._waker is not None and not self._waker.done():
+            self._waker.set_result(None)
+
+    def on_clock(self) -> None:
+        """Some timer of this run may be due."""
+        now = self._parts.clock.now()
+        while self._timers and self._timers[0][0] <= now:
+            _, path, timer = heappop(self._timers)
+            self._inbox.append(TimerFired(at=now, path=path, timer=timer))
+        if self._timers:
+            self._host.schedule(self.run_id, self._timers[0][0])
+        self.wake()
+
+    def stop(self) -> None:
+        """Decide nothing more; let go after the commit under way."""
+        self._stopping = True
+        self._cut_off = not self._only_waits
+        self.wake()
+
+    def _is_stopping(self) -> bool:
+        return self._stopping
+
+    @property
+    def has_news(self) -> bool:
+        """Something came in that was not decided on."""
+        return bool(self._inbox)
+
+    @property
+    def mail(self) -> list[Mail]:
+        """Mail that was not decided on."""
+        return [item for item in self._inbox if isinstance(item, Mail)]
+
+    @property
+    def next_due(self) -> float | None:
+        return self.state.next_due
+
+    # --- the loop --------------------------------------------------------------------------------------------------
+
+    async def drive(self) -> LetGo:
+        """Drive the run until it ends or rests. Raises StoreError when a commit failed, LeaseLost when the run is another's."""
+        leases = await self._parts.store.acquire([self.run_id])
+        if not leases:
+            return "busy"
+        self._lease = leases[0]
+        if self._is_stopping():
+            await self._parts.store.release(leases)
+            return "stopped"
+        turn = self._load()
+        while True:
+            self._answer(turn)
+            if any(isinstance(command, StartChild) for command in turn.commands):
+                await self._bear_children(turn)
+            released = await self._commit(turn)
+            self._begun = True
+            if self._is_stopping():
+                return await self._give_back(released, "stopped")
+            distant = self._perform(turn)
+            if distant:
+                await self._reach_out(distant)
+            if self.state.is_finished:
+                return await self._give_back(released, "finished")
+            if not self._inbox and (released or self._is_at_rest()):
+                return await self._give_back(released, "rest")
+            if released:  # something came in while the commit that gave the lease back was written
+                return "rest"
+            if not self._inbox:
+                await self._sleep()
+                if self._is_stopping():
+                    return await self._give_back(False, "stopped")
+            turn = Turn()
+
+    def _load(self) -> Turn:
+        """Fold the journal; the turn holds what is still open."""
+        parts = self._parts
+        events = list(parts.store.journal(self.run_id))
+        created = events[0]
+        assert isinstance(created, RunCreated)
+        self._children = Children(parts.store, parts.definitions, created)
+        self.state = interpreter.fold(events, parts.definitions.plan, parts.secret_names)
+        self._version = self.state.version
+        self._head = len(events)
+        self._read_mail()
+        if self.state.status == "queued" and any(isinstance(mail.event, CancelRequested) for mail in self.mail):
+            return Turn()  # cancelled before it began: it does not start for the sake of being stopped
+        decision = interpreter.take_over(self.state, parts.clock.now())
+        return Turn(events=decision.events, commands=decision.commands)
+
+    def _answer(self, turn: Turn) -> None:
+        """Decide on what lies in the inbox, in the order in which it came."""
+        for _ in range(min(len(self._inbox), MOST_AT_ONCE)):
+            item = self._inbox.popleft()
+            if isinstance(item, Mail):
+                turn.consumed.append(item.id)
+                item = item.event
+            decision = interpreter.decide(self.state, item)
+            turn.events += decision.events
+            turn.commands += decision.commands
+
+    def _read_mail(self) -> None:
+        for mail in self._parts.store.mail([self.run_id]):
+            self.receive(mail)
+
+    async def _bear_children(self, turn: Turn) -> None:
+        """Children that are awaited still: one whose end was in the mail of this very turn is not."""
+        for command in turn.commands:
+            if isinstance(command, StartChild) and (command.detach or self.state.children.get(command.path) == command.run_id):
+                turn.births[command.path] = await self._children.birth(command, self._parts.clock.now(), self.state.vars)
+
+    async def _commit(self, turn: Turn) -> bool:
+        """One entry for the whole turn, durable when this returns. True: the lease was given back with it."""
+        spawn = turn.spawn if turn.births else ()
+        if not (turn.events or turn.consumed or spawn):
+            return False
+        assert self._lease is not None
+        progress = progress_of(self.state, self._version)
+        release = self.state.is_finished or self._rests_after(turn)
+        await self._parts.store.append(
+            Append(
+                lease=self._lease,
+                head=self._head,
+                events=turn.events,
+                progress=progress,
+                spawn=spawn,
+                replies=turn.replies if turn.births else (),
+                consumed=turn.consumed,
+                release=release,
+            )
+        )
+        self._head += len(turn.events)
+        self._version = self.state.version
+        for observer in self._parts.observers:
+            try:
+                observer(self.run_id, turn.events, progress)
+            except Exception:  # who watches must not harm what is watched
+                log.exception("an observer of run %s failed", self.run_id)
+        return release
+
+    def _perform(self, turn: Turn) -> list[AwaitRun | CancelChild | StartChild]:
+        """Do what the commit said. Returns what takes a further write, or a look at what the commit did to other runs."""
+        attempts, name = self._parts.attempts, self.state.name
+        distant: list[AwaitRun | CancelChild | StartChild] = []
+        for command in turn.commands:
+            if isinstance(command, Execute):
+                answer = attempts.at_once(self.run_id, name, command)
+                if answer is not None:
+                    self._inbox.append(answer)
+                else:
+                    attempts.start(self.run_id, name, command, self.receive)
+            elif isinstance(command, SetTimer):
+                self._set_timer(command)
+            elif isinstance(command, Stop):
+                attempts.stop(self.run_id, command.path, command.attempt, self.receive)
+            elif isinstance(command, StartChild):
+                self._start_child(command, turn.births.get(command.path, Birth()))
+                distant.append(command)
+            elif isinstance(command, AwaitRun | CancelChild):
+                distant.append(command)
+        return distant
+
+    async def _reach_out(self, commands: list[AwaitRun | CancelChild | StartChild]) -> None:
+        for command in commands:
+            if isinstance(command, AwaitRun):
+                await self._await_run(command)
+            elif isinstance(command, CancelChild):
+                await self._cancel_child(command)
+        self._read_mail()  # a run may have ended before its end was awaited
+
+    def _set_timer(self, command: SetTimer) -> None:
+        heappush(self._timers, (command.due, command.path, command.timer))
+        if self._timers[0][0] <= self._parts.clock.now():
+            self.on_clock()
+        else:
+            self._host.schedule(self.run_id, self._timers[0][0])
+
+    # --- other runs ------------------------------------------------------------------------------------------------
+
+    def _start_child(self, command: StartChild, birth: Birth) -> None:
+        if birth.problem is not None:
+            attempt = self.state.steps[command.path].attempt
+            self.receive(AttemptFailed(at=self._parts.clock.now(), path=command.path, attempt=attempt, error=birth.problem))
+        elif birth.ended is not None:
+            self.receive(birth.ended)
+        elif birth.new is not None:
+            if not command.detach:
+                self._host.expect(self.run_id, command.run_id)
+            self._host.hold(command.run_id, parent=self.run_id, detached=command.detach)
+
+    async def _await_run(self, command: AwaitRun) -> None:
+        """The store tells us by mail, at once when that run has ended or never was. Our own child is driven by us."""
+        store, target = self._parts.store, command.run_id
+        self._host.expect(self.run_id, target)
+        await store.await_run(Awaiter(run_id=self.run_id, path=command.path, target=target))
+        row = store.run(target)
+        if row is not None and row.status not in FINISHED and row.parent is not None and row.parent.run_id == self.run_id:
+            self._host.hold(target, parent=self.run_id)
+
+    async def _cancel_child(self, command: CancelChild) -> None:
+        if self._parts.store.run(command.run_id) is None:
+            return  # it could not be started, and that is its answer
+        cancel = CancelRequested(at=self._parts.clock.now(), reason=f"run {self.run_id}, which called it, was cancelled")
+        await self._parts.store.post([Reply(run_id=command.run_id, event=cancel)])
+        child = self._host.hold(command.run_id, parent=self.run_id)
+        for mail in self._parts.store.mail([command.run_id]):
+            child.receive(mail)
+
+    # --- rest ------------------------------------------------------------------------------------------------------
+
+    def _rests_after(self, turn: Turn) -> bool:
+        """True when the run rests once this turn is committed: nothing but timers is left to do."""
+        return self._is_at_rest() and not self._inbox and all(isinstance(command, SetTimer) for command in turn.commands)
+
+    @property
+    def _only_waits(self) -> bool:
+        return self._begun and self.state.status == "waiting" and not self._host.is_followed(self.run_id)
+
+    def _is_at_rest(self) -> bool:
+        if self.state.status != "waiting" or self._host.is_followed(self.run_id):
+            return False
+        due = self.state.next_due
+        return due is None or due > self._parts.clock.now() + self._host.linger
+
+    async def _sleep(self) -> None:
+        self._waker = asyncio.get_running_loop().create_future()
+        self.quiet = True
+        try:
+            await self._waker
+        finally:
+            self.quiet = False
+            self._waker = None
+
+    async def abandon(self) -> None:
+        """Give the lease back after a failure, if the store lets us; else it goes with this process."""
+        if self._lease is not None:
+            with suppress(AgentctlError):
+                await self._parts.store.release([self._lease], status="interrupted")
+
+    async def _give_back(self, released: bool, why: LetGo) -> LetGo:
+        """Let go of the lease, unless a commit did. A run stopped in the middle shows as interrupted."""
+        assert self._lease is not None
+        if not released:
+            cut_off = why == "stopped" and self._cut_off and not self.state.is_finished
+            status: RunStatus | None = "interrupted" if cut_off else None
+            await self._parts.store.release([self._lease], status=status)
+        return why

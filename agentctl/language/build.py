@@ -1,0 +1,203 @@
+"""Checked data -> `model.Definition`: short forms spelled out, durations in seconds, sizes in bytes, needs complete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentctl import model
+from agentctl.expressions.duration import parse_duration
+from agentctl.expressions.parse import parse_expression, parse_value
+from agentctl.expressions.template import Template
+from agentctl.language.nodes import Path
+from agentctl.language.sizes import parse_size
+from agentctl.language.source import Source
+from agentctl.language.vocabulary import FLOW, HANDLERS, actions_of
+from agentctl.language.walk import Walk
+
+_BESIDE_SHELL = ("parse", "env", "stdin", "cwd")
+# Steps that hold others, that only wait or that end things: `defaults` are meant for what is executed.
+_NO_DEFAULTS = frozenset({"steps", "foreach", "repeat", "wait", "approve", "fail", "return"})
+_FULL_SCHEMA = ("$schema", "$ref", "enum", "const", "properties", "anyOf", "oneOf", "allOf")
+
+
+def build(source: Source, walk: Walk) -> model.Definition:
+    """The definition of a file that has passed every check."""
+    return _Builder(source, walk).definition()
+
+
+class _Builder:
+    def __init__(self, source: Source, walk: Walk) -> None:
+        self.source, self.walk = source, walk
+        self.defaults: dict[str, Any] = source.data.get("defaults") or {}
+
+    def definition(self) -> model.Definition:
+        data = self.source.data
+        kind = "loop" if "loop" in data else "skill"
+        handlers = {name if name != "finally" else "finally_": self.steps((name,), data.get(name)) for name in HANDLERS}
+        return model.Definition(
+            kind=kind,  # type: ignore[arg-type]  # one of the two, by the line above
+            name=data[kind],
+            steps=self.steps(("steps",), data["steps"]),
+            description=data.get("description", ""),
+            input={name: _input(schema) for name, schema in data.get("input", {}).items()},
+            timeout=_seconds(data.get("timeout")),
+            output=_value(data, "output"),
+            budget=model.Budget(**data["budget"]) if "budget" in data else None,
+            triggers=tuple(data.get("triggers", ())),
+            flow={key: data[key] for key in FLOW if key in data},
+            permissions=data.get("permissions"),
+            skills=tuple(dict.fromkeys(name for name, _ in self.walk.skills)),
+            **handlers,
+        )
+
+    def steps(self, path: Path, steps: list[Any] | None) -> tuple[model.Step, ...]:
+        return tuple(self.step((*path, index), step) for index, step in enumerate(steps or ()))
+
+    def step(self, path: Path, step: dict[str, Any]) -> model.Step:
+        uses = actions_of(step)[0]
+        said = step if uses in _NO_DEFAULTS else {**self.defaults, **step}
+        unknown = step.get("on_unknown", "ask")
+        probe = isinstance(unknown, dict)
+        cache = step.get("cache")
+        return model.Step(
+            id=self.walk.ids[path],
+            action=self.action(path, step, uses),
+            uses=uses,
+            line=self.source.at(path)[0],
+            name=step.get("name"),
+            condition=parse_expression(step["if"]) if "if" in step else None,
+            needs=self.walk.needs[path],
+            timeout=_seconds(said.get("timeout")),
+            retry=_retry(said.get("retry")),
+            fallback=self.steps((*path, "fallback"), step.get("fallback")),
+            continue_on_error=step.get("continue_on_error", False),
+            effect=step.get("effect", "repeatable"),
+            on_unknown="probe" if probe else unknown,
+            probe=self.steps((*path, "on_unknown", "probe"), unknown["probe"]) if probe else (),
+            idempotency_key=_value(step, "idempotency_key"),
+            cache=model.Cache(parse_value(cache["key"]), parse_duration(cache["ttl"])) if cache else None,
+            undo=self.step((*path, "undo"), step["undo"]) if "undo" in step else None,
+        )
+
+    def action(self, path: Path, step: dict[str, Any], uses: str) -> model.Action:
+        body = step[uses]
+        if uses == "skill":
+            return model.Skill(body, parse_value(step.get("with", {})), step.get("detach", False))
+        if uses == "steps":
+            return model.Group(self.steps((*path, "steps"), body), _value(step, "output"))
+        if uses == "foreach":
+            return model.Foreach(
+                parse_value(body),
+                self.steps((*path, "steps"), step["steps"]),
+                item_name=step.get("as", "item"),
+                max_parallel=step.get("max_parallel", 1),
+                output=_value(step, "output"),
+            )
+        if uses == "repeat":
+            return self.repeat(path, step, body)
+        if uses == "wait":
+            return _wait(body)
+        if uses == "approve":
+            return _approve(body)
+        if uses == "agent":
+            return model.Agent(parse_value(_with_schema(body)), max_turns=body.get("max_turns", 20), stall=body.get("stall", 3))
+        if uses == "fail":
+            return model.Fail(parse_value({"message": body} if isinstance(body, str) else body))
+        if uses == "return":
+            return model.Return(parse_value(body))
+        return model.Task(uses, parse_value(_params(step, uses)))
+
+    def repeat(self, path: Path, step: dict[str, Any], body: dict[str, Any]) -> model.Repeat:
+        return model.Repeat(
+            self.steps((*path, "steps"), step["steps"]),
+            until=_expression(body, "until"),
+            condition=_expression(body, "while"),
+            max=body.get("max", 10),
+            every=_seconds(body.get("every")) or 0.0,
+            on_max=body.get("on_max", "fail"),
+            output=_value(step, "output"),
+        )
+
+
+def _params(step: dict[str, Any], uses: str) -> Any:
+    """The parameters of a task in the shape that `model.Task` gives."""
+    body = step[uses]
+    if uses == "shell":
+        params = dict(body) if isinstance(body, dict) else {"run": body}
+        params.update({key: step[key] for key in _BESIDE_SHELL if key in step})
+        if isinstance(params["run"], list):
+            params["argv"] = params.pop("run")
+        return params
+    if uses == "python":
+        return {"function": body, "with": step.get("with", {})}
+    if uses == "http" and "max_bytes" in body:
+        return {**body, "max_bytes": parse_size(body["max_bytes"])}
+    return _with_schema(body) if uses == "llm" else body
+
+
+def _with_schema(body: dict[str, Any]) -> dict[str, Any]:
+    return {**body, "schema": full_schema(body["schema"])} if "schema" in body else body
+
+
+def full_schema(schema: Any) -> Any:
+    """A JSON Schema as it is; the short form (property -> schema, all required) spelled out."""
+    if not isinstance(schema, dict) or isinstance(schema.get("type"), str | list) or any(key in schema for key in _FULL_SCHEMA):
+        return schema
+    return {"type": "object", "properties": schema, "required": list(schema), "additionalProperties": False}
+
+
+def _wait(body: Any) -> model.Wait:
+    if not isinstance(body, dict):
+        return model.Wait(duration=parse_value(body))
+    return model.Wait(
+        until=_value(body, "until"),
+        event=_value(body, "event"),
+        run=_value(body, "run"),
+        condition=_expression(body, "if"),
+        timeout=_seconds(body.get("timeout")),
+        on_timeout=body.get("on_timeout", "fail"),
+    )
+
+
+def _approve(body: Any) -> model.Approve:
+    if not isinstance(body, dict):
+        return model.Approve(message=parse_value(body))
+    return model.Approve(
+        message=parse_value(body["message"]),
+        show=_value(body, "show"),
+        form=body.get("form", {}),
+        timeout=_seconds(body.get("timeout")),
+        on_timeout=body.get("on_timeout", "fail"),
+    )
+
+
+def _retry(retry: Any) -> model.Retry:
+    if retry is None:
+        return model.Retry()
+    if isinstance(retry, int):
+        return model.Retry(attempts=retry)
+    given = dict(retry)
+    for key in ("delay", "max_delay"):
+        if key in given:
+            given[key] = parse_duration(given[key])
+    for key in ("on", "never"):
+        if key in given:
+            given[key] = tuple(given[key])
+    return model.Retry(**given)
+
+
+def _input(schema: Any) -> model.Input:
+    has_default = isinstance(schema, dict) and "default" in schema
+    return model.Input(schema=schema, has_default=has_default, default=schema["default"] if has_default else None)
+
+
+def _seconds(duration: str | None) -> float | None:
+    return None if duration is None else parse_duration(duration)
+
+
+def _value(holder: dict[str, Any], key: str) -> Template | None:
+    return parse_value(holder[key]) if key in holder else None
+
+
+def _expression(holder: dict[str, Any], key: str) -> Template | None:
+    return parse_expression(holder[key]) if key in holder else None

@@ -1,0 +1,75 @@
+"""The definitions of a project by name. Only the heads of the files are read."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from agentctl.errors import NotFound
+from agentctl.language.problems import nearest
+from agentctl.language.project import FOLDERS, Project
+
+_HEAD = 4096  # bytes in which the key that names the kind has to stand
+_NAME = re.compile(rb"^(loop|skill):[ \t]+[\"']?([a-z0-9][a-z0-9-]{0,62})[\"']?[ \t]*(?:#.*)?\r?$", re.MULTILINE)
+
+
+class Catalog:
+    """What `loops/**/*.yaml` and `skills/**/*.yaml` of a project define, as of the first look."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._inputs: dict[str, dict[str, Any] | None] = {}
+
+    @cached_property
+    def _found(self) -> dict[str, list[tuple[str, Path]]]:
+        found: dict[str, list[tuple[str, Path]]] = {}
+        for folder in FOLDERS:
+            for path in sorted((self.project.root / folder).rglob("*.yaml")):
+                if head := _head(path):
+                    found.setdefault(head[1], []).append((head[0], path))
+        return found
+
+    def names(self, kind: str | None = None) -> list[str]:
+        """Sorted; of one kind (`loop` or `skill`) or of both."""
+        return sorted(name for name, files in self._found.items() if kind is None or files[0][0] == kind)
+
+    def path(self, name: str) -> Path:
+        """The file that defines `name`; of several, the first by path. Raises NotFound with the nearest name."""
+        if name not in self._found:
+            raise NotFound(f"there is no loop or skill '{name}' in {self.project.root}{nearest(name, self._found)}")
+        return self._found[name][0][1]
+
+    def kind(self, name: str) -> str | None:
+        """`loop` or `skill`; None when nothing has that name."""
+        return self._found[name][0][0] if name in self._found else None
+
+    def files(self, name: str) -> list[Path]:
+        """Every file that claims the name."""
+        return [path for _, path in self._found.get(name, ())]
+
+    def inputs(self, name: str) -> dict[str, Any] | None:
+        """What a definition declares as its input: name -> JSON Schema. None when its file cannot be read."""
+        if name not in self._inputs:
+            from agentctl.language.source import read_file
+
+            data = read_file(self.path(name)).data
+            declared = data.get("input", {}) if isinstance(data, dict) else None
+            self._inputs[name] = declared if isinstance(declared, dict) else None
+        return self._inputs[name]
+
+    def shown(self, path: Path) -> str:
+        """The path as messages and the store show it: relative to the root, if it is below it."""
+        absolute = path.absolute()
+        return str(absolute.relative_to(self.project.root)) if absolute.is_relative_to(self.project.root) else str(path)
+
+
+def _head(path: Path) -> tuple[str, str] | None:
+    """Kind and name of a definition's file; None when its head does not tell."""
+    try:
+        with path.open("rb") as stream:
+            match = _NAME.search(stream.read(_HEAD))
+    except OSError:
+        return None
+    return (match[1].decode(), match[2].decode()) if match else None

@@ -1,0 +1,64 @@
+"""Every check of a definition, one after the other; each reports what it finds and none stops the others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agentctl.language.flow import check_flow, check_triggers
+from agentctl.language.inputs import wrong_value
+from agentctl.language.names import Names
+from agentctl.language.skills import check_calls, check_self_call
+from agentctl.language.source import Source
+from agentctl.language.validate import validate
+from agentctl.language.walk import Walk
+
+if TYPE_CHECKING:
+    from agentctl.language.catalog import Catalog
+
+
+def check_definition(source: Source, catalog: Catalog | None) -> Walk | None:
+    """Report into `source`. Returns what the walk over the steps learned; None when there is nothing to walk over."""
+    if not isinstance(source.data, dict):
+        source.report((1, 1), "wrong-type", "a definition is a mapping that begins with 'loop: NAME' or 'skill: NAME'")
+        return None
+    validate(source)
+    project_file = catalog.project.file if catalog else None
+    walk = Walk(source, Names(source, catalog.project.vars if catalog and project_file else None))
+    walk.definition()
+    check_triggers(source, walk)
+    check_flow(source, walk)
+    _defaults_of_inputs(source)
+    check_self_call(source)
+    if catalog is not None:
+        check_calls(source, walk, catalog)
+    _once(source)
+    return walk
+
+
+def _defaults_of_inputs(source: Source) -> None:
+    declared = source.data.get("input")
+    broken = {problem.line for problem in source.problems if problem.code in ("bad-schema", "wrong-type")}
+    for name, schema in declared.items() if isinstance(declared, dict) else ():
+        place = source.at(("input", name, "default"))
+        if isinstance(schema, dict) and "default" in schema and not broken & {place[0], source.at(("input", name))[0]}:
+            said = _wrong_default(schema)
+            if said:
+                source.report(place, "bad-default", f"the default of '{name}' {said}")
+
+
+def _wrong_default(schema: dict[str, Any]) -> str | None:
+    from agentctl.language.json_schema import is_schema
+
+    return wrong_value(schema["default"], schema) if is_schema(schema) else None
+
+
+def _once(source: Source) -> None:
+    """An expression where only a fixed value is possible is found by the schema and by the walk: told once a line."""
+    lines: set[int] = set()
+    kept = []
+    for problem in source.problems:
+        if problem.code != "expression-here" or problem.line not in lines:
+            kept.append(problem)
+        if problem.code == "expression-here":
+            lines.add(problem.line)
+    source.problems[:] = kept

@@ -1,0 +1,48 @@
+"""The words of the language that more than one file here needs: actions, what stands beside them, names, ids of steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ACTIONS = (
+    "shell", "python", "http", "llm", "agent", "skill", "wait", "approve", "foreach", "repeat", "steps",
+    "set", "remember", "emit", "fail", "return", "history", "publish",
+)  # fmt: skip
+HANDLERS = ("on_failure", "on_success", "on_cancel", "finally")
+FLOW = ("concurrency", "throttle", "rate_limit", "debounce", "batch", "priority", "dedupe")
+
+# The names an expression can use, and the fields of those whose fields are fixed (LANGUAGE section 3).
+ALWAYS = frozenset({"input", "steps", "event", "run", "state", "vars", "secrets", "now"})
+ELSEWHERE = {
+    "item": "inside a foreach",
+    "index": "inside a foreach or a repeat",
+    "last": "inside a repeat",
+    "error": "in a fallback or a handler",
+}
+STEP_FIELDS = ("output", "status", "error", "attempts", "started_at", "finished_at", "usage")
+RUN_FIELDS = ("id", "loop", "version", "attempt", "started_at", "scheduled_at", "trigger")
+EVENT_FIELDS = ("name", "data", "id", "received_at")
+ERROR_FIELDS = ("type", "message", "step", "attempts", "data")
+
+
+def actions_of(step: dict[str, Any]) -> list[str]:
+    """The actions a step has, in the order of `ACTIONS`; `steps` is one only without foreach and repeat."""
+    found = [action for action in ACTIONS if action in step]
+    if "steps" in found and ("foreach" in found or "repeat" in found):
+        found.remove("steps")
+    return found
+
+
+def step_ids(steps: list[Any]) -> list[str]:
+    """The id of each step of a list: as written, else `<action>_<n>` with n its place in the list from 1."""
+    written = {step["id"] for step in steps if isinstance(step, dict) and isinstance(step.get("id"), str)}
+    ids = []
+    for number, step in enumerate(steps, 1):
+        name = step.get("id") if isinstance(step, dict) else None
+        if not isinstance(name, str):
+            actions = actions_of(step) if isinstance(step, dict) else []
+            name = f"{actions[0] if actions else 'step'}_{number}"
+            while name in written:
+                name += "_"
+        ids.append(name)
+    return ids

@@ -1,0 +1,243 @@
+"""The walk over every step and every expression of a definition: names, references, needs.
+
+Lists of steps are nested, so is the walk: each list under way is a `Frame`, and a reference `steps.x` belongs to the
+innermost frame that has an x. There it becomes a need of the step that the walk is inside of at that level.
+What it learns (ids, needs, skills called) is what `build` makes the definition from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from agentctl.errors import ExpressionError
+from agentctl.expressions.parse import parse_expression, parse_value
+from agentctl.expressions.references import references
+from agentctl.expressions.template import Template
+from agentctl.language.names import Names
+from agentctl.language.nodes import Path, Place
+from agentctl.language.order import order
+from agentctl.language.scripts import check_shell
+from agentctl.language.source import Source
+from agentctl.language.vocabulary import HANDLERS, actions_of, step_ids
+
+# Keys of a step that hold other steps or expressions of an inner scope; everything else is looked at as it stands.
+_NESTED = frozenset({"steps", "fallback", "undo", "on_unknown", "foreach", "repeat", "output", "shell", "wait"})
+_FIXED = frozenset(
+    {"id", "name", "needs", "timeout", "retry", "continue_on_error", "effect", "parse", "as", "max_parallel", "detach", "skill"}
+)
+# Actions whose parameters may hold a secret: those that use it there and then.
+_SECRETS = frozenset({"shell", "python", "http", "llm", "agent", "env", "stdin", "cwd", "if"})
+
+
+@dataclass
+class Frame:
+    """A list of steps under way. `current`: the step the walk is inside of; None once the list is done.
+
+    `own`: inside an undo step, the step it undoes, whose result it may use.
+    """
+
+    ids: dict[str, int]
+    current: int | None = None
+    own: str | None = None
+    refs: dict[int, dict[str, Place]] = field(default_factory=dict)  # step -> referred id -> where
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What an expression can see: the lists around it and the names beside those always there.
+
+    `secrets`: what to call the place when a secret has no business there; None where one may be used.
+    """
+
+    frames: tuple[Frame, ...] = ()
+    names: frozenset[str] = frozenset()
+    no_secrets: str | None = None
+    only: frozenset[str] | None = None  # in triggers and flow control: the names there are
+
+    def inside(self, frame: Frame) -> Scope:
+        return Scope((*self.frames, frame), self.names)
+
+    def knowing(self, *names: str) -> Scope:
+        return Scope(self.frames, self.names | set(names))
+
+    def without_secrets(self, where: str) -> Scope:
+        return Scope(self.frames, self.names, where, self.only)
+
+
+@dataclass
+class Walk:
+    """One walk. After `definition()`: `ids` by path of the step, `needs` likewise, `skills` called anywhere with their path."""
+
+    source: Source
+    names: Names
+    ids: dict[Path, str] = field(default_factory=dict)
+    needs: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+    skills: list[tuple[str, Path]] = field(default_factory=list)
+
+    def definition(self) -> None:
+        data = self.source.data
+        main = self.steps(("steps",), data.get("steps"), Scope())
+        after = Scope().inside(main)
+        if "output" in data:
+            self.value(("output",), data["output"], after.without_secrets("output"))
+        for handler in HANDLERS:
+            self.steps((handler,), data.get(handler), after.knowing("error"))
+
+    def steps(self, path: Path, steps: Any, scope: Scope) -> Frame:
+        """Walk a list of steps. Returns its frame, for what may look at the list once it is done."""
+        if not isinstance(steps, list):
+            return Frame({})
+        ids = step_ids(steps)
+        frame = Frame({})
+        for index, name in enumerate(ids):
+            if name in frame.ids:
+                line = self.source.at((*path, frame.ids[name]))[0]
+                place = self.source.at((*path, index, "id"))
+                self.source.report(place, "duplicate-id", f"the id '{name}' is taken by the step in line {line}")
+            else:
+                frame.ids[name] = index
+            self.ids[(*path, index)] = name
+        for index, step in enumerate(steps):
+            frame.current = index
+            self.step((*path, index), step, scope.inside(frame))
+        frame.current = None
+        order(self.source, path, steps, ids, frame.ids, frame.refs, self.needs)
+        return frame
+
+    def step(self, path: Path, step: Any, scope: Scope) -> None:
+        if not isinstance(step, dict):
+            return
+        actions = actions_of(step)
+        for key, value in step.items():
+            if key == "if":
+                self.expression((*path, key), value, scope)
+            elif key in _FIXED:
+                self.fixed((*path, key), value, key)
+            elif key not in _NESTED:
+                allowed = key in _SECRETS or (key == "with" and "python" in step)
+                self.value((*path, key), value, scope if allowed else scope.without_secrets(f"'{key}'"))
+        if "shell" in step:
+            check_shell(self.source, (*path, "shell"), step["shell"])
+            self.shell((*path, "shell"), step["shell"], scope)
+        if "wait" in step:
+            self.wait((*path, "wait"), step["wait"], scope.without_secrets("'wait'"))
+        self.called(path, step)
+        self.nested(path, step, scope, actions)
+        self.beside(path, step, scope)
+
+    def shell(self, path: Path, shell: Any, scope: Scope) -> None:
+        if isinstance(shell, list):
+            self.value(path, shell, scope)
+        elif isinstance(shell, dict):
+            for key, value in shell.items():
+                if key == "run" and not isinstance(value, list):
+                    continue
+                if key in ("parse", "ok_codes", "interpreter"):
+                    self.fixed((*path, key), value, key)
+                else:
+                    self.value((*path, key), value, scope)
+
+    def wait(self, path: Path, wait: Any, scope: Scope) -> None:
+        if not isinstance(wait, dict):
+            self.value(path, wait, scope)
+            return
+        for key, value in wait.items():
+            if key == "if":
+                self.expression((*path, key), value, scope)
+            elif key in ("timeout", "on_timeout"):
+                self.fixed((*path, key), value, key)
+            else:
+                self.value((*path, key), value, scope)
+
+    def nested(self, path: Path, step: dict[str, Any], scope: Scope, actions: list[str]) -> None:
+        """The inner list of a group, foreach or repeat, and what looks at it."""
+        inner = scope
+        if "foreach" in step:
+            self.value((*path, "foreach"), step["foreach"], scope.without_secrets("'foreach'"))
+            name = step.get("as", "item")
+            name = name if isinstance(name, str) else "item"
+            inner = Scope(scope.frames, scope.names - {"last"}).knowing(name, "index")
+        elif "repeat" in step:
+            inner = scope.knowing("index", "last")
+        frame = self.steps((*path, "steps"), step.get("steps"), inner)
+        done = inner.inside(frame)
+        if isinstance(repeat := step.get("repeat"), dict):
+            for key, value in repeat.items():
+                if key in ("until", "while"):
+                    self.expression((*path, "repeat", key), value, done if key == "until" else inner)
+                else:
+                    self.fixed((*path, "repeat", key), value, key)
+        if "output" in step:
+            self.value((*path, "output"), step["output"], done.without_secrets("'output'"))
+
+    def beside(self, path: Path, step: dict[str, Any], scope: Scope) -> None:
+        """fallback, undo and probe: steps that belong to a step."""
+        self.steps((*path, "fallback"), step.get("fallback"), scope.knowing("error"))
+        unknown = step.get("on_unknown")
+        if isinstance(unknown, dict):
+            self.steps((*path, "on_unknown", "probe"), unknown.get("probe"), scope)
+        undo = step.get("undo")
+        if isinstance(undo, dict):
+            own = scope.frames[-1]
+            own.own = self.ids[path]
+            at = (*path, "undo")
+            self.ids[at] = undo["id"] if isinstance(undo.get("id"), str) else "undo"
+            self.needs[at] = ()
+            self.step(at, undo, scope.inside(Frame({self.ids[at]: 0}, current=0)))
+            own.own = None
+
+    def called(self, path: Path, step: dict[str, Any]) -> None:
+        if isinstance(name := step.get("skill"), str):
+            self.skills.append((name, (*path, "skill")))
+        if not isinstance(agent := step.get("agent"), dict):
+            return
+        for index, name in enumerate(agent["skills"] if isinstance(agent.get("skills"), list) else []):
+            if isinstance(name, str):
+                self.skills.append((name, (*path, "agent", "skills", index)))
+        for index, tool in enumerate(agent["tools"] if isinstance(agent.get("tools"), list) else []):
+            if isinstance(tool, dict) and isinstance(tool.get("skill"), str):
+                self.skills.append((tool["skill"], (*path, "agent", "tools", index, "skill")))
+
+    # --- one text at a time ---
+
+    def expression(self, path: Path, value: Any, scope: Scope) -> None:
+        """A bare expression, as in `if`."""
+        if isinstance(value, str):
+            self.text(path, lambda: parse_expression(value), scope)
+
+    def value(self, path: Path, value: Any, scope: Scope) -> None:
+        """Any value with `${{ }}` inside."""
+        if isinstance(value, str):
+            if "${{" in value:
+                self.text(path, lambda: parse_value(value), scope)
+        elif isinstance(value, dict | list):
+            for key, item in _items(value):
+                self.value((*path, key), item, scope)
+
+    def fixed(self, path: Path, value: Any, key: str) -> None:
+        """A value that is the same for every run."""
+        if isinstance(value, str) and "${{" in value.replace("$${{", ""):
+            place = self.source.inside(path, value.index("${{"))
+            self.source.report(place, "expression-here", f"'{key}' is a fixed value and takes no expression")
+        elif isinstance(value, dict | list):
+            for inner, item in _items(value):
+                self.fixed((*path, inner), item, key)
+
+    def text(self, path: Path, parse: Any, scope: Scope) -> None:
+        try:
+            template: Template = parse()
+        except ExpressionError as error:
+            said = error.message
+            if error.suggestion and "did you mean" not in said:
+                said += f"; did you mean '{error.suggestion}'?"
+            self.source.report(self.source.inside(path, error.offset), "expression", said)
+            return
+        for reference in references(template):
+            self.names.check(reference.path, partial(self.source.inside, path, reference.offset), scope)
+
+
+def _items(value: dict[str, Any] | list[Any]) -> Iterable[tuple[str | int, Any]]:
+    return value.items() if isinstance(value, dict) else enumerate(value)

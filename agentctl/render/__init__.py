@@ -1,0 +1,1 @@
+"""Values in, text or rich renderables out. Nothing here prints, reads a file or asks a clock."""

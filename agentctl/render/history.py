@@ -1,0 +1,100 @@
+"""`history` for people: a table on a terminal, aligned plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from agentctl.ports import FINISHED, RunRow
+from agentctl.render.text import (
+    SHORT_ID,
+    ago,
+    cells,
+    clock,
+    columns,
+    cut,
+    error_line,
+    seconds,
+    style,
+    symbol,
+    usage_text,
+    visible,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+COLUMNS = ("run", "name", "status", "trigger", "started", "took", "steps", "used", "error")
+EMPTY = "No runs yet. `agentctl run FILE` makes the first one."
+_LEAST_ERROR = 24  # columns that are worth having for the error
+NONE = "No runs like that."
+
+
+def short_ids(ids: Sequence[str]) -> dict[str, str]:
+    """The shortest prefixes, of one length and at least eight characters, that tell these runs apart."""
+    length = SHORT_ID
+    while len({run_id[:length] for run_id in ids}) < len(set(ids)):
+        length += 1
+    return {run_id: run_id[:length] for run_id in ids}
+
+
+def cells_of(row: RunRow, short: str, now: float) -> tuple[str, ...]:
+    """One run as the texts of COLUMNS."""
+    begun = row.started_at or row.created_at
+    return (
+        short,
+        visible(row.name),
+        f"{symbol(row.status)} {row.status}",
+        visible(row.trigger),
+        f"{clock(begun)} ({ago(begun, now)})",
+        took(row, now),
+        f"{row.steps_done}/{row.steps_total}",
+        usage_text(row.usage),
+        "" if row.error is None else error_line(row.error),
+    )
+
+
+def took(row: RunRow, now: float) -> str:
+    """From start to end; of a run under way, so far; of one that nobody drives, nothing."""
+    if row.started_at is None:
+        return ""
+    if row.status in FINISHED and row.finished_at is not None:
+        return seconds(row.finished_at - row.started_at)
+    return f"{seconds(now - row.started_at)}…" if row.status in ("running", "waiting") else ""
+
+
+def format_history(rows: Sequence[RunRow], now: float) -> str:
+    """Plain lines, columns aligned, readable without colour; ids in full, so that a script may cut them out."""
+    return columns([COLUMNS, *(cells_of(row, row.id, now) for row in rows)])
+
+
+def history_table(rows: Sequence[RunRow], now: float, *, width: int) -> Table:
+    """For a terminal of `width` columns: ids by prefix, no columns that say nothing, the error in what room is left."""
+    from rich.table import Table
+    from rich.text import Text
+
+    short = short_ids([row.id for row in rows])
+    lines = [cells_of(row, short[row.id], now) for row in rows]
+    if _needed(lines) + _LEAST_ERROR > width:
+        lines = [_without_date(line, row, now) for line, row in zip(lines, rows, strict=True)]
+    room = max(width - _needed(lines), _LEAST_ERROR)
+    lines = [(*line[:-1], cut(line[-1], room)) for line in lines]
+    kept = [column for column in range(len(COLUMNS)) if any(line[column] for line in lines)]
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in kept:
+        table.add_column(COLUMNS[column], no_wrap=True, min_width=max(cells(line[column]) for line in lines))
+    for row, line in zip(rows, lines, strict=True):
+        styles = {"status": style(row.status), "error": "red"}
+        table.add_row(*(Text(line[column], styles.get(COLUMNS[column], "")) for column in kept))
+    return table
+
+
+def _without_date(line: tuple[str, ...], row: RunRow, now: float) -> tuple[str, ...]:
+    begun = COLUMNS.index("started")
+    return (*line[:begun], ago(row.started_at or row.created_at, now), *line[begun + 1 :])
+
+
+def _needed(lines: Sequence[Sequence[str]]) -> int:
+    """The columns of a terminal that all but the error take."""
+    widths = [max(cells(line[column]) for line in lines) for column in range(len(COLUMNS) - 1)]
+    return sum(max(width, len(name)) + 2 for width, name in zip(widths, COLUMNS, strict=False) if width)

@@ -1,0 +1,309 @@
+"""What people see of a journal: one view per step, folded from the events as they come.
+
+This is a projection for the eye. What a run may do next is decided by `core.interpreter` alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from agentctl.core.events import (
+    AnyEvent,
+    AttemptFailed,
+    BlockFinished,
+    BlockStarted,
+    ChildFinished,
+    Error,
+    RetryScheduled,
+    RunCreated,
+    RunFinished,
+    RunResumed,
+    RunStarted,
+    StepCancelled,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+    StepSucceeded,
+    Usage,
+)
+from agentctl.model import Definition, Foreach, Group, Repeat, Step
+
+if TYPE_CHECKING:
+    from agentctl.core.state import RunState
+
+JSON = Any
+
+HANDLERS = ("on_failure", "on_success", "on_cancel", "finally")
+_NUMBERS = re.compile(r"\[\d+\]|@\d+")
+_LAST_PART = re.compile(r"(\.[^.\[@]+|\[\d+\]|@\d+)$")
+
+
+class StepView(msgspec.Struct):
+    """One step as it stands. Times are epoch seconds; `due` is when the next attempt begins."""
+
+    path: str
+    action: str = ""
+    status: str = "pending"
+    attempts: int = 0
+    output: JSON = None
+    error: Error | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    due: float | None = None
+    usage: Usage | None = None
+    child: str | None = None  # the run that this step started
+    block: bool = False  # no step but a list of steps: `each[2]`, `assess.fallback`
+
+
+class JournalView(msgspec.Struct):
+    """All of one run. `steps` is in the order in which the steps were first heard of."""
+
+    run_id: str
+    actions: dict[str, str]
+    name: str = ""
+    status: str = "queued"
+    started_at: float | None = None
+    finished_at: float | None = None
+    steps: dict[str, StepView] = {}  # msgspec copies an empty default
+
+    def apply(self, events: Iterable[AnyEvent]) -> None:
+        for event in events:
+            update = _UPDATES.get(type(event))
+            if update is not None:
+                update(self, event)
+
+    def step(self, path: str, at: float | None = None) -> StepView:
+        """The view of a path, made when it is first heard of. `at`: then the lists that hold it began, too."""
+        found = self.steps.get(path)
+        if found is None:
+            holder = parent(path)
+            if holder and at is not None and holder not in self.steps:
+                self.block(holder, at)
+            found = self.steps[path] = StepView(path, self.actions.get(pattern(path), ""))
+        return found
+
+    def block(self, path: str, at: float) -> StepView:
+        """The view of a list of steps; most begin without an event of their own, with the first step in them."""
+        found = self.step(path, at)
+        if found.status == "pending":
+            found.block, found.action, found.status, found.started_at = True, "", "running", at
+        return found
+
+
+def view(run_id: str, definition: Definition | None, events: Iterable[AnyEvent]) -> JournalView:
+    """A whole journal, folded for the eye. With the definition the actions are known, and the run's own steps from the start."""
+    found = JournalView(run_id, {} if definition is None else actions(definition))
+    for step in () if definition is None else definition.steps:
+        found.step(step.id)
+    found.apply(events)
+    return found
+
+
+def complete(seen: JournalView, state: RunState) -> list[StepView]:
+    """Every step with what the interpreter knows and no event says: those not reached, and those that never will be."""
+    for path, step in state.steps.items():
+        shown = seen.step(path)
+        shown.block = False
+        shown.action, shown.status, shown.attempts = step.uses, _SHOWN.get(step.status, step.status), step.attempts
+        shown.output, shown.error, shown.usage = step.output, step.error, step.usage
+        shown.started_at, shown.finished_at = step.started_at, step.finished_at
+    return list(seen.steps.values())
+
+
+_SHOWN = {"failing": "running"}  # within one decision of the interpreter
+
+
+# --- paths ---------------------------------------------------------------------------------------------------------
+
+
+def pattern(path: str) -> str:
+    """The path as it stands in the definition: without the numbers of items and rounds."""
+    return _NUMBERS.sub("", path) if "[" in path or "@" in path else path
+
+
+def parent(path: str) -> str:
+    """`each[2].probe` -> `each[2]` -> `each` -> ``."""
+    match = _LAST_PART.search(path)
+    return path[: match.start()] if match else ""
+
+
+def actions(definition: Definition) -> dict[str, str]:
+    """path pattern -> the action's word, for every step anywhere in the definition."""
+    found: dict[str, str] = {}
+    _collect(found, "", definition.steps)
+    for name in HANDLERS:
+        _collect(found, f"{name}.", getattr(definition, "finally_" if name == "finally" else name))
+    return found
+
+
+def _collect(found: dict[str, str], prefix: str, steps: Iterable[Step]) -> None:
+    for step in steps:
+        path = prefix + step.id
+        found[path] = step.uses
+        if isinstance(step.action, Group | Foreach | Repeat):
+            _collect(found, f"{path}.", step.action.steps)
+        _collect(found, f"{path}.fallback.", step.fallback)
+        _collect(found, f"{path}.probe.", step.probe)
+        if step.undo is not None:
+            found[f"{path}.undo"] = step.undo.uses
+            _collect_within(found, f"{path}.undo", step.undo)
+
+
+def _collect_within(found: dict[str, str], path: str, step: Step) -> None:
+    if isinstance(step.action, Group | Foreach | Repeat):
+        _collect(found, f"{path}.", step.action.steps)
+
+
+def tree_order(paths: Iterable[str]) -> list[tuple[int, str, str]]:
+    """`(depth, path, label)`: every path right under the nearest listed one that holds it, siblings in the order given.
+
+    `label` is what the lines above do not show yet: `probe` for `each[2].probe` under `each[2]`.
+    """
+    listed = list(paths)
+    known = set(listed)
+    below: dict[str, list[str]] = {}
+    for path in listed:
+        holder = parent(path)
+        while holder and holder not in known:
+            holder = parent(holder)
+        below.setdefault(holder, []).append(path)
+    ordered: list[tuple[int, str, str]] = []
+    stack = [(0, path, path) for path in reversed(below.get("", []))]
+    while stack:
+        depth, path, label = stack.pop()
+        ordered.append((depth, path, label))
+        stack.extend((depth + 1, child, child[len(path) :].lstrip(".")) for child in reversed(below.get(path, [])))
+    return ordered
+
+
+# --- what each event changes ---------------------------------------------------------------------------------------
+
+
+def _created(view: JournalView, event: RunCreated) -> None:
+    view.name = event.name
+
+
+def _started(view: JournalView, event: RunStarted) -> None:
+    view.status, view.started_at = "running", event.at
+
+
+def _resumed(view: JournalView, event: RunResumed) -> None:
+    view.status, view.finished_at = "running", None
+    dropped = set(event.redo)
+    for path, step in view.steps.items():
+        if step.status in ("failed", "cancelled", "not_run") or path in dropped:
+            view.steps[path] = StepView(path, step.action, attempts=step.attempts)
+
+
+def _finished(view: JournalView, event: RunFinished) -> None:
+    view.status, view.finished_at = event.status, event.at
+    for step in view.steps.values():
+        if step.block and step.status == "running":  # a later round of a group, which ends with the group
+            _end(step, "succeeded" if event.status == "succeeded" else "cancelled", event.at)
+
+
+def _block_started(view: JournalView, event: BlockStarted) -> None:
+    view.block(event.path, event.at)
+
+
+def _block_finished(view: JournalView, event: BlockFinished) -> None:
+    if not event.path:  # the run's own list
+        return
+    step = view.block(event.path, event.at)
+    step.output = event.output
+    _end(step, "succeeded" if event.error is None else "failed", event.at)
+
+
+def _end(step: StepView, status: str, at: float) -> None:
+    step.status, step.finished_at, step.due = status, at, None
+
+
+def _end_fallback(view: JournalView, path: str, status: str, at: float) -> None:
+    """A fallback ends with its step, without an event of its own."""
+    block = view.steps.get(f"{path}.fallback")
+    if block is not None and block.status == "running":
+        _end(block, status, at)
+
+
+def _step_started(view: JournalView, event: StepStarted) -> None:
+    step = view.step(event.path, event.at)
+    step.status, step.attempts, step.finished_at, step.due = "running", event.attempt, None, None
+    step.child = event.child or step.child
+    if step.started_at is None:
+        step.started_at = event.at
+    if step.action == "wait":
+        step.status = "waiting"
+
+
+def _step_succeeded(view: JournalView, event: StepSucceeded) -> None:
+    step = view.step(event.path, event.at)
+    step.output = event.output
+    _end(step, event.status, event.at)
+    _end_fallback(view, event.path, "succeeded", event.at)
+    if event.status != "recovered":
+        step.error = None
+    step.usage = _add(step.usage, event.usage)
+
+
+def _attempt_failed(view: JournalView, event: AttemptFailed) -> None:
+    step = view.step(event.path)
+    step.error, step.usage = event.error, _add(step.usage, event.usage)
+
+
+def _retry(view: JournalView, event: RetryScheduled) -> None:
+    step = view.step(event.path)
+    step.status, step.due, step.error = "retrying", event.due, event.error
+
+
+def _failed(view: JournalView, event: StepFailed) -> None:
+    step = view.step(event.path, event.at)
+    step.error = event.error
+    _end(step, "failed", event.at)
+    _end_fallback(view, event.path, "failed", event.at)
+
+
+def _skipped(view: JournalView, event: StepSkipped) -> None:
+    view.step(event.path, event.at).status = "skipped"
+
+
+def _cancelled(view: JournalView, event: StepCancelled) -> None:
+    _end(view.step(event.path, event.at), "cancelled", event.at)
+    _end_fallback(view, event.path, "cancelled", event.at)
+
+
+def _child(view: JournalView, event: ChildFinished) -> None:
+    view.step(event.path).child = event.run_id
+
+
+def _add(one: Usage | None, other: Usage | None) -> Usage | None:
+    if one is None or other is None:
+        return one or other
+    usd = None if one.usd is None and other.usd is None else (one.usd or 0.0) + (other.usd or 0.0)
+    return Usage(
+        input_tokens=one.input_tokens + other.input_tokens,
+        output_tokens=one.output_tokens + other.output_tokens,
+        usd=usd,
+        model=other.model or one.model,
+    )
+
+
+_UPDATES: dict[type, Any] = {
+    RunCreated: _created,
+    RunStarted: _started,
+    RunResumed: _resumed,
+    RunFinished: _finished,
+    BlockStarted: _block_started,
+    BlockFinished: _block_finished,
+    StepStarted: _step_started,
+    StepSucceeded: _step_succeeded,
+    AttemptFailed: _attempt_failed,
+    RetryScheduled: _retry,
+    StepFailed: _failed,
+    StepSkipped: _skipped,
+    StepCancelled: _cancelled,
+    ChildFinished: _child,
+}

@@ -1,0 +1,145 @@
+"""`run` and `resume` while they go on: one plain line per thing that happened, or a live picture of the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from agentctl.core.events import (
+    AnyEvent,
+    RetryScheduled,
+    RunFinished,
+    RunRecovered,
+    StepCancelled,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+    StepSucceeded,
+)
+from agentctl.render.journal import JournalView, StepView, tree_order
+from agentctl.render.text import cells, clock, cut, error_line, pad, seconds, size, style, summary, symbol, usage_text, visible
+from agentctl.render.timeline import Line
+
+_SHOWN_AS = {"running": 0, "retrying": 0, "waiting": 0, "failed": 1}  # the rest: 2, the first to go when room is short
+
+
+def progress_lines(view: JournalView, events: Iterable[AnyEvent]) -> list[str]:
+    """What people are told of these events, already applied to `view`; each line begins with the run's name."""
+    name = visible(view.name)
+    return [f"{name}  {text}" for event in events if (text := _line(view, event))]
+
+
+def _line(view: JournalView, event: AnyEvent) -> str:
+    match event:
+        case StepSucceeded():
+            return _ended(view.step(event.path), event.status)
+        case StepFailed():
+            return f"{_ended(view.step(event.path), 'failed')}  {error_line(event.error)}"
+        case StepSkipped():
+            return f"{symbol('skipped')} {visible(event.path)}  skipped"
+        case StepCancelled():
+            return f"{symbol('cancelled')} {visible(event.path)}  cancelled"
+        case RetryScheduled():
+            pause = seconds(event.due - event.at)
+            return f"{symbol('retrying')} {visible(event.path)}  attempt {event.attempt} in {pause}  {error_line(event.error)}"
+        case StepStarted() if event.child is not None:
+            return f"{symbol('running')} {visible(event.path)}  run {event.child}"
+        case RunRecovered():
+            return f"{symbol('interrupted')} goes on where it was interrupted"
+        case RunFinished():
+            length = "" if view.started_at is None else f" in {seconds(event.at - view.started_at)}"
+            return f"{symbol(event.status)} {event.status}{length}"
+    return ""
+
+
+def _ended(step: StepView, status: str) -> str:
+    parts = [f"{symbol(status)} {visible(step.path)}"]
+    if status not in ("succeeded", "failed"):
+        parts.append(status)
+    if step.started_at is not None and step.finished_at is not None:
+        parts.append(seconds(step.finished_at - step.started_at))
+    if step.attempts > 1:
+        parts.append(size(step.attempts, "attempt"))
+    if used := usage_text(step.usage):
+        parts.append(used)
+    return "  ".join(parts)
+
+
+def waiting_line(name: str, wake_at: float | None, now: float) -> str:
+    """Only waiting is left: until when, if a clock will end it."""
+    if wake_at is None:
+        return f"{visible(name)}  {symbol('waiting')} waiting"
+    return f"{visible(name)}  {symbol('waiting')} waiting until {clock(wake_at)} (in {seconds(wake_at - now)})"
+
+
+# --- the live picture ----------------------------------------------------------------------------------------------
+
+
+def picture(views: Sequence[JournalView], now: float, *, width: int, height: int) -> list[Line]:
+    """Every run that is driven with its steps, in at most `height` lines: what moves and what failed before what is done."""
+    left = max(height - len(views) * 2, 4)
+    share = max(left // len(views), 3)
+    rooms = [min(len(view.steps), share) for view in views]
+    rooms[0] = max(left - sum(rooms[1:]), share)  # the run that was asked for has what its children leave
+    lines: list[Line] = []
+    for view, room in zip(views, rooms, strict=True):
+        lines.append(_title(view, now))
+        shown, hidden = _choose(view, room)
+        for depth, path, label in tree_order(shown):
+            lines.append(_step_line(view.steps[path], "  " * (depth + 1), label, now, width))
+        if hidden:
+            lines.append(((f"    … {size(hidden, 'more step')}, all at rest", "dim"),))
+    return lines
+
+
+def _title(view: JournalView, now: float) -> Line:
+    length = "" if view.started_at is None else seconds((view.finished_at or now) - view.started_at)
+    return (
+        (f"{symbol(view.status)} ", style(view.status)),
+        (visible(view.name), "bold"),
+        (f"  {view.run_id}  {view.status}  {length}", "dim"),
+    )
+
+
+def _choose(view: JournalView, room: int) -> tuple[list[str], int]:
+    """The paths to draw, in their order, and how many were left out."""
+    steps = view.steps
+    if len(steps) <= room:
+        return list(steps), 0
+    ranked = sorted(
+        steps.values(), key=lambda step: (_SHOWN_AS.get(step.status, 2), -(step.finished_at or step.started_at or 0.0))
+    )
+    kept = {step.path for step in ranked[:room]}
+    return [path for path in steps if path in kept], len(steps) - len(kept)
+
+
+def _step_line(step: StepView, indent: str, label: str, now: float, width: int) -> Line:
+    left = pad(cut(f"{indent}{visible(label)}", 40), 24)
+    notes = cut(_notes(step, now), max(width - cells(left) - 16, 10))
+    return (
+        (f"{symbol(step.status)} ", style(step.status)),
+        (left, "" if step.status != "pending" else "dim"),
+        (f" {_elapsed(step, now):>8} ", ""),
+        (f" {notes}" if notes else "", "dim"),
+    )
+
+
+def _elapsed(step: StepView, now: float) -> str:
+    return "" if step.started_at is None else seconds((step.finished_at or now) - step.started_at)
+
+
+def _notes(step: StepView, now: float) -> str:
+    """Attempt, countdown, tokens, then why it failed or the first line of its output."""
+    notes = []
+    if step.status == "retrying" and step.due is not None:
+        notes.append(f"attempt {step.attempts + 1} in {seconds(max(step.due - now, 0.0))}")
+    elif step.attempts > 1:
+        notes.append(f"attempt {step.attempts}")
+    if step.status in ("recovered", "reused", "skipped", "cancelled", "waiting", "not_run"):
+        notes.append(step.status.replace("_", " "))
+    if used := usage_text(step.usage):
+        notes.append(used)
+    if step.error is not None and step.status in ("failed", "retrying"):
+        notes.append(error_line(step.error))
+    elif step.status not in ("pending", "failed") and (output := summary(step.output)):
+        notes.append(output)
+    return "  ".join(notes)

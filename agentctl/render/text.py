@@ -1,0 +1,200 @@
+"""Small pieces of text that every view uses: times, durations, symbols, and foreign text made harmless."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from agentctl.core.events import Error, Usage
+
+SYMBOLS = {
+    "pending": "·",
+    "queued": "·",
+    "running": "▸",
+    "retrying": "↻",
+    "waiting": "…",
+    "blocked": "■",
+    "succeeded": "✓",
+    "recovered": "✓",
+    "reused": "=",
+    "skipped": "-",
+    "not_run": "·",
+    "failed": "✗",
+    "cancelled": "⊘",
+    "interrupted": "!",
+    "unknown": "?",
+}
+
+STYLES = {
+    "running": "cyan",
+    "retrying": "yellow",
+    "waiting": "blue",
+    "blocked": "magenta",
+    "succeeded": "green",
+    "recovered": "green",
+    "reused": "green",
+    "failed": "red",
+    "cancelled": "yellow",
+    "interrupted": "yellow",
+    "unknown": "red",
+}
+
+SHORT_ID = 8
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+
+def symbol(status: str) -> str:
+    return SYMBOLS.get(status, "?")
+
+
+def style(status: str) -> str:
+    """The rich style of a status; "dim" for those at rest."""
+    return STYLES.get(status, "dim")
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    r"""Text from outside, made harmless for a terminal: control, direction and invisible characters are written out.
+
+    `\x1b`, `\u202e`, `\n`.  `lines`: keep newlines and tabs, which structure a longer text.
+    """
+
+    def escape(match: re.Match[str]) -> str:
+        char = match.group()
+        if lines and char in "\n\t":
+            return char
+        if 0xD800 <= ord(char) <= 0xDFFF:  # half a character: no terminal and no UTF-8 stream can take it
+            return "�"
+        named = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(char)
+        return named or (f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}")
+
+    return _CONTROL.sub(escape, text)
+
+
+def first_line(text: str, width: int = 100) -> str:
+    """The first line that is not blank, harmless, cut to `width` characters."""
+    for line in text.splitlines():
+        if line.strip():
+            return cut(visible(line.strip()), width)
+    return ""
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal the text takes."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def cut(text: str, width: int) -> str:
+    """At most `width` columns; what is missing is shown by an ellipsis."""
+    if cells(text) <= width:
+        return text
+    kept, used = [], 0
+    for char in text:
+        used += cells(char)
+        if used > width - 1:
+            break
+        kept.append(char)
+    return "".join(kept) + "…"
+
+
+def pad(text: str, width: int) -> str:
+    return text + " " * (width - cells(text))
+
+
+def summary(value: Any, width: int = 100) -> str:
+    """A value in one line: text by its first line, anything else as compact JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return first_line(value, width)
+    import msgspec
+
+    return cut(visible(msgspec.json.encode(value).decode("utf-8", "replace")), width)
+
+
+def indented(value: Any) -> str:
+    """A value in full for people: text as it is, anything else as indented JSON; harmless either way."""
+    if isinstance(value, str):
+        return visible(value, lines=True)
+    import msgspec
+
+    return visible(msgspec.json.format(msgspec.json.encode(value), indent=2).decode(), lines=True)
+
+
+def timestamp(at: float | None) -> str | None:
+    """RFC 3339, UTC, milliseconds: `2026-11-23T15:40:51.123Z`. None stays None."""
+    if at is None:
+        return None
+    moment = datetime.fromtimestamp(round(at, 3), UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def clock(at: float) -> str:
+    """An instant for people, in their own time zone: `2026-11-23 16:40:51`."""
+    return f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M:%S}"
+
+
+def milliseconds(start: float | None, end: float | None) -> int | None:
+    """The time between two instants in whole milliseconds; None while one of them is missing."""
+    if start is None or end is None:
+        return None
+    return max(0, round((end - start) * 1000))
+
+
+def seconds(value: float) -> str:
+    """A length of time for people: `0.12s`, `4.2s`, `1m 20s`, `2h 5m`, `3d 4h`."""
+    if value < 10:
+        return f"{max(value, 0.0):.2f}s" if value < 1 else f"{value:.1f}s"
+    whole = round(value)
+    for unit, size, lower, lower_size in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if whole >= size:
+            rest = whole % size // lower_size
+            return f"{whole // size}{unit}" + (f" {rest}{lower}" if rest else "")
+    return f"{whole}s"
+
+
+def ago(at: float, now: float) -> str:
+    """`12s ago`, `in 3m`; `now` is an argument, as everywhere."""
+    if at > now + 0.5:
+        return f"in {seconds(at - now)}"
+    passed = now - at
+    return "just now" if passed < 1 else f"{_coarse(passed)} ago"
+
+
+def _coarse(value: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if value >= size:
+            return f"{int(value // size)}{unit}"
+    return f"{int(value)}s"
+
+
+def error_line(error: Error, width: int = 160) -> str:
+    """`type: message`, in one harmless line."""
+    return cut(f"{visible(error.type)}: {first_line(error.message, width)}", width)
+
+
+def usage_text(usage: Usage | None) -> str:
+    """`1,204 tokens, $0.0031`; empty when nothing was used."""
+    if usage is None:
+        return ""
+    tokens = usage.input_tokens + usage.output_tokens
+    parts = [f"{tokens:,} tokens"] if tokens else []
+    if usage.usd:
+        parts.append(f"${usage.usd:.4f}")
+    return ", ".join(parts)
+
+
+def size(count: int, noun: str) -> str:
+    """`1 problem`, `3 problems`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Texts in aligned columns, two blanks between them, nothing at the ends of lines."""
+    widths = [max(cells(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
+    return "\n".join("  ".join(pad(text, width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -1,0 +1,282 @@
+"""`history`, `show`, `logs`, `validate`, `schema`, `version`: they read and change nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+WORK = """
+    loop: work
+    steps:
+      - id: hello
+        shell: "echo hi; echo oops >&2"
+      - id: each
+        foreach: [1, 2]
+        steps:
+          - id: double
+            set: {n: "${{ item * 2 }}"}
+      - id: broken
+        if: "false"
+        fail: no
+"""
+RUN_KEYS = [
+    "run_id", "loop", "kind", "version", "status", "trigger", "parent", "created_at", "started_at", "finished_at",
+    "duration_ms", "steps_done", "steps_total", "usage", "error",
+]  # fmt: skip
+STEP_KEYS = ["path", "action", "status", "attempts", "output", "error", "started_at", "finished_at", "usage"]
+
+
+@pytest.fixture
+def ran(project, agentctl) -> str:
+    """The id of a run of WORK that has ended."""
+    project.write("loops/work.yaml", WORK)
+    result = agentctl("run", "work", "--json")
+    assert result.code == 0, result.err
+    return result.json["run_id"]
+
+
+def test_history_is_empty_before_the_first_run_and_makes_no_store(agentctl, project):
+    result = agentctl("history")
+    assert (result.code, result.out) == (0, "")
+    assert "No runs yet" in result.err
+    assert agentctl("history", "--json").json == []
+    assert not project.store.exists()
+
+
+def test_history_has_every_run_with_every_key(agentctl, ran):
+    (row,) = agentctl("history", "--json").json
+    assert list(row) == RUN_KEYS
+    assert (row["run_id"], row["loop"], row["kind"], row["status"], row["trigger"]) == (
+        ran,
+        "work",
+        "loop",
+        "succeeded",
+        "manual",
+    )
+    assert all(TIME.fullmatch(row[key]) for key in ("created_at", "started_at", "finished_at"))
+    assert isinstance(row["duration_ms"], int)
+    assert row["steps_done"] == row["steps_total"]
+
+
+def test_history_for_people_is_plain_when_piped(agentctl, ran):
+    out = agentctl("history").out
+    assert ran in out
+    assert "✓ succeeded" in out
+    assert "\x1b" not in out
+
+
+def test_history_filters(agentctl, ran):
+    def found(*arguments: str) -> int:
+        return len(agentctl("history", "--json", *arguments).json)
+
+    assert found("--loop", "work") == found("--status", "succeeded", "--status", "failed") == found("--since", "1h") == 1
+    assert found("--loop", "other") == found("--status", "failed") == found("--until", "1h") == found("--trigger", "cron") == 0
+    assert found("--parent", ran) == 0
+    assert found("--limit", "1") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--status", "suceeded"], "did you mean 'succeeded'"),
+        (["--since", "yesterday"], "--since takes"),
+        (["--limit", "0"], "--limit takes"),
+        (["--limt", "3"], "--limit"),
+    ],
+)
+def test_a_wrong_option_says_what_was_expected(agentctl, arguments, words):
+    result = agentctl("history", *arguments)
+    assert result.code == 2
+    assert words in result.err
+    assert agentctl("history", "--json", *arguments).json["error"]["type"] == "usage"
+
+
+def test_show_has_run_steps_and_events(agentctl, ran):
+    shown = agentctl("show", "last", "--json").json
+    assert list(shown) == ["run", "steps", "events"]
+    assert list(shown["run"]) == [*RUN_KEYS, "input", "output", "event"]
+    steps = {step["path"]: step for step in shown["steps"]}
+    assert all(list(step) == STEP_KEYS for step in steps.values())
+    assert {path: (step["action"], step["status"]) for path, step in steps.items()} == {
+        "hello": ("shell", "succeeded"),
+        "each": ("foreach", "succeeded"),
+        "each[0].double": ("set", "succeeded"),
+        "each[1].double": ("set", "succeeded"),
+        "broken": ("fail", "skipped"),
+    }
+    assert steps["each[1].double"]["output"] == {"n": 4}
+    assert TIME.fullmatch(steps["hello"]["started_at"])
+    assert [event["seq"] for event in shown["events"]] == list(range(1, len(shown["events"]) + 1))
+    assert all(list(event)[:4] == ["seq", "at", "type", "path"] for event in shown["events"])
+    assert (shown["events"][0]["type"], shown["events"][0]["path"]) == ("RunCreated", None)
+
+
+def test_show_draws_a_timeline_for_people(agentctl, ran):
+    out = agentctl("show", ran[:8]).out
+    assert "status   ✓ succeeded" in out
+    assert re.search(r"✓ hello +shell +[▏▎▍▌▋▊▉█]+", out)
+    assert re.search(r"- broken +fail +skipped", out)
+
+
+def test_a_step_after_a_failure_is_shown_as_not_run(agentctl, project):
+    project.write("loops/stop.yaml", "loop: stop\nsteps: [{id: a, fail: now}, {id: b, steps: [{id: c, set: {x: 1}}]}]\n")
+    assert agentctl("run", "stop").code == 1
+    statuses = {step["path"]: step["status"] for step in agentctl("show", "last", "--json").json["steps"]}
+    assert statuses == {"a": "failed", "b": "not_run"}
+
+
+@pytest.mark.parametrize("command", ["show", "logs", "cancel", "resume"])
+def test_an_unknown_run_exits_with_4(agentctl, ran, command):
+    for run in ("zzzz-no-such-run", "last-but-one"):
+        result = agentctl(command, run, "--json")
+        assert result.code == 4
+        assert result.json["error"]["type"] == "not_found"
+
+
+@pytest.mark.parametrize("command", ["show", "logs", "cancel", "resume"])
+def test_without_a_store_there_is_no_run_to_find(agentctl, project, command):
+    assert agentctl(command, "last").code == 4
+    assert not project.store.exists()
+
+
+def test_an_ambiguous_prefix_exits_with_2(agentctl, project):
+    project.write("loops/tiny.yaml", "loop: tiny\nsteps: [{set: {a: 1}}]\n")
+    ids = [agentctl("run", "tiny", "--detach", "--json").json["run_id"] for _ in range(2)]
+    result = agentctl("show", "", "--json")
+    assert len(set(ids)) == 2
+    assert result.code == 2
+    assert result.json["error"]["type"] == "ambiguous"
+
+
+def test_logs_print_what_steps_wrote(agentctl, ran):
+    lines = agentctl("logs", "last").out.splitlines()
+    assert any(re.fullmatch(r"\d\d:\d\d:\d\d hello  hi", line) for line in lines)
+    assert any(re.fullmatch(r"\d\d:\d\d:\d\d hello  \[stderr\] oops", line) for line in lines)
+    entries = agentctl("logs", "last", "--json").json
+    assert {(entry["path"], entry["stream"], entry["text"]) for entry in entries} >= {("hello", "stdout", "hi")}
+    assert all(TIME.fullmatch(entry["at"]) for entry in entries)
+
+
+def test_following_the_log_of_a_run_that_has_ended_ends(agentctl, ran):
+    assert agentctl("logs", "last", "-f").out == agentctl("logs", "last").out
+
+
+def test_validate_says_what_was_checked(agentctl, project):
+    project.write("loops/fine.yaml", "loop: fine\nsteps: [{set: {a: 1}}]\n")
+    result = agentctl("validate", "loops/fine.yaml", "loops")
+    assert (result.code, result.out, result.err) == (0, "", "1 file checked, no problems\n")
+    assert agentctl("validate", ".", "--json").json == []
+
+
+def test_validate_reports_every_problem_of_every_file(agentctl, project):
+    project.write("loops/one.yaml", "loop: one\nsteps:\n  - sett: {a: 1}\n")
+    project.write("skills/two.yaml", "skill: two\nsteps:\n  - set: {a: '${{ inputs.x }}'}\n    retry: 0\n")
+    result = agentctl("validate", ".")
+    assert result.code == 2
+    assert re.search(r"^loops/one.yaml:3:5: error\[[a-z-]+\]: .*`?set", result.out, re.MULTILINE)
+    assert "    3 |   - sett: {a: 1}\n      |     ^" in result.out
+    problems = agentctl("validate", ".", "--json").json
+    assert all(list(problem) == ["file", "line", "column", "severity", "code", "message"] for problem in problems)
+    assert {problem["file"] for problem in problems} == {"loops/one.yaml", "skills/two.yaml"}
+    assert len([problem for problem in problems if problem["file"] == "skills/two.yaml"]) >= 2
+
+
+@pytest.mark.parametrize("path", ["nothing.yaml", "empty"])
+def test_validate_of_nothing_exits_with_4(agentctl, project, path):
+    (project.root / "empty").mkdir()
+    assert agentctl("validate", path).code == 4
+
+
+def test_the_schema_is_a_json_schema(agentctl):
+    assert "$schema" in agentctl("schema").json
+
+
+def test_the_version_is_told_twice_the_same(agentctl):
+    version = agentctl("version", "--json").json["version"]
+    assert agentctl("version").out == agentctl("--version").out == f"agentctl {version}\n"
+
+
+def test_help_names_every_command_with_one_line(agentctl):
+    out = agentctl("--help").out
+    for command in ("run", "resume", "history", "show", "logs", "cancel", "validate", "schema", "version"):
+        assert re.search(rf"^  {command} +\S.*\.$", out, re.MULTILINE), command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["shwo", "last"], "did you mean `show`?"),
+        (["frobnicate"], "there is no command"),
+        (["--frob"], "--frob"),
+        (["show"], "RUN"),
+    ],
+)
+def test_a_wrong_command_line_exits_with_2_and_one_clear_sentence(agentctl, arguments, words):
+    result = agentctl(*arguments)
+    assert result.code == 2
+    assert words in result.err
+    assert "Traceback" not in result.err
+    as_json = agentctl(*arguments, "--json")
+    assert (as_json.code, as_json.json["error"]["type"]) == (2, "usage")
+
+
+def test_a_reader_that_leaves_early_is_no_error_worth_a_word(agentctl, ran, project):
+    process = agentctl.start("show", "last", "--json")
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.wait(timeout=20)
+
+
+@pytest.mark.parametrize("command", [["history"], ["history", "--json"], ["--help"], ["version"]])
+def test_quick_commands_import_nothing_heavy(agentctl, ran, project, repository, command):
+    (project.root / "agentctl.yaml").unlink()
+    code = "import sys; from agentctl.cli.app import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command], cwd=project.root, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = {name.split(".")[0] for name in done.stderr.split()}
+    heavy = {"asyncio", "ruamel", "jsonschema", "jinja2", "litellm", "httpx", "httpx2", "sqlite_utils", "pydantic", "rich"}
+    assert "agentctl" in loaded
+    assert loaded & heavy == set()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("command", ["history --json > /dev/full", "version > /dev/full"])
+def test_output_that_cannot_be_written_is_one_sentence(ran, project, repository, command):
+    done = subprocess.run(
+        ["sh", "-c", f"exec '{sys.executable}' -m agentctl {command}"],
+        cwd=project.root,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (1, "error: the output cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("command", ["version >&-", "version 2>&-"])
+def test_a_closed_stream_stops_nothing(project, repository, command):
+    done = subprocess.run(
+        ["sh", "-c", f"exec '{sys.executable}' -m agentctl {command}"],
+        cwd=project.root,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_binary_file_is_refused_without_showing_what_is_in_it(agentctl, project):
+    (project.root / "loops/binary.yaml").write_bytes(bytes(range(256)) * 10)
+    result = agentctl("validate", "loops/binary.yaml")
+    assert result.code == 2
+    assert len(result.out.splitlines()) == 1
+    assert result.out.startswith("loops/binary.yaml:1:1: error[not-text]:")

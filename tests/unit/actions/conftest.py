@@ -1,0 +1,182 @@
+"""Surroundings of a step in a temporary folder, loopback servers, and the processes that a test may leave behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from mmap import mmap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentctl.actions.secrets import Secrets
+from agentctl.actions.surroundings import LocalSurroundings
+from agentctl.core.events import Error
+from agentctl.ports import Call
+
+
+class Files:
+    """The two methods of a store that surroundings use."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def log_path(self, run_id: str) -> Path:
+        return self.folder / "logs" / f"{run_id}.jsonl"
+
+    def payload(self, data: bytes | mmap) -> dict[str, Any]:
+        digest = hashlib.sha256(data).hexdigest()
+        file = self.folder / digest
+        file.write_bytes(data)
+        return {"file": str(file), "bytes": len(data), "sha256": digest}
+
+
+class Around(LocalSurroundings):
+    """The real surroundings, with what a test wants to know of them."""
+
+    def records(self, stream: str | None = None) -> list[dict[str, Any]]:
+        path = self.store / "logs" / "run.jsonl"
+        if not path.exists():
+            return []
+        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [record for record in records if stream in (None, record["stream"])]
+
+    def logged(self, stream: str) -> list[str]:
+        return [record["text"] for record in self.records(stream)]
+
+
+@pytest.fixture
+def make_around(tmp_path: Path) -> Callable[..., Around]:
+    def make(environ: dict[str, str] | None = None, **options: Any) -> Around:
+        root, folder = tmp_path / "root", tmp_path / "store"
+        root.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
+        return Around(root, Files(folder), Secrets(root, environ=environ or {}), **options)  # type: ignore[arg-type]  # as much of a store as is asked
+
+    return make
+
+
+@pytest.fixture
+def around(make_around: Callable[..., Around]) -> Around:
+    return make_around()
+
+
+@pytest.fixture
+def call() -> Callable[..., Call]:
+    def make(previous: Error | None = None, **params: Any) -> Call:
+        return Call(
+            run_id="run", name="test", path="probe", attempt=1, idempotency_key="run/probe", params=params, previous=previous
+        )
+
+    return make
+
+
+def alive(pid: int) -> bool:
+    """Whether the process lives; a zombie that nobody has collected yet does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+def becomes(true: Callable[[], bool], within: float = 5.0) -> bool:
+    deadline = time.monotonic() + within
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@pytest.fixture
+def dead() -> Callable[[int], bool]:
+    """Whether the process is dead, or dies within a moment."""
+    return lambda pid: becomes(lambda: not alive(pid))
+
+
+@pytest.fixture
+def written() -> Callable[[Path], str]:
+    """The text of a file that another process is about to write."""
+
+    def read(path: Path) -> str:
+        assert becomes(lambda: path.exists() and path.read_text().endswith("\n")), f"{path} was not written"
+        return path.read_text()
+
+    return read
+
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+class Server:
+    """A loopback HTTP server: `answer(method, path, headers, body)` says what comes back; `requests` what was asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.answer: Callable[[dict[str, Any]], Answer] = lambda request: (200, {}, b"")
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_one(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                request = {"method": self.command, "path": self.path, "headers": headers, "body": body}
+                outer.requests.append(request)
+                status, more, data = outer.answer(request)
+                self.send_response(status)
+                for name, value in more.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(data)
+
+            do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = handle_one
+
+            def log_message(self, format: str, *args: Any) -> None:
+                return
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self.thread.start()
+
+    def close(self) -> None:
+        self.http.shutdown()
+        self.http.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def make_server() -> Iterator[Callable[[], Server]]:
+    servers: list[Server] = []
+
+    def make() -> Server:
+        servers.append(Server())
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def server(make_server: Callable[[], Server]) -> Server:
+    return make_server()
+
+
+@pytest.fixture
+def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.endswith("_API_KEY") or name.startswith("OPENAI_"):
+            monkeypatch.delenv(name)

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentctl.actions.litellm_library import library
+from agentctl.actions.llm import LlmAction
+from agentctl.actions.model_answer import full_schema, is_closed, read_answer
+from agentctl.core.events import Error
+from agentctl.errors import ActionError
+from agentctl.ports import Call, Outcome
+
+Make = Callable[..., Call]
+
+SCHEMA = {"severity": {"type": "string", "enum": ["low", "high"]}}
+
+
+def said(text: str | None, **more: Any) -> tuple[int, dict[str, str], bytes]:
+    """A chat completion with this text."""
+    document = {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "small",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}, **more}],
+        "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18, "prompt_tokens_details": {"cached_tokens": 5}},
+    }
+    return 200, {"Content-Type": "application/json"}, json.dumps(document).encode()
+
+
+def refused(status: int, message: str, code: str | None = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    body = json.dumps({"error": {"message": message, "type": "error", "code": code}}).encode()
+    return status, {"Content-Type": "application/json", **headers}, body
+
+
+class Models:
+    """An action whose alias `default` is the test's server; `more` are other entries of `models:`."""
+
+    def __init__(self, server: Any, **more: Any) -> None:
+        self.server = server
+        self.action = LlmAction({"default": {"model": "openai/small", "api_base": server.url, "api_key": "k"}, **more})
+
+    def ask(self, call: Call, around: Any) -> Outcome:
+        async def once() -> Outcome:
+            litellm = await library()
+            try:
+                return await self.action.perform(call, around)
+            finally:
+                await litellm.close_litellm_async_clients()  # the next test has a loop of its own
+
+        return asyncio.run(once())
+
+    def failure(self, call: Call, around: Any) -> ActionError:
+        with pytest.raises(ActionError) as caught:
+            self.ask(call, around)
+        return caught.value
+
+    def asked(self, number: int = -1) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.server.requests[number]["body"])
+        return document
+
+
+@pytest.fixture
+def models(server: Any, no_keys: None) -> Models:
+    return Models(server)
+
+
+def test_a_prompt_is_answered_with_text_and_what_it_cost(call: Make, around: Any, models: Models) -> None:
+    models.server.answer = lambda request: said("hello")
+    outcome = models.ask(call(prompt="hi", system="be brief", temperature=0, max_tokens=9), around)
+    assert outcome.output == "hello"
+    assert outcome.usage is not None
+    assert (outcome.usage.input_tokens, outcome.usage.output_tokens, outcome.usage.cached_tokens) == (11, 7, 5)
+    assert (outcome.usage.usd, outcome.usage.model) == (None, "openai/small")
+    assert models.asked()["messages"] == [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hi"}]
+    assert (models.asked()["temperature"], models.asked()["max_tokens"]) == (0, 9)
+
+
+def test_a_schema_gives_a_validated_object_out_of_prose(call: Make, around: Any, models: Models) -> None:
+    models.server.answer = lambda request: said('Here it is:\n```json\n{"severity": "low"}\n```\nDone.')
+    assert models.ask(call(prompt="x", schema=SCHEMA), around).output == {"severity": "low"}
+    assert "JSON Schema" in models.asked()["messages"][0]["content"]
+    assert "response_format" not in models.asked()
+
+
+def test_a_server_that_knows_schemas_is_given_it(call: Make, around: Any, server: Any, no_keys: None) -> None:
+    models = Models(server, able={"model": "openai/small", "api_base": server.url, "supports_schema": True})
+    server.answer = lambda request: said('{"severity": "low"}')
+    assert models.ask(call(prompt="x", model="able", schema=SCHEMA), around).output == {"severity": "low"}
+    assert models.asked()["response_format"]["json_schema"]["strict"] is True
+
+
+def test_an_invalid_answer_is_an_error_and_the_next_attempt_is_told(call: Make, around: Any, models: Models) -> None:
+    models.server.answer = lambda request: said('{"severity": "huge"}')
+    error = models.failure(call(prompt="x", schema=SCHEMA), around)
+    assert error.type == "llm.invalid_output"
+    assert error.data is not None
+    assert error.data["output"] == '{"severity": "huge"}'
+    assert "$.severity" in error.data["problems"][0]
+    assert error.usage is not None
+    assert error.usage["output_tokens"] == 7
+    models.server.answer = lambda request: said('{"severity": "high"}')
+    previous = Error(type=error.type, message=error.message, data=error.data)
+    assert models.ask(call(previous, prompt="x", schema=SCHEMA), around).output == {"severity": "high"}
+    assistant, user = models.asked()["messages"][-2:]
+    assert assistant == {"role": "assistant", "content": '{"severity": "huge"}'}
+    assert "'huge'" in user["content"]
+
+
+def test_text_without_json_and_an_empty_answer_are_invalid(call: Make, around: Any, models: Models) -> None:
+    models.server.answer = lambda request: said("I would rather not.")
+    assert models.failure(call(prompt="x", schema=SCHEMA), around).type == "llm.invalid_output"
+    models.server.answer = lambda request: said(None)
+    assert models.failure(call(prompt="x"), around).type == "llm.invalid_output"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (refused(401, "who are you"), "llm.auth"),
+        (refused(403, "not for you"), "llm.auth"),
+        (refused(429, "You exceeded your current quota", "insufficient_quota"), "llm.auth"),
+        (refused(429, "slow down"), "llm.rate_limit"),
+        (refused(400, "too many tokens"), "llm.bad_request"),
+        (refused(404, "no such model"), "llm.bad_request"),
+        (refused(422, "cannot be processed"), "llm.bad_request"),
+        (refused(500, "oops"), "llm.unavailable"),
+        (refused(503, "overloaded"), "llm.unavailable"),
+    ],
+)
+def test_what_a_provider_says_becomes_an_error_of_ours_after_one_request(
+    call: Make, around: Any, models: Models, answer: Any, kind: str
+) -> None:
+    models.server.answer = lambda request: answer
+    error = models.failure(call(prompt="x"), around)
+    assert error.type == kind
+    assert json.loads(answer[2])["error"]["message"] in error.message
+    assert len(models.server.requests) == 1
+
+
+def test_retry_after_is_handed_on(call: Make, around: Any, models: Models) -> None:
+    models.server.answer = lambda request: refused(429, "slow down", **{"Retry-After": "42"})
+    assert models.failure(call(prompt="x"), around).retry_after == 42
+
+
+def test_a_server_that_is_not_there_is_unavailable(call: Make, around: Any, server: Any, no_keys: None) -> None:
+    models = Models(server, gone={"model": "openai/small", "api_base": "http://127.0.0.1:9"})
+    assert models.failure(call(prompt="x", model="gone"), around).type == "llm.unavailable"
+
+
+def test_a_fallback_model_answers_when_the_first_cannot(call: Make, around: Any, server: Any, no_keys: None) -> None:
+    models = Models(server, keyless="anthropic/claude", second={"model": "openai/second", "api_base": server.url})
+    server.answer = lambda request: said("from second") if b'"second"' in request["body"] else refused(500, "oops")
+    outcome = models.ask(call(prompt="x", model="keyless", fallback_models=["default", "second"]), around)
+    assert outcome.output == "from second"
+    server.answer = lambda request: refused(500, "oops")
+    assert models.failure(call(prompt="x", model="keyless", fallback_models=["default"]), around).type == "llm.unavailable"
+
+
+def test_without_model_or_key_the_answer_is_at_once_and_without_litellm(repository: Path, no_keys: None) -> None:
+    program = """
+import asyncio, sys, time
+from agentctl.actions.litellm_library import library
+from agentctl.actions.llm import LlmAction
+from agentctl.errors import ActionError
+from agentctl.ports import Call
+for models, params in [({}, {}), ({"default": "openai/gpt-x"}, {}), ({}, {"model": "gemini/x"})]:
+    call = Call(run_id="r", name="n", path="p", attempt=1, idempotency_key="k", params={"prompt": "x", **params})
+    try:
+        asyncio.run(LlmAction(models).perform(call, None))
+    except ActionError as error:
+        print(error.type, error.message)
+print("litellm" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=True)
+    first, second, third, imported = done.stdout.splitlines()
+    assert first.startswith("llm.auth No model is configured")
+    assert "agentctl.yaml" in first
+    assert "`default` (openai/gpt-x)" in second
+    assert "OPENAI_API_KEY" in second
+    assert "GEMINI_API_KEY" in third
+    assert imported == "False"
+
+
+def test_a_schema_that_is_none_is_invalid_input(call: Make, around: Any, models: Models) -> None:
+    models.server.answer = lambda request: said("{}")
+    assert models.failure(call(prompt="x", schema={"type": "nonsense"}), around).type == "input.invalid"
+    assert models.failure(call(prompt="x", schema={"$ref": "http://127.0.0.1:9/x"}), around).type == "input.invalid"
+
+
+def test_the_short_form_of_a_schema_requires_everything() -> None:
+    assert full_schema({"type": {"type": "string"}}) == {
+        "type": "object",
+        "properties": {"type": {"type": "string"}},
+        "required": ["type"],
+        "additionalProperties": False,
+    }
+    for schema in ({"type": "object"}, {"properties": {"a": {"type": "string"}}}, {"anyOf": [{"type": "string"}]}):
+        assert full_schema(schema) is schema
+    assert not is_closed({"type": "object", "properties": {"a": {"type": "object", "properties": {}}}, "required": ["a"]})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a": 1}', {"a": 1}),
+        ("[1]", [1]),
+        ('<think>{"no": 1}</think>{"a": 1}', {"a": 1}),
+        ('So {maybe} it is {"a": {"b": 2}} then', {"a": {"b": 2}}),
+    ],
+)
+def test_json_is_found_in_an_answer(text: str, value: Any) -> None:
+    assert read_answer(text) == value

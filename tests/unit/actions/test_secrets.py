@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentctl.actions.secrets import Secrets, read_env_file
+
+ENV_FILE = r"""
+# a comment
+export TOKEN=abc-123-token
+QUOTED="with \"quotes\" # and\nlines"  # comment
+SINGLE='as it is \n'
+BARE=value with spaces   # comment
+EMPTY=
+KEY="-----BEGIN-----
+secondlineofakey
+-----END-----"
+AFTER=last
+not an assignment
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def test_an_env_file_knows_quotes_comments_and_export(root: Path) -> None:
+    (root / ".env").write_text(ENV_FILE)
+    assert read_env_file(root / ".env") == {
+        "TOKEN": "abc-123-token",
+        "QUOTED": 'with "quotes" # and\nlines',
+        "SINGLE": r"as it is \n",
+        "BARE": "value with spaces",
+        "EMPTY": "",
+        "KEY": "-----BEGIN-----\nsecondlineofakey\n-----END-----",
+        "AFTER": "last",
+    }
+
+
+def test_the_environment_comes_before_the_env_file_and_that_before_credentials(root: Path) -> None:
+    folder = root / "credentials"
+    folder.mkdir()
+    (root / ".env").write_text("A=file\nB=file\n")
+    for name in "ABC":
+        (folder / name).write_text("credential\n")
+    secrets = Secrets(root, environ={"A": "environment", "CREDENTIALS_DIRECTORY": str(folder)})
+    assert [secrets.read(name) for name in "ABC"] == ["environment", "file", "credential"]
+    assert secrets.names() == ["A", "B", "C", "CREDENTIALS_DIRECTORY"]
+    assert secrets.get("D") is None
+    with pytest.raises(KeyError):
+        secrets.read("D")
+
+
+def test_a_value_is_scrubbed_only_once_it_was_read_from_the_environment(root: Path) -> None:
+    secrets = Secrets(root, environ={"HOME": "/home/someone", "TOKEN": "s3cr3t-value"})
+    value = {"a": ["/home/someone", "key s3cr3t-value!"], "s3cr3t-value": 1}
+    assert secrets.scrub(value) is value
+    secrets.read("TOKEN")
+    assert secrets.scrub(value) == {"a": ["/home/someone", "key ***!"], "***": 1}
+
+
+def test_the_env_file_is_scrubbed_from_the_start_but_for_plain_words(root: Path) -> None:
+    (root / ".env").write_text("DEBUG=true\nPORT=8080\nDB_PASSWORD=hunter\nURL=postgres://u:p@h/db\nPIN_KEY=abc\n")
+    text = "true 8080 hunter postgres://u:p@h/db abc"
+    assert Secrets(root, environ={}).scrub(text) == "true 8080 *** *** abc"
+
+
+def test_encoded_forms_are_scrubbed_too(root: Path) -> None:
+    value = 'p"ss wörd/+\\'
+    secrets = Secrets(root, environ={"X": value})
+    secrets.read("X")
+    encoded = base64.b64encode(value.encode()).decode()
+    for form in (
+        encoded,
+        encoded.rstrip("="),
+        "p%22ss%20w%C3%B6rd%2F%2B%5C",
+        "p%22ss+w%C3%B6rd%2F%2B%5C",
+        r"p\"ss w\u00f6rd/+\\",
+        r"p\"ss wörd/+\\",
+    ):
+        assert secrets.scrub(f"<{form}>").startswith("<***"), form
+
+
+def test_a_secret_that_begins_with_another_goes_as_a_whole(root: Path) -> None:
+    secrets = Secrets(root, environ={"A": "token", "B": "token-and-more"})
+    secrets.read("A")
+    secrets.read("B")
+    assert secrets.scrub("token-and-more token") == "*** ***"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_a_stream_is_scrubbed_however_it_is_cut(root: Path, size: int) -> None:
+    secrets = Secrets(root, environ={"A": "s3cr3t-value", "B": "two\nlines"})
+    secrets.read("A")
+    secrets.read("B")
+    text = b"s3cr3t-value, s3cr3t-s3cr3t-value two\ntwo\nlines s3cr3t"
+    scrubber = secrets.scrubber()
+    clean = b"".join(scrubber.feed(text[start : start + size]) for start in range(0, len(text), size)) + scrubber.finish()
+    assert clean == b"***, s3cr3t-*** two\n*** s3cr3t"
+
+
+def test_a_line_that_begins_no_secret_is_not_held_back(root: Path) -> None:
+    secrets = Secrets(root, environ={"A": "s3cr3t-value"})
+    secrets.read("A")
+    assert secrets.scrubber().feed(b"a line\n") == b"a line\n"
+
+
+def test_a_log_is_private_and_says_where_it_was_cut(make_around: Any, call: Any) -> None:
+    around = make_around(log_limit=1000)
+    for _ in range(30):
+        around.log(call(), "stdout", "a line of some length\nand another")
+    path = around.store / "logs" / "run.jsonl"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.stat().st_size < 1300
+    assert [record["stream"] for record in around.records()].count("note") == 1
+    assert "1000 bytes" in around.records()[-1]["text"]

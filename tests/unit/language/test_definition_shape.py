@@ -1,0 +1,206 @@
+"""Keys and values that do not fit: one problem for each cause, at its key, with what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import agentctl.language.problems as problems_module
+from agentctl.language.problems import CODES, Problem, format_problem
+
+Only = Callable[[str], tuple[int, int, str, str]]
+Problems = Callable[[str], list[Problem]]
+
+
+def test_a_mistyped_key_of_a_step_gets_the_nearest_one(steps: Only) -> None:
+    line, column, code, message = steps("- shell: x\n  retries: 3\n")
+    assert (line, column, code) == (2, 3, "unknown-key")
+    assert message == "unknown key 'retries' in a step; did you mean 'retry'?"
+
+
+def test_a_mistyped_action_is_not_also_a_missing_one(steps: Only) -> None:
+    assert steps("- shel: x\n") == (1, 3, "unknown-key", "unknown key 'shel' in a step; did you mean 'shell'?")
+
+
+def test_the_word_of_another_tool_leads_to_ours(steps: Only) -> None:
+    assert steps("- run: make\n")[3].endswith("did you mean 'shell'?")
+
+
+def test_a_step_without_an_action_is_told_all_of_them(steps: Only) -> None:
+    line, column, code, message = steps("- name: x\n")
+    assert (line, column, code) == (1, 3, "no-action")
+    assert "shell, python, http" in message
+
+
+def test_a_step_with_two_actions_is_told_which(steps: Only) -> None:
+    line, column, code, message = steps("- shell: x\n  llm: {prompt: x}\n")
+    assert (line, column, code) == (2, 3, "two-actions")
+    assert "'shell' and 'llm'" in message
+
+
+def test_steps_is_no_second_action_beside_foreach(problems: Problems) -> None:
+    assert problems("loop: x\nsteps:\n- foreach: [1]\n  steps: [{set: {a: 1}}]\n") == []
+
+
+def test_a_definition_needs_a_kind(only: Only) -> None:
+    assert only("steps: [{shell: x}]\n")[2:] == ("missing-key", "a definition needs the key 'loop' or 'skill' with its name")
+
+
+def test_a_definition_has_one_kind(only: Only) -> None:
+    assert only("loop: x\nskill: x\nsteps: [{shell: x}]\n")[:3] == (2, 1, "wrong-value")
+
+
+def test_a_definition_needs_steps(only: Only) -> None:
+    assert only("loop: x\n")[2:] == ("missing-key", "a definition needs 'steps'")
+
+
+def test_a_list_is_no_definition(only: Only) -> None:
+    assert only("- a\n")[2] == "wrong-type"
+
+
+def test_a_bad_name_says_what_a_name_is(only: Only) -> None:
+    line, column, code, message = only("loop: Health Check\nsteps: [{shell: x}]\n")
+    assert (line, column, code) == (1, 1, "bad-name")
+    assert "'Health Check'" in message
+    assert "a-z" in message
+
+
+@pytest.mark.parametrize(
+    ("step", "code", "word"),
+    [
+        ("{shell: x, timeout: 5}", "bad-duration", "write 5s for seconds"),
+        ("{shell: x, timeout: 5x}", "bad-duration", "1h30m"),
+        ("{shell: x, timeout: '5'}", "bad-duration", "no unit"),
+        ("{shell: x, timeout: '${{ input.t }}'}", "expression-here", "takes no expression"),
+        ("{shell: x, retry: 0}", "wrong-value", "at least 1"),
+        ("{shell: x, retry: {attempts: 0}}", "wrong-value", "at least 1"),
+        ("{shell: x, retry: {delay: 1s}}", "missing-key", "'attempts'"),
+        ("{shell: x, retry: yes}", "wrong-type", "number of attempts"),
+        ("{shell: x, effect: onec}", "wrong-value", "did you mean 'once'?"),
+        ("{shell: x, on_unknown: fail}", "misplaced-key", "effect: once"),
+        ("{shell: x, id: My-Step}", "bad-id", "a-z"),
+        ("{shell: x, parse: jsn}", "wrong-value", "did you mean 'json'?"),
+        ("{shell: []}", "wrong-value", "empty"),
+        ("{shell: {cwd: /}}", "missing-key", "'run'"),
+        ("{set: {a: 1}, parse: json}", "misplaced-key", "beside 'shell'"),
+        ("{set: {a: 1}, with: {b: 1}}", "misplaced-key", "'python' or 'skill'"),
+        ("{set: {a: 1}, output: 1}", "misplaced-key", "'steps', 'foreach' or 'repeat'"),
+        ("{shell: x, env: {A-B: 1}}", "wrong-value", "environment variable"),
+        ("{shell: x, needs: a}", "wrong-type", "list of step ids"),
+        ("{shell: x, undo: [{shell: y}]}", "wrong-type", "a mapping"),
+        ("{shell: x, cache: {key: a}}", "missing-key", "'ttl'"),
+        ("{http: {method: GET}}", "missing-key", "'url'"),
+        ("{http: {url: x, method: get}}", "wrong-value", "did you mean 'GET'?"),
+        ("{http: {url: x, ok: [2xy]}}", "wrong-value", "2xx"),
+        ("{http: {url: x, max_bytes: 10X}}", "bad-size", "10MiB"),
+        ("{llm: {model: x}}", "missing-key", "prompt, messages"),
+        ("{llm: {prompt: x, temperature: 3}}", "wrong-value", "at most 2"),
+        ("{python: os.system}", "wrong-value", "package.module:function"),
+        ("{agent: {goal: x, tools: [{shel: [ls]}]}}", "unknown-key", "did you mean 'shell'?"),
+        ("{wait: 5}", "wrong-type", "2h"),
+        ("{wait: 5 minutes}", "bad-duration", "duration"),
+        ("{wait: {event: x, until: y}}", "wrong-value", "'until' and 'event'"),
+        ("{foreach: [1]}", "missing-key", "'steps'"),
+        ("{foreach: items, steps: [{set: {a: 1}}]}", "wrong-value", "expression"),
+        ("{foreach: [1], max_parallel: 0, steps: [{set: {a: 1}}]}", "wrong-value", "at least 1"),
+        ("{repeat: {max: 3}, steps: [{set: {a: 1}}]}", "missing-key", "until, while"),
+        ("{repeat: {until: 'true', max: 0}, steps: [{set: {a: 1}}]}", "wrong-value", "at least 1"),
+        ("{steps: []}", "wrong-value", "empty"),
+        ("{set: {}}", "wrong-value", "empty"),
+        ("{skill: No Such}", "bad-name", "a-z"),
+        ("{fail: {type: x}}", "missing-key", "'message'"),
+        ("{emit: {data: 1}}", "missing-key", "'event'"),
+        ("{history: {of: x, limit: 0}}", "wrong-value", "at least 1"),
+    ],
+)
+def test_a_wrong_value_is_told_once_with_what_was_expected(steps: Only, step: str, code: str, word: str) -> None:
+    _, _, found, message = steps(f"- {step}\n")
+    assert (found, word in message) == (code, True), message
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "word"),
+    [
+        ("triggers: [{cron: '* * * * * *'}]", "bad-cron", "6 fields"),
+        ("triggers: [{cron: '@reboot'}]", "bad-cron", "not supported"),
+        ("triggers: [{cron: 'R * * * *'}]", "bad-cron", "random"),
+        ("triggers: [{cron: '0 0 31 2 *'}]", "bad-cron", "never comes true"),
+        ("triggers: [{cron: '* * * * *', timezone: Berlin}]", "bad-time-zone", "Europe/Berlin"),
+        ("triggers: [{cron: '* * * * *', timezon: UTC}]", "unknown-key", "did you mean 'timezone'?"),
+        ("triggers: [{cron: '* * * * *', if: 'true'}]", "unknown-key", "a cron trigger"),
+        ("triggers: [{at: noon}]", "missing-key", "cron, every, event, webhook, file"),
+        ("triggers: [{every: 5}]", "bad-duration", "write 5s"),
+        ("triggers: [{webhook: /x}]", "missing-key", "scheme: none"),
+        ("triggers: [{webhook: x, scheme: none}]", "wrong-value", "begins with /"),
+        ("triggers: [{webhook: /x, secret: abc}]", "wrong-value", "secrets.NAME"),
+        ("triggers: [{event: x, if: evnt.name}]", "unknown-name", "did you mean 'event'?"),
+        ("triggers: [{event: x, if: steps.a.output}]", "out-of-scope", "'steps' has no value here"),
+        ("triggers: [{event: x, input: {servce: '${{ 1 }}'}}]", "unknown-input", "did you mean 'service'?"),
+        ("concurrency: 0", "wrong-value", "at least 1"),
+        ("concurrency: {limit: 1, key: '${{ item }}'}", "out-of-scope", "foreach"),
+        ("throttle: {limit: 1}", "missing-key", "'per'"),
+        ("budget: {}", "wrong-value", "empty"),
+        ("defaults: {retri: 3}", "unknown-key", "did you mean 'retry'?"),
+        ("timeout: 10 minutes", "bad-duration", "10 minutes"),
+        ("permissions: {shel: [git]}", "unknown-key", "did you mean 'shell'?"),
+    ],
+)
+def test_a_wrong_key_of_a_definition_is_told_once(only: Only, text: str, code: str, word: str) -> None:
+    base = "loop: x\ninput: {service: {default: a}}\nsteps: [{shell: x}]\n"
+    line, _, found, message = only(base + text + "\n")
+    assert (line, found, word in message) == (4, code, True), message
+
+
+def test_a_valid_webhook_and_cron_are_taken(problems: Problems) -> None:
+    text = """
+        loop: x
+        triggers:
+          - {webhook: /x, secret: "${{ secrets.HOOK }}", scheme: github}
+          - {webhook: /y, scheme: none}
+          - {cron: "H/5 9-17 * * mon-fri", timezone: Europe/Berlin, catch_up: all, max: 5, dst: {gap: skip, fold: twice}}
+          - {file: "inbox/*.json", on: [created]}
+        steps: [{shell: x}]
+    """
+    assert problems(text) == []
+
+
+def test_an_input_whose_schema_is_no_schema_is_told_inside_it(only: Only) -> None:
+    assert only("loop: x\ninput:\n  n: {type: strin}\nsteps: [{shell: x}]\n")[:3] == (3, 7, "bad-schema")
+
+
+def test_a_default_has_to_fit_its_own_schema(only: Only) -> None:
+    line, column, code, message = only("loop: x\ninput:\n  n: {type: integer, default: many}\nsteps: [{shell: x}]\n")
+    assert (line, column, code) == (3, 22, "bad-default")
+    assert "a whole number" in message
+
+
+def test_a_schedule_that_cannot_give_an_input_is_a_warning(problems: Problems) -> None:
+    found = problems("loop: x\ntriggers: [{every: 5m}]\ninput: {n: {type: integer}}\nsteps: [{shell: x}]\n")
+    assert [(problem.code, problem.severity) for problem in found] == [("input-default-missing", "warning")]
+
+
+def test_all_problems_of_a_file_come_at_once_in_the_order_of_the_lines(problems: Problems) -> None:
+    found = problems("loop: X\ntimeout: 5\nsteps:\n- shel: x\n- wait: ${{ nope }}\n")
+    assert [(problem.line, problem.code) for problem in found] == [
+        (1, "bad-name"),
+        (2, "bad-duration"),
+        (4, "unknown-key"),
+        (5, "unknown-name"),
+    ]
+
+
+def test_a_problem_is_shown_with_its_line_and_a_caret() -> None:
+    problem = Problem("a.yaml", 2, 3, "error", "unknown-key", "unknown key 'b'")
+    assert format_problem(problem, "a:\n  b: 1\n").splitlines() == [
+        "a.yaml:2:3: error[unknown-key]: unknown key 'b'",
+        "    2 |   b: 1",
+        "      |   ^",
+    ]
+
+
+def test_every_code_of_the_table_is_in_use() -> None:
+    room = Path(problems_module.__file__).parent
+    text = "".join(path.read_text() for path in room.glob("*.[pj]*") if path.name != "problems.py")
+    assert [code for code in CODES if f'"{code}"' not in text] == []

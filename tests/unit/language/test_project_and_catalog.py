@@ -1,0 +1,135 @@
+"""Where a project begins, what its file says, and which definitions it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agentctl.errors import DefinitionInvalid, NotFound
+from agentctl.language.catalog import Catalog
+from agentctl.language.load import check, load
+from agentctl.language.project import find
+
+Write = Callable[..., Path]
+
+
+def test_the_project_file_marks_the_root(write: Write, tmp_path: Path) -> None:
+    write(
+        "models: {default: openai/x, local: {model: ollama/q, api_base: 'http://localhost:1'}}\nvars: {a: [1]}\n", "agentctl.yaml"
+    )
+    loop = write("loop: x\nsteps: [{shell: x}]\n", "deep/loops/x.yaml")
+    project = find(loop, environment={})
+    assert project.root == tmp_path
+    assert project.file == tmp_path / "agentctl.yaml"
+    assert project.store_path == tmp_path / ".agentctl/agentctl.db"
+    assert project.models == {"default": {"model": "openai/x"}, "local": {"model": "ollama/q", "api_base": "http://localhost:1"}}
+    assert project.vars == {"a": [1]}
+    assert project.secrets_from == ("env", "credentials")
+
+
+def test_without_a_project_file_the_nearest_folder_with_loops_is_the_root(write: Write, tmp_path: Path) -> None:
+    loop = write("loop: x\n", "a/loops/x.yaml")
+    assert find(loop, environment={}).root == tmp_path / "a"
+    assert find(tmp_path / "a", environment={}).root == tmp_path / "a"
+
+
+def test_a_lone_file_has_its_own_folder_as_root(write: Write, tmp_path: Path) -> None:
+    assert find(write("loop: x\n", "b/x.yaml"), environment={}).root == tmp_path / "b"
+
+
+def test_the_store_is_the_argument_then_the_environment_then_the_file(write: Write, tmp_path: Path) -> None:
+    write("store: data/runs.db\n", "agentctl.yaml")
+    environment = {"AGENTCTL_DB": str(tmp_path / "env.db")}
+    assert find(tmp_path, db=tmp_path / "arg.db", environment=environment).store_path == tmp_path / "arg.db"
+    assert find(tmp_path, environment=environment).store_path == tmp_path / "env.db"
+    assert find(tmp_path, environment={}).store_path == tmp_path / "data/runs.db"
+
+
+def test_an_empty_project_file_is_fine(write: Write, tmp_path: Path) -> None:
+    write("# nothing yet\n", "agentctl.yaml")
+    assert find(tmp_path, environment={}).vars == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "code", "word"),
+    [
+        ("modles: {}", 1, 1, "unknown-key", "did you mean 'models'?"),
+        ("store: [a]", 1, 1, "wrong-type", "path"),
+        ("vars: [a]", 1, 1, "wrong-type", "mapping"),
+        ("models:\n  local: {api_base: x}", 2, 3, "missing-key", "'model'"),
+        ("models:\n  local: 5", 2, 3, "wrong-type", "'local'"),
+        ("secrets: {from: [evn]}", 1, 18, "wrong-value", "did you mean 'env'?"),
+        ("secrets: {from: 5}", 1, 11, "wrong-type", "list"),
+        ("policy: {agents: {publish: revew}}", 1, 19, "wrong-value", "did you mean 'review'?"),
+        ("policy: {http: {deny: [host]}}", 1, 24, "wrong-value", "networks"),
+        ("a: [1", 1, 4, "yaml-syntax", "not closed"),
+        ("- a", 1, 1, "wrong-type", "mapping"),
+    ],
+)
+def test_a_mistake_in_the_project_file_is_told_at_its_place(
+    write: Write, tmp_path: Path, text: str, line: int, column: int, code: str, word: str
+) -> None:
+    write(text + "\n", "agentctl.yaml")
+    with pytest.raises(DefinitionInvalid) as raised:
+        find(tmp_path, environment={})
+    [problem] = raised.value.problems
+    assert (problem.line, problem.column, problem.code) == (line, column, code)
+    assert word in problem.message
+
+
+@pytest.fixture
+def catalog(write: Write, tmp_path: Path) -> Catalog:
+    write("vars: {channel: x}\n", "agentctl.yaml")
+    write(
+        "# a comment\ndescription: x\nskill: triage\ninput: {host: {type: string}, depth: {default: 1}}\nsteps: [{shell: x}]\n",
+        "skills/a/t.yaml",
+    )
+    write('loop: "health"  # the heart\nsteps: [{shell: x}]\n', "loops/health.yaml")
+    write("nothing: here\n", "loops/other.yaml")
+    return Catalog(find(tmp_path, environment={}))
+
+
+def test_definitions_are_found_by_the_name_in_their_head(catalog: Catalog, tmp_path: Path) -> None:
+    assert catalog.names() == ["health", "triage"]
+    assert catalog.names("skill") == ["triage"]
+    assert catalog.path("triage") == tmp_path / "skills/a/t.yaml"
+    assert catalog.kind("health") == "loop"
+
+
+def test_an_unknown_name_is_not_found_with_the_nearest(catalog: Catalog) -> None:
+    with pytest.raises(NotFound, match="did you mean 'health'"):
+        catalog.path("helth")
+
+
+@pytest.mark.parametrize(
+    ("step", "code", "word"),
+    [
+        ("{skill: triag, with: {host: a}}", "unknown-skill", "did you mean 'triage'?"),
+        ("{skill: health}", "unknown-skill", "is a loop"),
+        ("{skill: triage}", "skill-argument", "needs the input 'host'"),
+        ("{skill: triage, with: {host: a, dept: 2}}", "skill-argument", "did you mean 'depth'?"),
+        ("{agent: {goal: x, skills: [triagee]}}", "unknown-skill", "did you mean 'triage'?"),
+        ("{agent: {goal: x, tools: [{skill: triagee}]}}", "unknown-skill", "did you mean 'triage'?"),
+        ("{set: {a: '${{ vars.chanel }}'}}", "unknown-var", "did you mean 'channel'?"),
+    ],
+)
+def test_a_call_is_checked_against_the_project(write: Write, catalog: Catalog, step: str, code: str, word: str) -> None:
+    [problem] = check(write(f"loop: y\nsteps:\n- {step}\n", "loops/y.yaml"), catalog)
+    assert (problem.code, word in problem.message, problem.line) == (code, True, 3)
+    assert problem.file == "loops/y.yaml"
+
+
+def test_a_good_call_is_taken(write: Write, catalog: Catalog) -> None:
+    assert load(write("loop: y\nsteps: [{skill: triage, with: {host: a}}]\n", "loops/y.yaml"), catalog).file == "loops/y.yaml"
+
+
+def test_two_files_of_one_name_are_a_warning(write: Write, catalog: Catalog) -> None:
+    path = write("loop: health\nsteps: [{shell: x}]\n", "loops/second.yaml")
+    [problem] = check(path, catalog)
+    assert (problem.severity, problem.code, problem.message) == (
+        "warning",
+        "name-taken",
+        "loops/health.yaml defines 'health' as well",
+    )

@@ -1,0 +1,234 @@
+"""Names in expressions: what exists, what is visible where, and what waits for what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from agentctl.language.load import Loaded
+from agentctl.language.problems import Problem
+
+Only = Callable[[str], tuple[int, int, str, str]]
+Problems = Callable[[str], list[Problem]]
+Load = Callable[[str], Loaded]
+
+
+def test_a_step_that_does_not_exist_gets_the_nearest(steps: Only) -> None:
+    assert steps("- id: look\n  shell: x\n- set: {a: '${{ steps.lok.output }}'}\n") == (
+        3, 17, "unknown-step", "there is no step 'lok'; did you mean 'look'?",
+    )  # fmt: skip
+
+
+def test_a_step_inside_a_group_is_not_visible_outside(steps: Only) -> None:
+    text = "- id: g\n  steps: [{id: look, set: {a: 1}}]\n- set: {a: '${{ steps.look.output }}'}\n"
+    assert steps(text)[2:] == ("out-of-scope", "steps.look is inside group 'g' and not visible here")
+
+
+def test_a_field_of_a_step_that_does_not_exist_is_told(steps: Only) -> None:
+    text = "- id: a\n  shell: x\n- if: steps.a.outputt == 1\n  shell: x\n"
+    assert steps(text) == (3, 7, "unknown-name", "a step has no 'outputt'; did you mean 'output'?")
+
+
+def test_a_key_of_the_output_is_asked_of_the_output(steps: Only) -> None:
+    assert steps("- id: a\n  shell: x\n- if: steps.a.severity == 1\n  shell: x\n")[3].endswith(
+        "did you mean 'steps.a.output.severity'?"
+    )
+
+
+def test_a_step_that_runs_later_cannot_be_used(steps: Only) -> None:
+    line, column, code, message = steps("- id: a\n  set: {x: '${{ steps.b.output }}'}\n- id: b\n  shell: x\n")
+    assert (line, column, code) == (2, 17, "cycle")
+    assert message == "step 'a' uses the result of 'b', but 'b' waits for 'a', so it cannot have run yet"
+
+
+def test_a_step_cannot_use_its_own_result(steps: Only) -> None:
+    assert steps("- id: a\n  set: {x: '${{ steps.a.output }}'}\n")[2:] == ("cycle", "step 'a' cannot use its own result")
+
+
+def test_needs_that_form_a_circle_are_told_in_full(steps: Only) -> None:
+    text = "- {id: a, needs: [c], shell: x}\n- {id: b, needs: [a], shell: x}\n- {id: c, needs: [b], shell: x}\n"
+    line, column, code, message = steps(text)
+    assert (line, column, code) == (1, 19, "cycle")
+    assert message == "these steps wait for each other: 'a' -> 'c' -> 'b' -> 'a'"
+
+
+def test_a_need_that_does_not_exist_gets_the_nearest(steps: Only) -> None:
+    assert steps("- {id: build, shell: x}\n- {needs: [biuld], shell: x}\n") == (
+        2, 12, "unknown-step", "there is no step 'biuld' in this list of steps; did you mean 'build'?",
+    )  # fmt: skip
+
+
+def test_two_circles_are_two_problems(problems: Problems) -> None:
+    text = "loop: x\nsteps:\n- {id: a, needs: [b], shell: x}\n- {id: b, needs: [a], shell: x}\n"
+    text += "- {id: c, needs: [d], shell: x}\n- {id: d, needs: [c], shell: x}\n"
+    assert [problem.code for problem in problems(text)] == ["cycle", "cycle"]
+
+
+def test_an_id_is_taken_once_in_a_list(steps: Only) -> None:
+    assert steps("- {id: a, shell: x}\n- {id: a, shell: y}\n") == (
+        2,
+        4,
+        "duplicate-id",
+        "the id 'a' is taken by the step in line 3",
+    )
+
+
+def test_an_unknown_input_gets_the_nearest(only: Only) -> None:
+    text = "loop: x\ninput: {service: {type: string}}\nsteps:\n- if: input.servise == 'a'\n  shell: x\n"
+    assert only(text) == (4, 7, "unknown-input", "there is no input 'servise'; did you mean 'service'?")
+
+
+def test_without_declared_input_there_is_none(steps: Only) -> None:
+    assert steps("- if: input.x\n  shell: x\n")[3] == "there is no input 'x'; the definition declares no input"
+
+
+@pytest.mark.parametrize(
+    ("expression", "code", "word"),
+    [
+        ("stpes.a.output", "unknown-name", "did you mean 'steps'?"),
+        ("a.output", "unknown-name", "did you mean 'steps.a'?"),
+        ("run.idd", "unknown-name", "did you mean 'id'?"),
+        ("event.dat", "unknown-name", "did you mean 'data'?"),
+        ("item.x", "out-of-scope", "only inside a foreach"),
+        ("index > 1", "out-of-scope", "a foreach or a repeat"),
+        ("last == 1", "out-of-scope", "a repeat"),
+        ("error.type", "out-of-scope", "a fallback or a handler"),
+        ("steps", "unknown-step", "steps.ID"),
+        ("1 +", "expression", ""),
+        ("1 | lowr", "expression", "lower"),
+    ],
+)
+def test_a_name_that_means_nothing_here_is_told(steps: Only, expression: str, code: str, word: str) -> None:
+    _, _, found, message = steps(f"- {{id: a, shell: x}}\n- if: {expression}\n  shell: x\n")
+    assert (found, word in message) == (code, True), message
+
+
+def test_an_unclosed_expression_is_told_where_it_opens(steps: Only) -> None:
+    assert steps("- set: {a: 'x ${{ 1'}\n")[:3] == (1, 15, "expression")
+
+
+def test_an_expression_in_a_block_of_text_is_told_at_its_own_line(steps: Only) -> None:
+    assert steps("- llm:\n    prompt: |\n      Hello\n      you ${{ nobody }}\n")[:3] == (4, 15, "unknown-name")
+
+
+def test_a_script_takes_no_expression(steps: Only) -> None:
+    line, column, code, message = steps("- shell: |\n    set -e\n    echo ${{ input.x }}\n")
+    assert (line, column, code) == (3, 10, "script-template")
+    assert "env" in message
+    assert '"$NAME"' in message
+
+
+def test_a_script_behind_sh_c_is_a_warning(problems: Problems) -> None:
+    found = problems("loop: x\ninput: {a: {default: 1}}\nsteps:\n- shell: [bash, -ec, 'echo ${{ input.a }}']\n")
+    assert [(problem.severity, problem.code) for problem in found] == [("warning", "script-template")]
+
+
+def test_an_escaped_expression_in_a_script_is_text(loaded: Load) -> None:
+    params = loaded("loop: x\nsteps: [{shell: 'echo $${{ x }}'}]\n").definition.steps[0].action.params
+    assert params.evaluate({}) == {"run": "echo ${{ x }}"}
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "set: {a: '${{ secrets.X }}'}",
+        "remember: {a: '${{ secrets.X }}'}",
+        "return: ${{ secrets.X }}",
+        "fail: ${{ secrets.X }}",
+        "emit: {event: a, data: '${{ secrets.X }}'}",
+    ],
+)
+def test_a_secret_is_used_only_where_it_is_needed(steps: Only, action: str) -> None:
+    assert steps(f"- {action}\n")[2] == "secret-here"
+
+
+def test_a_secret_may_reach_the_parameters_of_an_action(problems: Problems) -> None:
+    text = """
+        loop: x
+        steps:
+          - http: {url: "${{ secrets.URL }}", headers: {Authorization: "Bearer ${{ secrets.T }}"}}
+          - shell: env
+            env: {T: "${{ secrets.T }}"}
+            if: secrets.T is defined
+          - python: a:b
+            with: {t: "${{ secrets.T }}"}
+    """
+    assert problems(text) == []
+
+
+def test_what_a_repeat_a_foreach_a_fallback_and_an_undo_can_see(problems: Problems) -> None:
+    text = """
+        loop: x
+        steps:
+          - id: a
+            shell: x
+          - id: each
+            foreach: ${{ steps.a.output }}
+            as: host
+            steps:
+              - id: probe
+                set: {h: "${{ host }}", i: "${{ index }}", a: "${{ steps.a.output }}"}
+              - if: steps.probe.output.i > 1
+                fail: too many
+            output: ${{ steps.probe.output.h }}
+          - id: poll
+            repeat: {until: steps.look.output == 'ok', max: 3}
+            steps:
+              - id: look
+                set: {last: "${{ last }}", index: "${{ index }}"}
+          - id: charge
+            shell: x
+            fallback:
+              - set: {why: "${{ error.message }}"}
+            undo: {set: {id: "${{ steps.charge.output }}"}}
+        output: ${{ steps.each.output }}
+        on_failure:
+          - set: {why: "${{ error.type }}", a: "${{ steps.a.output }}"}
+    """
+    assert problems(text) == []
+
+
+def test_a_foreach_with_a_name_of_its_own_has_no_item(steps: Only) -> None:
+    assert steps("- foreach: [1]\n  as: host\n  steps: [{set: {a: '${{ item }}'}}]\n")[2] == "out-of-scope"
+
+
+def test_while_cannot_see_the_iteration_that_it_decides_on(steps: Only) -> None:
+    assert steps("- repeat: {while: steps.a.output}\n  steps: [{id: a, set: {x: 1}}]\n")[2] == "out-of-scope"
+
+
+def needs_of(loaded: Loaded) -> dict[str, tuple[str, ...]]:
+    return {step.id: step.needs for step in loaded.definition.steps}
+
+
+def test_a_step_needs_the_one_before_it(loaded: Load) -> None:
+    assert needs_of(loaded("loop: x\nsteps: [{id: a, shell: x}, {id: b, shell: x}]\n")) == {"a": (), "b": ("a",)}
+
+
+def test_a_reference_adds_a_need_to_those_written(loaded: Load) -> None:
+    text = """
+        loop: x
+        steps:
+          - {id: a, shell: x}
+          - {id: b, needs: [], shell: x}
+          - {id: c, needs: [], shell: [echo, "${{ steps.b.output }}"]}
+          - id: d
+            needs: [c]
+            steps:
+              - set: {x: "${{ steps.a.output }}"}
+            fallback:
+              - set: {x: "${{ steps.b.output }}"}
+    """
+    assert needs_of(loaded(text)) == {"a": (), "b": (), "c": ("b",), "d": ("c", "a", "b")}
+
+
+def test_a_forward_reference_is_fine_when_nothing_waits_the_other_way(loaded: Load) -> None:
+    text = "loop: x\nsteps:\n- {id: a, shell: [echo, '${{ steps.b.output }}']}\n- {id: b, needs: [], shell: x}\n"
+    assert needs_of(loaded(text)) == {"a": ("b",), "b": ()}
+
+
+def test_steps_without_an_id_are_named_by_action_and_place(loaded: Load) -> None:
+    text = "loop: x\nsteps: [{shell: x}, {set: {a: 1}}, {id: set_2, set: {a: 1}}, {steps: [{shell: y}]}]\n"
+    steps = loaded(text).definition.steps
+    assert [step.id for step in steps] == ["shell_1", "set_2_", "set_2", "steps_4"]
+    assert steps[3].action.steps[0].id == "shell_1"
