@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agentctl.cli import output
 from agentctl.cli.watch import Watch
+from agentctl.errors import LeaseLost, StoreBusy, StoreError
 from agentctl.ports import FINISHED
 from agentctl.render.documents import outcome_document
 from agentctl.render.text import clock, error_line, indented, visible
@@ -74,6 +75,11 @@ async def drive(engine: Engine, watch: Watch, run_id: str, *, wait: bool, hints:
             await asyncio.gather(*stopping)
             row = engine.store.run(run_id) or row
             watch.settle(row)
+    except (StoreBusy, LeaseLost):
+        raise
+    except StoreError:
+        output.note(f"what was recorded is kept; go on with: {hints.resume}")
+        raise
     finally:
         for timer in slow:
             timer.cancel()

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from agentctl.cli import output
 from agentctl.core.events import AnyEvent, RetryScheduled
+from agentctl.model import Definition
 from agentctl.ports import FINISHED, Progress, RunRow, Store
-from agentctl.render.journal import JournalView, actions, view
+from agentctl.render.journal import JournalView, view
 from agentctl.render.progress import picture, progress_lines, waiting_line
 from agentctl.render.timeline import coloured
 
@@ -29,20 +30,22 @@ class Watch:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._views: dict[str, JournalView] = {}
+        self._views: dict[str, JournalView] = {}  # the first is the run that was asked for
+        self._definitions: dict[str, Definition | None] = {}  # by version: a foreach may start the same skill often
         self._wake_at: dict[str, float | None] = {}
         self._live: Live | None = None
         self.plain = not sys.stderr.isatty()
 
     def begin(self, run_id: str) -> None:
         """Take in what happened to a run before we drive it."""
-        self._views[run_id] = self._opened(run_id, replay=True)
+        self._views[run_id] = self._opened(run_id)
 
     def __call__(self, run_id: str, events: Sequence[AnyEvent], progress: Progress) -> None:
         seen = self._views.get(run_id)
         if seen is None:
-            seen = self._views[run_id] = self._opened(run_id, replay=False)
-        seen.apply(events)
+            seen = self._views[run_id] = self._opened(run_id)  # these events included: they are durable
+        else:
+            seen.apply(events)
         if progress.status not in FINISHED:
             seen.status = progress.status
         if self.plain:
@@ -50,6 +53,9 @@ class Watch:
                 output.note(line)
             if not any(isinstance(event, RetryScheduled) for event in events):  # whose line says how long
                 self._tell_of_waiting(run_id, seen.name, progress)
+        if progress.status in FINISHED and run_id != next(iter(self._views)):  # a child: its parent's step shows the outcome
+            del self._views[run_id]
+            self._wake_at.pop(run_id, None)
 
     def settle(self, row: RunRow) -> None:
         """What the last picture says of the run: how the store has it now."""
@@ -61,17 +67,14 @@ class Watch:
             output.note(waiting_line(name, wake_at, time.time()))
         self._wake_at[run_id] = wake_at
 
-    def _opened(self, run_id: str, *, replay: bool) -> JournalView:
+    def _opened(self, run_id: str) -> JournalView:
+        """The view of a run that somebody else, or nobody yet, has driven."""
         row = self._store.run(run_id)
-        if row is None:
-            return JournalView(run_id, {})
-        stored = self._store.definition(row.version)
-        definition = None if stored is None else stored.definition
-        if replay:
-            return view(run_id, definition, self._store.journal(run_id))
-        found = JournalView(run_id, {} if definition is None else actions(definition), name=row.name)
-        found.status, found.started_at = row.status, row.started_at
-        return found
+        assert row is not None  # the engine drives it
+        if row.version not in self._definitions:
+            stored = self._store.definition(row.version)
+            self._definitions[row.version] = None if stored is None else stored.definition
+        return view(run_id, self._definitions[row.version], self._store.journal(run_id))
 
     @contextlib.asynccontextmanager
     async def shown(self) -> AsyncIterator[None]:
@@ -103,5 +106,4 @@ class Watch:
 
     def _frame(self, screen: Console) -> Text:
         first, *children = self._views.values() or [JournalView("", {})]
-        shown = [first, *(child for child in children if child.finished_at is None)]
-        return coloured(picture(shown, time.time(), width=screen.width, height=screen.height - 1))
+        return coloured(picture([first, *children], time.time(), width=screen.width, height=screen.height - 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import msgspec
 
 from agentctl.errors import DefinitionInvalid, NotFound
 from agentctl.language.problems import Problem, in_order
-from agentctl.language.source import Source, read_file
+from agentctl.language.source import Source, read_bytes, read_file
 from agentctl.model import Definition
 
 if TYPE_CHECKING:
@@ -36,26 +35,35 @@ def load(path: Path, catalog: Catalog | None = None) -> Loaded:
     """
     if not path.is_file():
         raise NotFound(f"there is no file {path}")
-    source, walk = _checked(path, catalog)
+    return _build(read_file(path, catalog.shown(path) if catalog else None), catalog)
+
+
+def load_text(text: str, file: str = "<text>", catalog: Catalog | None = None) -> Loaded:
+    """As `load`, of a text that is not in a file: one kept in a store, or one that an agent hands in."""
+    return _build(read_bytes(text.encode("utf-8", errors="replace"), file), catalog)
+
+
+def check(path: Path, catalog: Catalog | None = None) -> list[Problem]:
+    """Every problem of a file, warnings too, in the order of the lines. Never raises for what is in the file."""
+    source = read_file(path, catalog.shown(path) if catalog else None)
+    _check(source, catalog)
+    return in_order(source.problems)
+
+
+def _build(source: Source, catalog: Catalog | None) -> Loaded:
+    walk = _check(source, catalog)
     problems = in_order(source.problems)
     if walk is None or any(problem.severity == "error" for problem in problems):
         raise DefinitionInvalid(problems)
     from agentctl.language.build import build
 
-    version = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Loaded(build(source, walk), version, source.text, source.file, problems)
+    return Loaded(build(source, walk), source.digest, source.text, source.file, problems)
 
 
-def check(path: Path, catalog: Catalog | None = None) -> list[Problem]:
-    """Every problem of a file, warnings too, in the order of the lines. Never raises for what is in the file."""
-    return in_order(_checked(path, catalog)[0].problems)
-
-
-def _checked(path: Path, catalog: Catalog | None) -> tuple[Source, Walk | None]:
-    """The walk is None when the file cannot be read as a mapping at all."""
-    source = read_file(path, catalog.shown(path) if catalog else None)
+def _check(source: Source, catalog: Catalog | None) -> Walk | None:
+    """None when the file cannot be read as a mapping at all."""
     if source.root is None:
-        return source, None
+        return None
     from agentctl.language.checks import check_definition
 
-    return source, check_definition(source, catalog)
+    return check_definition(source, catalog)

@@ -20,6 +20,7 @@ CODES: dict[str, str] = {
     "bad-schema": "A JSON Schema inside the file is not a valid one.",
     "bad-size": "A size is not a number of bytes and not of the form 512KiB or 10MiB.",
     "bad-time-zone": "A time zone is not in the time zone database.",
+    "bare-expression": "A text looks like an expression that is missing its ${{ }}.",
     "cycle": "Steps wait for each other in a circle, or a step refers to one that runs after it.",
     "duplicate-id": "Two steps of one list have the same id.",
     "duplicate-key": "A mapping has the same key twice.",

@@ -7,6 +7,7 @@ of YAML 1.2: `on`, `yes` and dates are text.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ class Refused(Exception):
 @dataclass
 class Source:
     """A file's text, its data (plain JSON) and its places. `problems` grows as the checks go on.
+    `digest`: SHA-256 of the file's bytes, in hex.
 
     `root` and `data` are None when the file could not be read as YAML at all; `problems` then says why.
     """
@@ -49,6 +51,7 @@ class Source:
     root: Node | None = None
     data: Any = None
     problems: list[Problem] = field(default_factory=list)
+    digest: str = ""
 
     @cached_property
     def lines(self) -> list[str]:
@@ -91,7 +94,8 @@ def read_bytes(data: bytes, file: str) -> Source:
         source.report((1, 1), "not-text", "this is a binary file, not a text in YAML")
     else:
         try:
-            return read_text(data.decode("utf-8-sig"), file)
+            source = read_text(data.decode("utf-8-sig"), file)
+            source.digest = hashlib.sha256(data).hexdigest()
         except UnicodeDecodeError as error:
             line = data[: error.start].count(b"\n") + 1
             column = error.start - data.rfind(b"\n", 0, error.start)

@@ -7,6 +7,7 @@ What it learns (ids, needs, skills called) is what `build` makes the definition 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +31,7 @@ _FIXED = frozenset(
 )
 # Actions whose parameters may hold a secret: those that use it there and then.
 _SECRETS = frozenset({"shell", "python", "http", "llm", "agent", "env", "stdin", "cwd", "if"})
+_BARE = re.compile(r"(steps|input)\.([a-z_][a-z0-9_]*)(?:\.[A-Za-z0-9_]+)*")
 
 
 @dataclass
@@ -213,9 +215,17 @@ class Walk:
         if isinstance(value, str):
             if "${{" in value:
                 self.text(path, lambda: parse_value(value), scope)
+            elif match := _BARE.fullmatch(value):
+                self.bare(path, value, match[1], match[2], scope)
         elif isinstance(value, dict | list):
             for key, item in _items(value):
                 self.value((*path, key), item, scope)
+
+    def bare(self, path: Path, text: str, top: str, name: str, scope: Scope) -> None:
+        """Warn of a text that is the name of something there is, so most likely its value is meant."""
+        if name in self.names.inputs if top == "input" else any(name in frame.ids for frame in scope.frames):
+            message = f"this is the text '{text}'; write ${{{{ {text} }}}} for its value"
+            self.source.report(self.source.at(path), "bare-expression", message, "warning")
 
     def fixed(self, path: Path, value: Any, key: str) -> None:
         """A value that is the same for every run."""

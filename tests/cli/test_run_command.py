@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -198,3 +201,52 @@ def test_a_second_interrupt_ends_at_once_and_loses_nothing(agentctl, project):
     assert process.returncode == 130
     assert "go on with: agentctl resume" in err
     assert agentctl("history", "--json").json[0]["status"] == "interrupted"
+
+
+def test_the_runs_of_skills_are_told_of_under_their_own_name(agentctl, project):
+    project.write(
+        "skills/helper.yaml", "skill: helper\ninput: {n: {type: integer}}\nsteps: [{id: think, set: {n: '${{ input.n }}'}}]\n"
+    )
+    project.write(
+        "loops/many.yaml",
+        """
+        loop: many
+        steps:
+          - id: each
+            foreach: [1, 2, 3]
+            max_parallel: 3
+            steps:
+              - id: call
+                skill: helper
+                with: {n: "${{ item }}"}
+        """,
+    )
+    result = agentctl("run", "many")
+    assert result.code == 0, result.err
+    assert json.loads(result.out) == [{"n": 1}, {"n": 2}, {"n": 3}]
+    lines = result.err.splitlines()
+    assert len([line for line in lines if line.startswith("helper  ✓ think")]) == 3
+    assert len([line for line in lines if line.startswith("helper  ✓ succeeded")]) == 3
+    assert lines[-1].startswith("many  ✓ succeeded")
+
+
+def test_a_full_disk_is_told_with_the_command_that_goes_on(agentctl, project, repository):
+    project.write("loops/big.yaml", "loop: big\nsteps: [{id: a, set: {x: 1}}, {id: b, shell: [sleep, '60']}]\n")
+    assert agentctl("run", "big", "--detach").code == 0
+    size = project.store.stat().st_size // 1024 + 40
+    project.write(
+        "loops/fill.yaml",
+        "loop: fill\nsteps: [{foreach: '${{ range(400) | list }}', steps: [{set: {x: '${{ \"y\" * 900 }}'}}]}]\n",
+    )
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f {size}; trap '' XFSZ; exec '{sys.executable}' -m agentctl run fill"],
+        cwd=project.root,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 5, done.stderr
+    assert "go on with: agentctl resume" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert agentctl("resume", "last").code == 0

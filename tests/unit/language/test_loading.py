@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agentctl import model
@@ -33,6 +34,11 @@ def test_an_invalid_file_raises_with_all_its_problems(write: Write) -> None:
         load(write("loop: X\nsteps: [{shel: x}]\n"))
     assert [problem.code for problem in raised.value.problems] == ["bad-name", "unknown-key"]
     assert "loop.yaml:2:10: error[unknown-key]" in str(raised.value)
+
+
+def test_a_text_loads_as_its_file_does(write: Write) -> None:
+    text = "loop: x\nsteps: [{shell: x}]\n"
+    assert load_text(text, "a.yaml") == msgspec.structs.replace(load(write(text)), file="a.yaml")
 
 
 def test_no_file_is_not_found_and_check_says_so(tmp_path: Path) -> None:

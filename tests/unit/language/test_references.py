@@ -104,6 +104,12 @@ def test_a_name_that_means_nothing_here_is_told(steps: Only, expression: str, co
     assert (found, word in message) == (code, True), message
 
 
+def test_a_name_without_its_brackets_is_a_warning(problems: Problems) -> None:
+    found = problems("loop: x\nsteps:\n- {id: a, shell: x}\n- set: {v: steps.a.output, w: steps.other}\n")
+    assert [(problem.severity, problem.code, problem.column) for problem in found] == [("warning", "bare-expression", 9)]
+    assert "write ${{ steps.a.output }}" in found[0].message
+
+
 def test_an_unclosed_expression_is_told_where_it_opens(steps: Only) -> None:
     assert steps("- set: {a: 'x ${{ 1'}\n")[:3] == (1, 15, "expression")
 
