@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentctl.cli import output
+from agentctl.cli.trouble import show_log
 from agentctl.cli.watch import Watch
 from agentctl.errors import LeaseLost, StoreBusy, StoreError
 from agentctl.ports import FINISHED
@@ -40,6 +41,7 @@ def working(project: Project) -> Iterator[tuple[Engine, Watch]]:
     """An engine on the project's store, with somebody watching. To be entered within the event loop that uses it."""
     from agentctl.wiring import build_engine, open_store
 
+    show_log()
     store = open_store(project.store_path)
     try:
         watch = Watch(store)

@@ -73,6 +73,53 @@ class CancelChild(msgspec.Struct, frozen=True):
     run_id: str
 
 
+class AwaitEvent(msgspec.Struct, frozen=True):
+    """Offer every event of that name (`*` matches one dotted part) with EventOffered: those kept since `since`, then new ones."""
+
+    path: str
+    name: str
+    since: float
+
+
+class AwaitPerson(msgspec.Struct, frozen=True):
+    """List the step as waiting for a person. `what`: approval, or unknown (an outcome to look up).
+
+    The answer is ApprovalGiven with this `digest`, or StepResolved. `subject`: what to show, {message, show, form} or {error}.
+    """
+
+    path: str
+    what: str
+    digest: str
+    subject: JSON
+
+
+class Forget(msgspec.Struct, frozen=True):
+    """The step waits no more for an event, a person or a recorded result."""
+
+    path: str
+
+
+class FindResult(msgspec.Struct, frozen=True):
+    """Answer with ResultFound, or claim the key for this step and answer with ResultMissing; wait while another holds it.
+
+    A result is of the definition's name and of the `step` path without item numbers; `ttl`: not older than that, in seconds.
+    """
+
+    path: str
+    step: str
+    key: str
+    ttl: float | None
+
+
+class KeepResult(msgspec.Struct, frozen=True):
+    """Record `output` under the key that the step claimed, in the commit that journals its success."""
+
+    path: str
+    step: str
+    key: str
+    output: JSON
+
+
 class Finish(msgspec.Struct, frozen=True):
     """The run is over: let go of it, tell its parent."""
 
@@ -81,4 +128,17 @@ class Finish(msgspec.Struct, frozen=True):
     error: Error | None
 
 
-Command = Execute | Stop | SetTimer | StartChild | AwaitRun | CancelChild | Finish
+Command = (
+    Execute
+    | Stop
+    | SetTimer
+    | StartChild
+    | AwaitRun
+    | CancelChild
+    | AwaitEvent
+    | AwaitPerson
+    | Forget
+    | FindResult
+    | KeepResult
+    | Finish
+)

@@ -172,6 +172,7 @@ class StepSucceeded(StepEvent, frozen=True, omit_defaults=True, kw_only=True, ta
     output: JSON = None
     usage: Usage | None = None
     status: str = "succeeded"  # or recovered, reused
+    source: str | None = None  # reused: RUN/path of the step whose result it is
 
 
 class AttemptFailed(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="AttemptFailed"):
@@ -210,7 +211,10 @@ class TimerFired(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="
 
 
 class ChildFinished(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="ChildFinished"):
-    """External. The run that step `path` waits for ended (a skill, or `wait: {run}`)."""
+    """External. The run that step `path` waits for ended (a skill, or `wait: {run}`).
+
+    `status`: how; `started` for a detached skill, whose run is only begun; `not_found` when there is no such run.
+    """
 
     run_id: str
     status: str
@@ -218,8 +222,85 @@ class ChildFinished(StepEvent, frozen=True, omit_defaults=True, kw_only=True, ta
     error: Error | None = None
 
 
+# --- doubt, events, people, recorded results ------------------------------------------------------------------------
+
+
+class OutcomeUnknown(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="OutcomeUnknown"):
+    """An attempt of an `effect: once` step was begun and nobody can say how it ended. It never executes again by itself."""
+
+    error: Error
+
+
+class StepResolved(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="StepResolved"):
+    """External. A person has looked: the step of unknown outcome was `done` (with `output`), is to `retry`, or has `failed`."""
+
+    verdict: str
+    output: JSON = None
+    by: str | None = None
+
+
+class EventReceived(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="EventReceived"):
+    """The event that an open `wait: {event}` took. `event`: {name, data, id, received_at}."""
+
+    event: dict[str, JSON]
+
+
+class EventOffered(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="EventOffered"):
+    """External, never journaled: an event whose name fits. Its wait's `if` decides; taken, it becomes EventReceived.
+
+    `kept`: it came before the wait was open, so it is not for it when an earlier wait of the run took it.
+    """
+
+    event: dict[str, JSON]
+    kept: bool = False
+
+
+class ApprovalGiven(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="ApprovalGiven"):
+    """External. `digest`: the hash of what was shown to the person; an answer to anything else is not taken."""
+
+    approved: bool
+    digest: str
+    by: str
+    comment: str | None = None
+    data: dict[str, JSON] = {}
+
+
+class StepKeyed(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="StepKeyed"):
+    """The step's `idempotency_key` or cache key was evaluated: is there a recorded result under it?
+
+    `key`: canonical text of the value.  `ttl`: seconds a cached result is good for; None: for ever.
+    """
+
+    key: str
+    ttl: float | None = None
+
+
+class ResultFound(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="ResultFound"):
+    """External. Step `source` (RUN/path) has succeeded with this key: its output is handed over."""
+
+    output: JSON
+    source: str
+
+
+class ResultMissing(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="ResultMissing"):
+    """External. No result yet, and the key is now claimed for this step: it may run."""
+
+
 External = (
-    RunStarted | RunRecovered | RunResumed | CancelRequested | StepSucceeded | AttemptFailed | TimerFired | ChildFinished
+    RunStarted
+    | RunRecovered
+    | RunResumed
+    | CancelRequested
+    | StepSucceeded
+    | AttemptFailed
+    | TimerFired
+    | ChildFinished
+    | StepResolved
+    | EventReceived
+    | EventOffered
+    | ApprovalGiven
+    | ResultFound
+    | ResultMissing
 )
 Decision = (
     BlockStarted
@@ -231,6 +312,8 @@ Decision = (
     | StepFailed
     | StepSkipped
     | StepCancelled
+    | OutcomeUnknown
+    | StepKeyed
 )
 AnyEvent = RunCreated | External | Decision
 

@@ -10,10 +10,14 @@ from typing import Any
 
 from agentctl.core import events as ev
 from agentctl.core import lifecycle
-from agentctl.core.frames import close_frame, open_frame, round_key
+from agentctl.core.frames import close_frame, open_frame, round_key, without_rounds
 from agentctl.core.graph import HANDLERS
+from agentctl.core.instant import rfc3339
 from agentctl.core.reopen import move_to, open_items, reopen_run
 from agentctl.core.state import Frame, RunState, StepState, live_below
+from agentctl.model import Approve, Wait
+
+NO_ANSWER = frozenset({"timeout", "cancelled", "internal"})  # error types of attempts that were cut off
 
 
 def apply(state: RunState, event: ev.AnyEvent) -> None:
@@ -52,7 +56,11 @@ def _set_run_timer(state: RunState, at: float) -> None:
 def _run_recovered(state: RunState, e: ev.RunRecovered) -> None:
     state.phase = lifecycle.next_run_phase(state.phase, "RunRecovered")
     for step in list(state.executing.values()):
-        if step.stopping:  # its process died with the driver; nobody will answer
+        if step.node.is_once:
+            del state.executing[step.path]
+            step.lost = True
+            state.look_at(step)
+        elif step.stopping:  # its process died with the driver; nobody will answer
             del state.executing[step.path]
             step.stopping = False
             step.error = ev.Error("cancelled", "stopped", step.path, step.attempt)
@@ -126,6 +134,10 @@ def _block_started(state: RunState, e: ev.BlockStarted) -> None:
         names = {"error": step.error.to_json()}
         frame = Frame(e.path, node.fallback, "fallback", owner=step, outer=step.frame, vars=names)
         open_frame(state, frame, f"{step.path}.fallback")
+    elif e.role == "probe":
+        assert node.probe is not None
+        frame = Frame(e.path, node.probe, "probe", owner=step, outer=step.frame)
+        open_frame(state, frame, f"{step.path}.probe")
     elif e.role == "undo":
         assert node.undo is not None
         state.undoable.remove(step)
@@ -151,6 +163,10 @@ def _block_finished(state: RunState, e: ev.BlockFinished) -> None:
     if step is None:  # a handler, an undo, or the run's own list after a halt
         state.look_at(state)
         return
+    if frame.role == "probe":
+        _after_probe(step, e)
+        state.look_at(step)
+        return
     if e.error is not None:
         step.failure = step.failure or e.error
     if frame.role == "item":
@@ -161,6 +177,17 @@ def _block_finished(state: RunState, e: ev.BlockFinished) -> None:
         step.last = e.output
         _after_iteration(state, step, e)
     state.look_at(step)
+
+
+def _after_probe(step: StepState, e: ev.BlockFinished) -> None:
+    """`{done: true, output}`: it was done; `{done: false}`: it may execute; anything else: the probe could not tell."""
+    found = e.output
+    step.probed = True
+    if e.error is None and isinstance(found, dict) and isinstance(found.get("done"), bool):
+        if found["done"]:
+            step.answer = (found.get("output"), None)
+        else:
+            step.fired = True
 
 
 def _after_iteration(state: RunState, step: StepState, e: ev.BlockFinished) -> None:
@@ -185,8 +212,10 @@ def _step_started(state: RunState, e: ev.StepStarted) -> None:
     step.attempt = e.attempt
     step.launches += 1
     step.begun = True
-    step.fired = False
+    step.fired = step.lost = False
     step.answer = None
+    if state.unknown.pop(e.path, None) is not None:
+        state.forgotten.append(e.path)
     if node.index not in step.frame.live:
         _go_live(step, e.at)
     if e.input is not None:
@@ -241,19 +270,31 @@ def _wait_started(state: RunState, step: StepState, e: ev.StepStarted) -> None:
     step.status = "waiting"
     if "run" in step.input:
         state.children[step.path] = step.input["run"]
+    elif "event" in step.input:
+        state.subscriptions[step.path] = step.input["event"]
+        _set_wait_timer(state, step, e.at)
     else:
         state.set_timer(step.path, "wait", step.input["due"])
+
+
+def _approve_started(state: RunState, step: StepState, e: ev.StepStarted) -> None:
+    step.status = "waiting"
+    state.approvals[step.path] = step.input["digest"]
+    _set_wait_timer(state, step, e.at)
+
+
+def _set_wait_timer(state: RunState, step: StepState, at: float) -> None:
+    action = step.node.step.action
+    assert isinstance(action, Wait | Approve)
+    if action.timeout is not None:
+        state.set_timer(step.path, "wait", at + action.timeout)
 
 
 def _skill_started(state: RunState, step: StepState, e: ev.StepStarted) -> None:
     step.child = e.child
     assert e.child is not None
     step.status = "waiting"
-    if getattr(step.node.step.action, "detach", False):
-        step.answer = ({"run_id": e.child}, None)
-        state.look_at(step)
-    else:
-        state.children[step.path] = e.child
+    state.children[step.path] = e.child
 
 
 def _return_started(state: RunState, step: StepState, e: ev.StepStarted) -> None:
@@ -267,6 +308,7 @@ _started: dict[str, Callable[[RunState, StepState, ev.StepStarted], None]] = {
     "foreach": _foreach_started,
     "repeat": _repeat_started,
     "wait": _wait_started,
+    "approve": _approve_started,
     "skill": _skill_started,
     "return": _return_started,
 }
@@ -279,8 +321,11 @@ def _step_succeeded(state: RunState, e: ev.StepSucceeded) -> None:
     lifecycle.next_step_status(e.path, step.status, "StepSucceeded")
     step.output, step.error = e.output, None
     _add_usage(state, step, e.usage)
-    if step.node.undo is not None:
-        state.undoable.append(step)
+    if e.status != "reused":
+        if step.node.undo is not None:
+            state.undoable.append(step)
+        if step.node.is_once:
+            state.once[without_rounds(e.path)] = e.output
     _end(state, step, e.status, e.at)
     if step.node.kind == "return" and state.phase == "running" and state.root is not None:  # in a handler it ends just that
         state.returned = (e.output,)
@@ -325,7 +370,75 @@ def _step_skipped(state: RunState, e: ev.StepSkipped) -> None:
 def _step_cancelled(state: RunState, e: ev.StepCancelled) -> None:
     step = state.steps[e.path]
     lifecycle.next_step_status(e.path, step.status, "StepCancelled")
-    _end(state, step, "cancelled", e.at)
+    _end(state, step, "unknown" if is_in_doubt(step) else "cancelled", e.at)
+
+
+def is_in_doubt(step: StepState) -> bool:
+    """True when an attempt of an `effect: once` step was begun and did not say how it ended."""
+    if not step.node.is_once:
+        return False
+    return step.status in ("running", "unknown") or (
+        step.status == "failing" and step.error is not None and step.error.type in NO_ANSWER
+    )
+
+
+def _outcome_unknown(state: RunState, e: ev.OutcomeUnknown) -> None:
+    step = state.steps[e.path]
+    step.status = lifecycle.next_step_status(e.path, step.status, "OutcomeUnknown")
+    _let_go(state, step)
+    step.error, step.lost, step.stopping, step.probed = e.error, False, False, False
+    state.unknown[e.path] = step
+    state.look_at(step)
+
+
+def _step_resolved(state: RunState, e: ev.StepResolved) -> None:
+    step = state.steps[e.path]
+    if e.verdict == "retry":
+        step.fired = True
+    elif e.verdict == "done":
+        step.answer = (e.output, None)
+    else:
+        step.answer = (None, ev.Error("step.unknown_outcome", "the step was looked up and had failed", e.path, step.attempt))
+    state.look_at(step)
+
+
+def _event_received(state: RunState, e: ev.EventReceived) -> None:
+    step = state.steps[e.path]
+    state.taken.add(e.event["id"])
+    step.answer = (e.event, None)
+    state.look_at(step)
+
+
+def _approval_given(state: RunState, e: ev.ApprovalGiven) -> None:
+    step = state.steps[e.path]
+    answer = {"approved": e.approved, "by": e.by, "comment": e.comment, "data": e.data, "at": rfc3339(e.at)}
+    said = f": {e.comment}" if e.comment else ""
+    error = None if e.approved else ev.Error("approval.rejected", f"rejected by {e.by}{said}", data=answer)
+    step.answer = (answer, error)
+    state.look_at(step)
+
+
+def _step_keyed(state: RunState, e: ev.StepKeyed) -> None:
+    step = state.steps[e.path]
+    _go_live(step, e.at)
+    step.status = lifecycle.next_step_status(e.path, step.status, "StepKeyed")
+    step.key = state.lookups[e.path] = e.key
+
+
+def _result_found(state: RunState, e: ev.ResultFound) -> None:
+    step = state.steps[e.path]
+    step.answer, step.source = (e.output, None), e.source
+    state.look_at(step)
+
+
+def _result_missing(state: RunState, e: ev.ResultMissing) -> None:
+    """It is pending again, at the head of its list; `key` says that this time it runs."""
+    step = state.steps[e.path]
+    step.status = lifecycle.next_step_status(e.path, step.status, "ResultMissing")
+    del state.lookups[e.path]
+    del step.frame.live[step.node.index]
+    step.frame.ready.appendleft(step.node.index)
+    state.look_at(step.frame)
 
 
 def _timer_fired(state: RunState, e: ev.TimerFired) -> None:
@@ -350,6 +463,10 @@ def _child_finished(state: RunState, e: ev.ChildFinished) -> None:
     error = e.error
     if e.status == "not_found":
         error = ev.Error("input.invalid", f"there is no run {e.run_id}")
+    elif getattr(step.node.step.action, "detach", False):
+        step.answer = ({"run_id": e.run_id}, None)
+        state.look_at(step)
+        return
     elif e.status != "succeeded":
         said = f": {error.message}" if error is not None else ""
         data = {"run_id": e.run_id, "error": error.to_json() if error is not None else None}
@@ -366,11 +483,17 @@ def _add_usage(state: RunState, step: StepState, usage: ev.Usage | None) -> None
 
 def _let_go(state: RunState, step: StepState) -> None:
     """Nothing of this attempt is awaited any more."""
-    state.executing.pop(step.path, None)
-    state.children.pop(step.path, None)
+    path = step.path
+    state.executing.pop(path, None)
+    state.children.pop(path, None)
     if state.timers:
         for timer in ("timeout", "retry", "wait", "pause"):
-            state.timers.pop((step.path, timer), None)
+            state.timers.pop((path, timer), None)
+    if state.unknown or state.subscriptions or state.approvals or state.lookups:
+        waits: tuple[dict[str, Any], ...] = (state.unknown, state.subscriptions, state.approvals, state.lookups)
+        for waiting in waits:
+            if waiting.pop(path, None) is not None:
+                state.forgotten.append(path)
     for frame in list(step.frames.values()):
         close_frame(state, frame)
 
@@ -414,4 +537,11 @@ _APPLY: dict[type, Callable[[RunState, Any], None]] = {
     ev.StepCancelled: _step_cancelled,
     ev.TimerFired: _timer_fired,
     ev.ChildFinished: _child_finished,
+    ev.OutcomeUnknown: _outcome_unknown,
+    ev.StepResolved: _step_resolved,
+    ev.EventReceived: _event_received,
+    ev.ApprovalGiven: _approval_given,
+    ev.StepKeyed: _step_keyed,
+    ev.ResultFound: _result_found,
+    ev.ResultMissing: _result_missing,
 }

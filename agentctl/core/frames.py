@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from agentctl.core import lifecycle
 from agentctl.core.state import Frame, RunState
+
+_ROUND = re.compile(r"@\d+")
+
+
+def without_rounds(path: str) -> str:
+    """The path of a step as it is in every round: `g@2.each[3].send` is `g.each[3].send`."""
+    return _ROUND.sub("", path)
 
 
 def round_key(state: RunState, base: str) -> str:

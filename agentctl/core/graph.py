@@ -9,7 +9,7 @@ import msgspec
 from agentctl import model
 from agentctl.model import Definition, Step
 
-Kind = Literal["task", "group", "foreach", "repeat", "skill", "wait", "fail", "return"]
+Kind = Literal["task", "group", "foreach", "repeat", "skill", "wait", "approve", "fail", "return"]
 HANDLERS = ("on_failure", "on_success", "on_cancel", "finally")
 
 _KINDS: dict[type, Kind] = {
@@ -19,6 +19,7 @@ _KINDS: dict[type, Kind] = {
     model.Repeat: "repeat",
     model.Skill: "skill",
     model.Wait: "wait",
+    model.Approve: "approve",
     model.Fail: "fail",
     model.Return: "return",
 }
@@ -27,7 +28,7 @@ _KINDS: dict[type, Kind] = {
 class Node:
     """One step of a list, with the lists that hang below it."""
 
-    __slots__ = ("body", "fallback", "index", "kind", "step", "undo")
+    __slots__ = ("body", "fallback", "index", "is_once", "kind", "probe", "step", "undo")
 
     def __init__(self, step: Step, index: int) -> None:
         action = step.action
@@ -35,6 +36,8 @@ class Node:
         self.index = index
         self.kind: Kind = _KINDS[type(action)]
         self.body = Block(action.steps) if isinstance(action, model.Group | model.Foreach | model.Repeat) else None
+        self.is_once = step.effect == "once"
+        self.probe = Block(step.probe) if step.probe else None
         self.fallback = Block(step.fallback) if step.fallback else None
         self.undo = Block((msgspec.structs.replace(step.undo, id="undo", needs=()),)) if step.undo else None
 

@@ -10,8 +10,9 @@ A step:
        ├──StepSkipped──> skipped                                             └── StepCancelled ──> cancelled
        └──(its list failed)──> not_run
 
-`waiting` stands where `running` does for steps that a timer or another run will answer (wait, skill). `failing` lasts only
-inside one decision: an attempt has failed and what follows is being decided.
+`waiting` stands where `running` does for steps that a timer, an event, a person or another run will answer. `failing` lasts only
+inside one decision: an attempt has failed and what follows is being decided. `unknown`: an attempt of an `effect: once` step
+was begun and nobody can say how it ended; a person, or its probe, moves it on.
 
 A run:
 
@@ -33,24 +34,44 @@ WELL = frozenset({"succeeded", "recovered", "reused", "skipped"})
 LIVE = frozenset({"running", "waiting", "failing", "retrying", "unknown"})
 
 STEP: dict[str, dict[str, str]] = {
-    # AttemptFailed while pending: an expression of its inputs failed
+    # AttemptFailed while pending: an expression of its inputs failed.  StepKeyed: a recorded result is looked for first
     "pending": {
         "StepStarted": "running",
         "StepSkipped": "skipped",
         "StepSucceeded": "succeeded",
         "AttemptFailed": "failing",
+        "StepKeyed": "waiting",
         "NotRun": "not_run",
     },
     # StepFailed while running: the step's fallback failed
-    "running": {"StepSucceeded": "succeeded", "AttemptFailed": "failing", "StepCancelled": "cancelled", "StepFailed": "failed"},
-    "waiting": {"StepSucceeded": "succeeded", "AttemptFailed": "failing", "StepCancelled": "cancelled"},
+    "running": {
+        "StepSucceeded": "succeeded",
+        "AttemptFailed": "failing",
+        "StepCancelled": "cancelled",
+        "StepFailed": "failed",
+        "OutcomeUnknown": "unknown",
+    },
+    "waiting": {
+        "StepSucceeded": "succeeded",
+        "AttemptFailed": "failing",
+        "StepCancelled": "cancelled",
+        "ResultMissing": "pending",
+    },
     "failing": {
         "RetryScheduled": "retrying",
         "StepFailed": "failed",
         "StepCancelled": "cancelled",
         "BlockStarted": "running",
+        "OutcomeUnknown": "unknown",
     },
     "retrying": {"StepStarted": "running", "AttemptFailed": "failing", "StepCancelled": "cancelled"},
+    # a cancelled run does not make the doubt go away
+    "unknown": {
+        "StepSucceeded": "succeeded",
+        "StepStarted": "running",
+        "AttemptFailed": "failing",
+        "StepCancelled": "unknown",
+    },
 }
 
 RUN: dict[str, dict[str, str]] = {

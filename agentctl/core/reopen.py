@@ -6,7 +6,7 @@ Dropped with all that is below it: a step named in `redo`, and one whose undo ha
 
 from __future__ import annotations
 
-from agentctl.core.frames import open_frame
+from agentctl.core.frames import open_frame, without_rounds
 from agentctl.core.graph import Block, Plan
 from agentctl.core.lifecycle import WELL
 from agentctl.core.state import Frame, RunState, StepState
@@ -48,6 +48,13 @@ def _reopen_step(state: RunState, step: StepState, redo: set[str], at: float) ->
     dropped = step.path in redo or step.undone
     if dropped:
         step.child = None  # a new run of the skill, not the old one's result
+        state.once.pop(without_rounds(step.path), None)
+    elif step.status == "unknown":
+        step.finished_at, step.answer, step.fired = None, None, False
+        state.unknown[step.path] = step
+        state.steps_done -= 1
+        state.look_at(step)
+        return
     elif is_kept(step) and not _holds_dropped(step, redo):
         return
     elif step.bodies and step.status != "not_run":

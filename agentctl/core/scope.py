@@ -46,6 +46,10 @@ class StepView(Lookup):
         return {name: self.get(name) for name in self._NAMES}
 
 
+def _has_ended(step: StepState) -> bool:
+    return step.status in ENDED or (step.status == "unknown" and step.finished_at is not None)
+
+
 class StepsView(Lookup):
     """`steps`: the finished steps of a frame and of those around it, the inner ones first."""
 
@@ -60,7 +64,7 @@ class StepsView(Lookup):
             index = frame.block.index.get(name)
             if index is not None:
                 step = frame.steps[index]
-                if step.status not in ENDED:
+                if not _has_ended(step):
                     raise KeyError(name)
                 return StepView(step)
             frame = frame.outer
@@ -69,7 +73,7 @@ class StepsView(Lookup):
     def names(self) -> Iterable[str]:
         frame: Frame | None = self._frame
         while frame is not None:
-            yield from (step.node.step.id for step in frame.steps if step.status in ENDED)
+            yield from (step.node.step.id for step in frame.steps if _has_ended(step))
             frame = frame.outer
 
     def to_json(self) -> JSON:

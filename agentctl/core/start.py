@@ -2,40 +2,66 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from agentctl.core import events as ev
+from agentctl.core.frames import without_rounds
 from agentctl.core.instant import parse_instant
 from agentctl.core.state import StepState
 from agentctl.expressions.duration import parse_duration
+from agentctl.expressions.template import Template
 from agentctl.expressions.values import extract_secrets
-from agentctl.model import Fail, Foreach, Return, Skill, Task, Wait
+from agentctl.model import Approve, Fail, Foreach, Return, Skill, Task, Wait
 
 if TYPE_CHECKING:
-    from agentctl.core.interpreter import _Decider
+    from agentctl.core.decider import Decider
 
 JSON = Any
 
 
-def start(run: _Decider, step: StepState) -> None:
+def start(run: Decider, step: StepState) -> None:
     """Decide what becomes of a ready step. An expression that fails is a failed first attempt, so that its fallback applies."""
-    condition = step.node.step.condition
-    if condition is not None:
-        value, error = run.evaluate(condition, step.frame)
-        if error is not None:
-            _fail(run, step, error)
+    definition = step.node.step
+    if step.key is None:  # else all this was decided before the search for a recorded result
+        if definition.condition is not None:
+            value, error = run.evaluate(definition.condition, step.frame)
+            if error is not None:
+                _fail(run, step, error)
+                return
+            if not value:
+                run.emit(ev.StepSkipped(at=run.at, path=step.path))
+                return
+        path = without_rounds(step.path)
+        if step.node.is_once and path in run.state.once:  # a retried container keeps it
+            output, source = run.state.once[path], f"{run.state.run_id}/{path}"
+            run.emit(ev.StepSucceeded(at=run.at, path=step.path, output=output, status="reused", source=source))
             return
-        if not value:
-            run.emit(ev.StepSkipped(at=run.at, path=step.path))
+        key = definition.cache.key if definition.cache is not None else definition.idempotency_key
+        if key is not None:
+            _look_for_result(run, step, key)
             return
     _START[step.node.kind](run, step)
 
 
-def _fail(run: _Decider, step: StepState, error: ev.Error) -> None:
+def _look_for_result(run: Decider, step: StepState, key: Template) -> None:
+    value, error = run.evaluate(key, step.frame)
+    if error is None and (value is None or value == ""):
+        error = ev.Error("expression", "the key of the step is empty")
+    if error is not None:
+        _fail(run, step, error)
+        return
+    cache = step.node.step.cache
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))
+    run.emit(ev.StepKeyed(at=run.at, path=step.path, key=text, ttl=cache.ttl if cache is not None else None))
+
+
+def _fail(run: Decider, step: StepState, error: ev.Error) -> None:
     run.emit(ev.AttemptFailed(at=run.at, path=step.path, attempt=step.attempt + 1, error=error))
 
 
-def _task(run: _Decider, step: StepState) -> None:
+def _task(run: Decider, step: StepState) -> None:
     action = step.node.step.action
     assert isinstance(action, Task)
     params, error = run.evaluate(action.params, step.frame)
@@ -48,11 +74,11 @@ def _task(run: _Decider, step: StepState) -> None:
     run.emit_started(step, input=params, secrets=secrets)
 
 
-def _group(run: _Decider, step: StepState) -> None:
+def _group(run: Decider, step: StepState) -> None:
     run.emit_started(step)
 
 
-def _foreach(run: _Decider, step: StepState) -> None:
+def _foreach(run: Decider, step: StepState) -> None:
     action = step.node.step.action
     assert isinstance(action, Foreach)
     items, error = run.evaluate(action.items, step.frame)
@@ -64,7 +90,7 @@ def _foreach(run: _Decider, step: StepState) -> None:
     run.emit_started(step, input={"items": items})
 
 
-def _skill(run: _Decider, step: StepState) -> None:
+def _skill(run: Decider, step: StepState) -> None:
     action = step.node.step.action
     assert isinstance(action, Skill)
     arguments, error = run.evaluate(action.arguments, step.frame)
@@ -74,17 +100,19 @@ def _skill(run: _Decider, step: StepState) -> None:
     run.emit_started(step, input=arguments or {}, child=step.child)
 
 
-def _wait(run: _Decider, step: StepState) -> None:
+def _wait(run: Decider, step: StepState) -> None:
     action = step.node.step.action
     assert isinstance(action, Wait)
-    template = action.duration or action.until or action.run
+    template = action.duration or action.until or action.event or action.run
     assert template is not None
     value, error = run.evaluate(template, step.frame)
     input: JSON = None
     if error is None:
         try:
             if action.run is not None:
-                input = {"run": _run_id(value)}
+                input = {"run": _name(value, "the id of a run")}
+            elif action.event is not None:
+                input = {"event": _name(value, "the name of an event")}
             else:
                 input = {"due": run.at + _seconds(value) if action.duration is not None else parse_instant(value)}
         except ValueError as problem:
@@ -95,9 +123,9 @@ def _wait(run: _Decider, step: StepState) -> None:
     run.emit_started(step, input=input)
 
 
-def _run_id(value: JSON) -> str:
+def _name(value: JSON, what: str) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError(f"`wait: {{run}}` needs the id of a run, got {_kind(value)}")
+        raise ValueError(f"`wait` needs {what}, got {_kind(value)}")
     return value
 
 
@@ -107,7 +135,22 @@ def _seconds(value: JSON) -> float:
     return parse_duration(value)
 
 
-def _fail_step(run: _Decider, step: StepState) -> None:
+def _approve(run: Decider, step: StepState) -> None:
+    action = step.node.step.action
+    assert isinstance(action, Approve)
+    message, error = run.evaluate(action.message, step.frame)
+    show: JSON = None
+    if error is None and action.show is not None:
+        show, error = run.evaluate(action.show, step.frame)
+    if error is not None:
+        _fail(run, step, error)
+        return
+    shown = {"message": message, "show": show, "form": action.form}
+    digest = sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
+    run.emit_started(step, input={**shown, "digest": digest})
+
+
+def _fail_step(run: Decider, step: StepState) -> None:
     action = step.node.step.action
     assert isinstance(action, Fail)
     params, error = run.evaluate(action.params, step.frame)
@@ -118,7 +161,7 @@ def _fail_step(run: _Decider, step: StepState) -> None:
     _fail(run, step, error)
 
 
-def _return(run: _Decider, step: StepState) -> None:
+def _return(run: Decider, step: StepState) -> None:
     action = step.node.step.action
     assert isinstance(action, Return)
     value, error = run.evaluate(action.value, step.frame)
@@ -140,6 +183,7 @@ _START = {
     "repeat": _group,
     "skill": _skill,
     "wait": _wait,
+    "approve": _approve,
     "fail": _fail_step,
     "return": _return,
 }

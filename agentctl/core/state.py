@@ -35,17 +35,21 @@ class StepState:
         "halted",
         "input",
         "iteration",
+        "key",
         "last",
         "launches",
+        "lost",
         "node",
         "output",
         "outputs",
         "parked",
         "path",
+        "probed",
         "queued",
         "redo",
         "retry_after",
         "secrets",
+        "source",
         "started_at",
         "status",
         "stopping",
@@ -75,6 +79,10 @@ class StepState:
         self.finished_at: float | None = None
         self.usage: Usage | None = None
         self.retry_after: float | None = None
+        self.key: str | None = None  # the idempotency or cache key that it has claimed, or waits for
+        self.source: str | None = None  # the step whose recorded result it was handed
+        self.probed = False  # its probe has run and could not tell
+        self.lost = False  # an `effect: once` attempt whose process is gone without an answer
         self.fired = False  # the timer it waits for has fired
         self.answer: tuple[JSON, Error | None] | None = None  # what the child it waits for ended with
         self.stopping = False  # told to stop; its answer is still awaited
@@ -163,9 +171,9 @@ class Frame:
         self.left = 0
         self.failure: Error | None = None
         for step in self.steps:
-            if step.status in ("pending", "running"):
+            if step.status in ("pending", "running", "unknown"):
                 self.left += 1
-                if step.status == "running":  # a container that a resume opened again
+                if step.status != "pending":  # a container that a resume opened again, or a doubt that is still there
                     self.live[step.node.index] = step
             else:
                 for dependent in self.block.dependents[step.node.index]:
@@ -235,6 +243,13 @@ class RunState:
         self.rounds: dict[str, int] = {}  # how often a list was opened, for the `@n` of its path
         self.executing: dict[str, StepState] = {}  # attempts under way that a driver answers
         self.children: dict[str, str] = {}  # path -> run id that is awaited
+        self.unknown: dict[str, StepState] = {}  # steps whose outcome somebody has to look up
+        self.subscriptions: dict[str, str] = {}  # path -> name of the event that a wait is open for
+        self.taken: set[str] = set()  # ids of the events that waits of this run took
+        self.approvals: dict[str, str] = {}  # path -> digest of what a person is asked to sign
+        self.lookups: dict[str, str] = {}  # path -> key under which a recorded result is looked for
+        self.forgotten: list[str] = []  # paths that wait no more: a driver is to be told
+        self.once: dict[str, JSON] = {}  # outputs of finished `effect: once` steps, by path without rounds
         self.due: deque[Frame | StepState | RunState] = deque()
         self.queued = False
         self.timers: dict[tuple[str, str], float] = {}
@@ -263,13 +278,15 @@ class RunState:
 
     @property
     def status(self) -> str:
-        """queued, running, waiting, succeeded, failed or cancelled: what `history` shows."""
+        """queued, running, waiting, blocked, succeeded, failed or cancelled: what `history` shows."""
         if self.phase in ("new", "queued"):
             return "queued"
         if self.phase == "finished":
             assert self.outcome is not None
             return self.outcome
-        return "running" if self.executing else "waiting"
+        if self.executing:
+            return "running"
+        return "blocked" if self.unknown else "waiting"
 
     @property
     def is_finished(self) -> bool:

@@ -21,7 +21,7 @@ import msgspec
 
 from agentctl.core import interpreter
 from agentctl.core.commands import AwaitRun, CancelChild, Command, Execute, SetTimer, StartChild, Stop
-from agentctl.core.events import AnyEvent, AttemptFailed, CancelRequested, RunCreated, TimerFired
+from agentctl.core.events import AnyEvent, AttemptFailed, CancelRequested, ChildFinished, RunCreated, TimerFired
 from agentctl.engine.attempts import Attempts
 from agentctl.engine.children import Birth, Children
 from agentctl.engine.definitions import Definitions
@@ -298,7 +298,10 @@ class HeldRun:
         elif birth.ended is not None:
             self.receive(birth.ended)
         elif birth.new is not None:
-            if not command.detach:
+            if command.detach:
+                started = ChildFinished(at=self._parts.clock.now(), path=command.path, run_id=command.run_id, status="started")
+                self.receive(started)
+            else:
                 self._host.expect(self.run_id, command.run_id)
             self._host.hold(command.run_id, parent=self.run_id, detached=command.detach)
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from agentctl.language.flow import check_flow, check_triggers
 from agentctl.language.inputs import wrong_value
 from agentctl.language.names import Names
+from agentctl.language.problems import Problem
 from agentctl.language.skills import check_calls, check_self_call
-from agentctl.language.source import Source
+from agentctl.language.source import Source, TooMany
 from agentctl.language.validate import validate
 from agentctl.language.walk import Walk
 
@@ -21,6 +22,17 @@ def check_definition(source: Source, catalog: Catalog | None) -> Walk | None:
     if not isinstance(source.data, dict):
         source.report((1, 1), "wrong-type", "a definition is a mapping that begins with 'loop: NAME' or 'skill: NAME'")
         return None
+    walk: Walk | None = None
+    try:
+        walk = _all(source, catalog)
+    except TooMany:
+        place = source.at(())
+        source.problems[-1] = Problem(source.file, *place, "error", "too-large", "there are more problems than can be listed")
+    _once(source)
+    return walk
+
+
+def _all(source: Source, catalog: Catalog | None) -> Walk:
     validate(source)
     project_file = catalog.project.file if catalog else None
     walk = Walk(source, Names(source, catalog.project.vars if catalog and project_file else None))
@@ -31,7 +43,6 @@ def check_definition(source: Source, catalog: Catalog | None) -> Walk | None:
     check_self_call(source)
     if catalog is not None:
         check_calls(source, walk, catalog)
-    _once(source)
     return walk
 
 

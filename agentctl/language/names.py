@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from agentctl.language.nodes import Path, Place
-from agentctl.language.problems import nearest
 from agentctl.language.source import Source
 from agentctl.language.vocabulary import (
     ALWAYS,
@@ -63,7 +62,7 @@ class Names:
         elif top in self.homes or top in self.top:
             report(where(), "unknown-name", f"there is no name '{top}'; did you mean 'steps.{top}'?")
         else:
-            report(where(), "unknown-name", f"there is no name '{top}'{nearest(top, known)}")
+            report(where(), "unknown-name", f"there is no name '{top}'{self.source.nearest(top, known)}")
 
     def step(self, name: Name, where: Callable[[], Place], frames: tuple[Frame, ...]) -> None:
         if len(name) < 2 or not isinstance(name[1], str):
@@ -79,10 +78,10 @@ class Names:
             self.missing(wanted, where, frames)
             return
         if len(name) > 2 and name[2] not in STEP_FIELDS:
-            hint = nearest(str(name[2]), STEP_FIELDS) or f"; did you mean 'steps.{wanted}.output.{name[2]}'?"
+            hint = self.source.nearest(str(name[2]), STEP_FIELDS) or f"; did you mean 'steps.{wanted}.output.{name[2]}'?"
             self.source.report(where(), "unknown-name", f"a step has no '{name[2]}'{hint}")
         elif len(name) > 3 and name[2] == "error" and name[3] not in ERROR_FIELDS:
-            hint = nearest(str(name[3]), ERROR_FIELDS)
+            hint = self.source.nearest(str(name[3]), ERROR_FIELDS)
             self.source.report(where(), "unknown-name", f"an error has no '{name[3]}'{hint}")
 
     def use(self, wanted: str, frame: Frame, where: Callable[[], Place]) -> None:
@@ -91,7 +90,9 @@ class Names:
         if frame.ids[wanted] == frame.current:
             self.source.report(where(), "cycle", f"step '{wanted}' cannot use its own result")
             return
-        frame.refs.setdefault(frame.current, {}).setdefault(wanted, where())
+        refs = frame.refs.setdefault(frame.current, {})
+        if wanted not in refs:
+            refs[wanted] = where()
 
     def missing(self, wanted: str, where: Callable[[], Place], frames: tuple[Frame, ...]) -> None:
         home = self.homes.get(wanted)
@@ -99,7 +100,7 @@ class Names:
             self.source.report(where(), "out-of-scope", f"steps.{wanted} is inside {home} and not visible here")
             return
         visible = [name for frame in frames for name in frame.ids]
-        self.source.report(where(), "unknown-step", f"there is no step '{wanted}'{nearest(wanted, visible)}")
+        self.source.report(where(), "unknown-step", f"there is no step '{wanted}'{self.source.nearest(wanted, visible)}")
 
     def secret(self, name: Name, where: Callable[[], Place], scope: Scope) -> None:
         if scope.no_secrets is not None:
@@ -111,14 +112,14 @@ class Names:
 
     def field(self, top: str, part: str | int, where: Callable[[], Place]) -> None:
         if top == "input" and part not in self.inputs:
-            hint = nearest(str(part), self.inputs) if self.inputs else "; the definition declares no input"
+            hint = self.source.nearest(str(part), self.inputs) if self.inputs else "; the definition declares no input"
             self.source.report(where(), "unknown-input", f"there is no input '{part}'{hint}")
         elif top == "vars" and self.variables is not None and part not in self.variables:
-            message = f"the project file sets no variable '{part}'{nearest(str(part), self.variables)}"
+            message = f"the project file sets no variable '{part}'{self.source.nearest(str(part), self.variables)}"
             self.source.report(where(), "unknown-var", message, "warning")
         elif top in _FIELDS and part not in _FIELDS[top]:
             kind = "an" if top[0] == "e" else "a"
-            hint = nearest(str(part), _FIELDS[top])
+            hint = self.source.nearest(str(part), _FIELDS[top])
             self.source.report(where(), "unknown-name", f"{kind} {top} has no '{part}'{hint}")
 
 

@@ -51,8 +51,13 @@ def locate(node: Node, offset: int, lines: list[str]) -> Place:
     at = 1 if node.style in ("'", '"') else 0
     if node.style in ("|", ">"):
         at = raw.find("\n") + 1
-    for char in node.text[:offset]:
-        at = _advance(raw, at, char)
+    if raw.startswith(node.text[:offset], at):
+        at += offset
+    elif offset > _FAR:
+        return node.place
+    else:
+        for char in node.text[:offset]:
+            at = _advance(raw, at, char)
     while at < len(raw) and raw[at].isspace() and not node.text[offset : offset + 1].isspace():
         at += 1
     before = raw[:at]
@@ -60,6 +65,7 @@ def locate(node: Node, offset: int, lines: list[str]) -> Place:
     return (line + breaks, at - before.rfind("\n")) if breaks else (line, column + at)
 
 
+_FAR = 20_000  # characters; a walk over more, for every problem of the text, would take seconds
 _ESCAPES = ('\\"', "\\\\", "\\n", "\\t")
 
 

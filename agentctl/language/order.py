@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from agentctl.language.nodes import Path, Place
-from agentctl.language.problems import nearest
 from agentctl.language.source import Source
 
 Refs = dict[int, dict[str, Place]]
@@ -49,7 +48,7 @@ def _written(source: Source, path: Path, step: Any, own: str, index: dict[str, i
         elif isinstance(name, str) and name in index:
             found.append(index[name])
         elif isinstance(name, str):
-            source.report(place, "unknown-step", f"there is no step '{name}' in this list of steps{nearest(name, index)}")
+            source.report(place, "unknown-step", f"there is no step '{name}' in this list of steps{source.nearest(name, index)}")
     return found
 
 

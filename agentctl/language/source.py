@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
 
 from agentctl.language.nodes import Node, Path, Place, find, locate
-from agentctl.language.problems import Problem, Severity
+from agentctl.language.problems import Problem, Severity, nearest
 
 MAX_BYTES = 1024 * 1024
 MAX_NODES = 100_000  # after aliases are expanded
 MAX_DEPTH = 64
+MAX_PROBLEMS = 200  # told of one file; a file with more is another kind of file
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
@@ -28,6 +29,10 @@ _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _WORDS: dict[str, Any] = {"": None, "~": None}
 for _word, _value in (("null", None), ("true", True), ("false", False)):
     _WORDS.update({_word: _value, _word.title(): _value, _word.upper(): _value})
+
+
+class TooMany(Exception):
+    """There are more errors than anybody reads: the checks stop."""
 
 
 class Refused(Exception):
@@ -68,8 +73,15 @@ class Source:
         place, node = find(self.root, path)
         return locate(node, offset, self.lines) if node and isinstance(node.value, str) else place
 
+    def nearest(self, name: str, known: Iterable[str]) -> str:
+        """`problems.nearest` for names of a sane length: a comparison takes a millisecond, and more for longer ones."""
+        return nearest(name, known) if len(name) < 100 else ""
+
     def report(self, place: Place, code: str, message: str, severity: Severity = "error") -> None:
-        self.problems.append(Problem(self.file, place[0], place[1], severity, code, message))
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(Problem(self.file, place[0], place[1], severity, code, message))
+        elif severity == "error":
+            raise TooMany
 
 
 def read_file(path: FilePath, file: str | None = None) -> Source:

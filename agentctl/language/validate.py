@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
 from agentctl.language import wording
 from agentctl.language.formats import FORMATS, InnerError
 from agentctl.language.nodes import Path
-from agentctl.language.problems import nearest
 from agentctl.language.schema import schema
-from agentctl.language.source import Source
+from agentctl.language.source import MAX_PROBLEMS, Source
 from agentctl.language.vocabulary import ACTIONS, actions_of
 
 # Keywords that all say one thing: this value is not one that the key takes.
@@ -19,16 +18,16 @@ _LIMITS = ("minimum", "maximum", "exclusiveMinimum", "minItems", "minLength", "m
 _VALUE = frozenset({"type", "enum", "pattern", "format", *_LIMITS})
 
 
-def validate(source: Source) -> None:
-    """Report everything in which the data of a definition is not of the shape that the schema says."""
+def validate(source: Source, document: Callable[[], dict[str, Any]] = schema) -> None:
+    """Report everything in which the data is not of the shape that a schema says: a definition's, if no other is given."""
     shape = _Shape(source)
-    for error in _validator().iter_errors(source.data):
+    for error in _validator(document).iter_errors(source.data):
         shape.take(error)
     shape.finish()
 
 
-@lru_cache(1)
-def _validator() -> Any:
+@lru_cache(2)
+def _validator(document: Callable[[], dict[str, Any]]) -> Any:
     from jsonschema import Draft202012Validator, FormatChecker, validators
     from referencing import Registry
 
@@ -36,7 +35,7 @@ def _validator() -> Any:
     for name, check in FORMATS.items():
         checker.checks(name, raises=ValueError)(lambda value, check=check: check(value) is None)
     validator = validators.extend(Draft202012Validator, {"oneOf": _one_of})
-    return validator(schema(), registry=Registry(), format_checker=checker)
+    return validator(document(), registry=Registry(), format_checker=checker)
 
 
 def _one_of(validator: Any, choices: list[Any], instance: Any, schema: dict[str, Any]) -> Iterator[Any]:
@@ -78,6 +77,8 @@ class _Shape:
             self.value(path, error)
         else:
             self.later.append((path, error))
+            if len(self.later) > MAX_PROBLEMS:
+                self.finish()
         self.seen.add((path, group))
 
     def key(self, path: Path, error: Any) -> None:
@@ -89,7 +90,7 @@ class _Shape:
 
     def unknown(self, path: Path, key: str, title: str, known: Any) -> None:
         meant = wording.SYNONYMS.get(key.lower().replace("-", "_"))
-        hint = f"; did you mean '{meant}'?" if meant in known else "" if meant else nearest(key, known)
+        hint = f"; did you mean '{meant}'?" if meant in known else "" if meant else self.source.nearest(key, known)
         if hint:
             self.renamed.add(path)
         elif len(known) <= 10:

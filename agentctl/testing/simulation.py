@@ -94,9 +94,24 @@ class Simulation:
                 self.deliver(ev.AttemptFailed(at=self.now, path=path, attempt=attempt, error=error))
             case cmd.StartChild(path, run_id, detach=False) | cmd.AwaitRun(path, run_id):
                 failed = self.random.random() < 0.2
-                error = ev.Error("failed", "the child failed") if failed else None
+                why = ev.Error("failed", "the child failed") if failed else None
                 status = "failed" if failed else "succeeded"
-                self.deliver(ev.ChildFinished(at=self.now, path=path, run_id=run_id, status=status, output="out", error=error))
+                self.deliver(ev.ChildFinished(at=self.now, path=path, run_id=run_id, status=status, output="out", error=why))
+            case cmd.StartChild(path, run_id):
+                self.deliver(ev.ChildFinished(at=self.now, path=path, run_id=run_id, status="started"))
+            case cmd.AwaitEvent(path, name):
+                event = {"name": name, "data": {}, "id": f"e{len(self.journal)}"}
+                self.deliver(ev.EventOffered(at=self.now, path=path, event=event))
+            case cmd.AwaitPerson(path, "approval", digest):
+                approved = self.random.random() < 0.7
+                self.deliver(ev.ApprovalGiven(at=self.now, path=path, approved=approved, digest=digest, by="somebody"))
+            case cmd.AwaitPerson(path):
+                verdict = self.random.choice(["done", "retry", "failed"])
+                self.deliver(ev.StepResolved(at=self.now, path=path, verdict=verdict, output="looked up"))
+            case cmd.FindResult(path):
+                found = self.random.random() < 0.3
+                missing = ev.ResultMissing(at=self.now, path=path)
+                self.deliver(ev.ResultFound(at=self.now, path=path, output="kept", source="other/x") if found else missing)
             case cmd.CancelChild(path, run_id):
                 self.deliver(ev.ChildFinished(at=self.now, path=path, run_id=run_id, status="cancelled"))
             case _:
@@ -105,6 +120,7 @@ class Simulation:
     def _execute(self, command: cmd.Execute) -> None:
         self.executed[command.path] = self.executed.get(command.path, 0) + 1
         step = self.state.steps[command.path]
+        self._check_once(command)
         if step.status in ENDED and not self.todo_is_stale(command):
             raise Illegal(f"{command.path} has {step.status} and executes again")
         self.now += self.random.random()
@@ -113,6 +129,15 @@ class Simulation:
             self.deliver(ev.AttemptFailed(at=self.now, path=command.path, attempt=command.attempt, error=answer))
         else:
             self.deliver(ev.StepSucceeded(at=self.now, path=command.path, attempt=command.attempt, output=answer))
+
+    def _check_once(self, command: cmd.Execute) -> None:
+        """An `effect: once` step executes once for every time that the journal says it may."""
+        step = self.state.steps[command.path]
+        if not step.node.is_once:
+            return
+        allowed = sum(isinstance(event, ev.StepStarted) and event.path == command.path for event in self.journal)
+        if self.executed[command.path] > allowed:
+            raise Illegal(f"{command.path} has `effect: once` and executed {self.executed[command.path]} times for {allowed}")
 
     def todo_is_stale(self, command: cmd.Execute) -> bool:
         """An attempt that a Stop overtook: performed late, its answer is dropped."""

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.model import (
+    Approve,
     Definition,
     Fail,
     Foreach,
@@ -20,6 +21,7 @@ from agentctl.model import (
 )
 
 LITERAL = parse_value({"v": 1})
+PROBE = Step(id="look", action=Task("set", LITERAL), uses="set")
 CONDITIONS = [None, None, None, parse_expression("false"), parse_expression("true"), parse_expression("nowhere.x")]
 RETRIES = [
     Retry(),
@@ -40,13 +42,18 @@ def steps_lists(draw: st.DrawFn, depth: int, most: int = 4) -> tuple[Step, ...]:
 def steps(draw: st.DrawFn, id: str, earlier: list[str], depth: int) -> Step:
     needs = tuple(draw(st.lists(st.sampled_from(earlier), unique=True))) if earlier else ()
     inner = steps_lists(depth - 1, most=3)
-    kinds = ["task", "task", "task", "wait", "skill", "fail", "return"]
+    kinds = ["task", "task", "task", "task", "wait", "approve", "skill", "fail", "return"]
     kind = draw(st.sampled_from(kinds + (["group", "foreach", "repeat"] * 2 if depth else [])))
     match kind:
         case "task":
             action = Task("set", LITERAL)
         case "wait":
-            action = Wait(duration=parse_value("5s")) if draw(st.booleans()) else Wait(run=parse_value("other"))
+            timeout = draw(st.sampled_from([None, 3.0]))
+            event = Wait(event=parse_value("e"), timeout=timeout)
+            action = draw(st.sampled_from([Wait(duration=parse_value("5s")), Wait(run=parse_value("other")), event]))
+        case "approve":
+            on_timeout = draw(st.sampled_from(["fail", "reject", "approve"]))
+            action = Approve(parse_value("may I?"), timeout=draw(st.sampled_from([None, 3.0])), on_timeout=on_timeout)
         case "skill":
             action = Skill("child", LITERAL, detach=draw(st.booleans()))
         case "fail":
@@ -63,10 +70,16 @@ def steps(draw: st.DrawFn, id: str, earlier: list[str], depth: int) -> Step:
             every = draw(st.sampled_from([0.0, 3.0]))
             on_max = draw(st.sampled_from(["fail", "continue"]))
             action = Repeat(draw(inner), until=until, max=draw(st.integers(1, 3)), every=every, on_max=on_max)
+    once = kind == "task" and draw(st.integers(0, 2)) == 0
+    on_unknown = draw(st.sampled_from(["ask", "fail", "probe"])) if once else "ask"
     return Step(
         id=id,
         action=action,
         uses=kind,
+        effect="once" if once else "repeatable",
+        on_unknown=on_unknown,
+        probe=(PROBE,) if on_unknown == "probe" else (),
+        idempotency_key=parse_value("key") if draw(st.integers(0, 5)) == 0 else None,
         needs=needs,
         condition=draw(st.sampled_from(CONDITIONS)),
         timeout=draw(st.sampled_from([None, None, 4.0])),

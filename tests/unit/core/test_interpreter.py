@@ -263,10 +263,16 @@ def test_a_failed_child_fails_its_step_and_names_the_run() -> None:
     assert (run.state.error.type, run.state.error.data["run_id"]) == ("skill.failed", child)
 
 
-def test_a_detached_skill_hands_over_its_run_id_at_once() -> None:
+def test_a_detached_skill_hands_over_its_run_id_once_it_is_started() -> None:
     run = Run(step("s", Skill("child", parse_value({}), detach=True)))
-    assert run.state.output == {"run_id": run.state.steps["s"].child}
-    assert [type(command) for command in run.todo] == [cmd.StartChild, cmd.Finish]
+    assert run.run().output == {"run_id": run.state.steps["s"].child}
+
+
+def test_a_detached_skill_that_cannot_start_fails_its_step() -> None:
+    run = Run(step("s", Skill("child", parse_value({}), detach=True)))
+    run.todo.clear()
+    run.deliver(ev.AttemptFailed(at=1.0, path="s", attempt=1, error=ev.Error("skill.not_found", "gone")))
+    assert run.statuses() == {"s": "failed"}
 
 
 def test_an_attempt_that_a_dead_process_left_executes_again_with_the_same_number_and_key() -> None:

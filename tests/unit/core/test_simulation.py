@@ -28,6 +28,8 @@ def outcomes(random: Random, failing: float):
     def outcome(command: Execute) -> object:
         if random.random() < failing:
             return ev.Error(random.choice(ERRORS), "it went wrong")
+        if command.path.endswith(".probe.look"):
+            return random.choice([{"done": True, "output": "done"}, {"done": False}, "cannot tell"])
         return command.path
 
     return outcome

@@ -204,3 +204,12 @@ def test_every_code_of_the_table_is_in_use() -> None:
     room = Path(problems_module.__file__).parent
     text = "".join(path.read_text() for path in room.glob("*.[pj]*") if path.name != "problems.py")
     assert [code for code in CODES if f'"{code}"' not in text] == []
+
+
+@pytest.mark.parametrize(
+    "step", ["- a\n", "- {}\n", "- {shell: x, wiat: 1}\n", "- {id: a, shell: x}\n", "- set: {a: '${{ nope }}'}\n"]
+)
+def test_a_file_with_thousands_of_problems_is_told_so_and_soon(problems: Problems, step: str) -> None:
+    found = problems("loop: x\nsteps:\n" + step * 3000)
+    assert len(found) == 200
+    assert "more problems than can be listed" in found[0].message

@@ -14,7 +14,7 @@ import pytest
 
 from agentctl import model
 from agentctl.errors import DefinitionInvalid, NotFound
-from agentctl.language.load import Loaded, check, load
+from agentctl.language.load import Loaded, check, load, load_text
 
 Load = Callable[[str], Loaded]
 Write = Callable[..., Path]

@@ -1,0 +1,401 @@
+"""One decision under way: looks at what the fold marked (`RunState.due`) and says what follows, until nothing does."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from typing import Any
+
+from agentctl.core import commands as cmd
+from agentctl.core import events as ev
+from agentctl.core import orders, retry, start
+from agentctl.core.fold import NO_ANSWER, apply
+from agentctl.core.frames import round_key
+from agentctl.core.scope import scope_of
+from agentctl.core.state import Frame, RunState, StepState, live_below
+from agentctl.errors import ExpressionError
+from agentctl.expressions.duration import format_duration
+from agentctl.expressions.template import Template
+from agentctl.model import Approve, Repeat, Skill, Wait
+
+JSON = Any
+_LAST_ROUND = re.compile(r"(@\d+)?\[\d+\]$")  # from the path of an iteration to that of its step
+
+
+class Decider:
+    """One decision under way: the events so far, the commands they call for."""
+
+    __slots__ = ("at", "commands", "events", "state")
+
+    def __init__(self, state: RunState, at: float) -> None:
+        self.state = state
+        self.at = at
+        self.events: list[ev.AnyEvent] = []
+        self.commands: list[cmd.Command] = []
+
+    def emit(self, event: ev.AnyEvent) -> None:
+        """Fold an event in, keep it for the journal, and note what it asks a driver to do."""
+        state = self.state
+        apply(state, event)
+        self.events.append(event)
+        if state.forgotten:
+            self.commands += [cmd.Forget(path) for path in state.forgotten]
+            state.forgotten.clear()
+        match event:
+            case ev.StepStarted():
+                step = state.steps[event.path]
+                self.commands += orders.launch(state, step)
+                self._set_timers(event.path, ("timeout", "wait"))
+            case ev.RetryScheduled():
+                self._set_timers(event.path, ("retry",))
+            case ev.BlockFinished():
+                self._set_timers(_LAST_ROUND.sub("", event.path), ("pause",))
+            case ev.RunStarted() | ev.RunResumed():
+                self.commands += orders.all_timers(state)
+            case ev.StepKeyed():
+                self.commands.append(orders.find_result(state.steps[event.path]))
+            case ev.StepSucceeded():
+                step = state.steps[event.path]
+                if step.key is not None and step.source is None:
+                    self.commands.append(orders.keep_result(step))
+            case ev.StepFailed() | ev.StepCancelled():
+                step = state.steps[event.path]
+                if step.key is not None and step.status != "unknown":  # a doubt keeps its claim
+                    self.commands.append(cmd.Forget(event.path))
+            case ev.Settled() | ev.TimerFired(timer="timeout"):
+                self._stop_all()
+            case ev.RunFinished():
+                self.commands.append(cmd.Finish(event.status, event.output, event.error))
+
+    def _set_timers(self, path: str, names: tuple[str, ...]) -> None:
+        timers = self.state.timers
+        if timers:
+            for name in names:
+                due = timers.get((path, name))
+                if due is not None:
+                    self.commands.append(cmd.SetTimer(path, name, due))
+
+    def _stop_all(self) -> None:
+        state = self.state
+        for path in [*state.executing, *state.children]:
+            if state.steps[path].stopping:
+                self.commands += orders.stop(state, state.steps[path])
+
+    def work_off(self) -> None:
+        """Look at everything that the fold marked, until nothing is left to decide."""
+        due = self.state.due
+        while due:
+            item = due.popleft()
+            item.queued = False
+            if isinstance(item, Frame):
+                self._look_at_frame(item)
+            elif isinstance(item, StepState):
+                self._look_at_step(item)
+            else:
+                self._look_at_run()
+
+    # --- a list of steps -------------------------------------------------------------------------------------------
+
+    def _look_at_frame(self, frame: Frame) -> None:
+        if frame.closed:
+            return
+        if frame.is_halted():
+            self._look_at_halted(frame)
+            return
+        while frame.ready and frame.failure is None and not frame.is_halted():
+            step = frame.steps[frame.ready[0]]
+            start.start(self, step)
+        if self.state.frames.get(frame.key) is not frame:
+            return  # a `return` among them closed it
+        if frame.is_halted():
+            self._look_at_halted(frame)
+        elif not frame.live and (frame.failure is not None or frame.left == 0):
+            self._close(frame)
+
+    def _close(self, frame: Frame) -> None:
+        """All its steps have ended, or one failed and the others that ran have."""
+        error, output = frame.failure, None
+        if error is None:
+            output, error = self._output_of(frame)
+        owner = frame.owner
+        match frame.role:
+            case "main":
+                self._settle(error, output)
+            case "group":
+                assert owner is not None
+                self._end_container(owner, output, error)
+            case "fallback":
+                assert owner is not None
+                if error is not None:
+                    self.emit(ev.StepFailed(at=self.at, path=owner.path, error=error))
+                else:
+                    self.emit(ev.StepSucceeded(at=self.at, path=owner.path, output=output, status="recovered"))
+            case "iteration":
+                again, error = (False, error) if error is not None else self._goes_on(frame)
+                self.emit(ev.BlockFinished(at=self.at, path=frame.key, output=output, error=error, again=again))
+            case _:  # item, probe, undo, handler
+                self.emit(ev.BlockFinished(at=self.at, path=frame.key, output=output, error=error))
+
+    def _output_of(self, frame: Frame) -> tuple[JSON, ev.Error | None]:
+        """By the `output` expression that goes with the list, else what its last step put out."""
+        template: Template | None = None
+        if frame.role == "main":
+            template = self.state.plan.definition.output
+        elif frame.owner is not None and frame.role != "fallback":
+            template = getattr(frame.owner.node.step.action, "output", None)
+        if template is None:
+            return frame.steps[-1].output if frame.steps else None, None
+        return self.evaluate(template, frame)
+
+    def _goes_on(self, frame: Frame) -> tuple[bool, ev.Error | None]:
+        """Whether a further iteration is wanted, as `until` says after this one (`while` is looked at before the next)."""
+        assert frame.owner is not None
+        action = frame.owner.node.step.action
+        assert isinstance(action, Repeat)
+        if action.until is None:
+            return True, None
+        value, error = self.evaluate(action.until, frame)
+        return error is None and not value, error
+
+    def _end_container(self, step: StepState, output: JSON, error: ev.Error | None) -> None:
+        if error is not None:
+            self.emit(ev.AttemptFailed(at=self.at, path=step.path, attempt=step.attempt, error=error))
+        else:
+            status = "succeeded" if step.source is None else "reused"
+            self.emit(
+                ev.StepSucceeded(
+                    at=self.at, path=step.path, attempt=step.attempt, output=output, status=status, source=step.source
+                )
+            )
+
+    # --- a step ----------------------------------------------------------------------------------------------------
+
+    def _look_at_step(self, step: StepState) -> None:
+        if step.halted is not None:
+            self._look_at_timed_out(step)
+        elif step.status == "failing":
+            self._after_failure(step)
+        elif step.frame.is_halted():
+            self._look_at_halted(step.frame)
+        elif step.status == "unknown":
+            self._look_at_unknown(step)
+        elif step.lost:
+            error = ev.Error("step.unknown_outcome", "the process ended while the step executed", step.path, step.attempt)
+            self.emit(ev.OutcomeUnknown(at=self.at, path=step.path, error=error))
+        elif step.status == "retrying" and step.fired:
+            if step.begun:
+                self.emit_started(step)
+            else:
+                start.start(self, step)  # its expressions failed, so it has no input yet
+        elif step.status == "waiting" and step.answer is not None:
+            self._end_container(step, *step.answer)
+        elif step.status == "waiting" and step.fired:
+            self._end_container(step, *_out_of_time(step))
+        elif step.status == "running" and step.node.kind == "foreach":
+            self._look_at_foreach(step)
+        elif step.status == "running" and step.node.kind == "repeat":
+            self._look_at_repeat(step)
+
+    def _after_failure(self, step: StepState) -> None:
+        """Another attempt, the fallback, or failure for good."""
+        error = step.error
+        assert error is not None
+        if step.stopping or step.frame.is_halted():
+            self.emit(ev.StepCancelled(at=self.at, path=step.path))
+            return
+        if step.node.is_once and error.type in NO_ANSWER:
+            said = f"the attempt was cut off ({error.type}) and gave no answer"
+            error = ev.Error("step.unknown_outcome", said, step.path, step.attempt, error.data)
+            self.emit(ev.OutcomeUnknown(at=self.at, path=step.path, error=error))
+            return
+        definition = step.node.step
+        due = retry.next_due(
+            definition.retry,
+            error,
+            attempt=step.attempt,
+            at=self.at,
+            seed=f"{self.state.run_id}/{step.path}#{step.attempt}",
+            retry_after=step.retry_after,
+        )
+        if due is not None and error.type != "step.unknown_outcome":  # that never executes again by itself
+            self.emit(ev.RetryScheduled(at=self.at, path=step.path, attempt=step.attempt + 1, due=due, error=error))
+        elif step.node.fallback is not None:
+            key = round_key(self.state, f"{step.path}.fallback")
+            self.emit(ev.BlockStarted(at=self.at, path=key, role="fallback", owner=step.path))
+        else:
+            self.emit(ev.StepFailed(at=self.at, path=step.path, error=error))
+
+    def _look_at_unknown(self, step: StepState) -> None:
+        """The outcome is in doubt: what `on_unknown` says, and what a person or the probe found."""
+        if step.frames:
+            return
+        definition, error = step.node.step, step.error
+        assert error is not None
+        if step.fired:
+            self.emit_started(step)
+        elif step.answer is not None:
+            self._end_container(step, *step.answer)
+        elif definition.on_unknown == "fail":
+            self._end_container(step, None, error)
+        elif step.node.probe is not None and not step.probed:
+            key = round_key(self.state, f"{step.path}.probe")
+            self.emit(ev.BlockStarted(at=self.at, path=key, role="probe", owner=step.path))
+        else:
+            self.commands.append(orders.ask(step))
+
+    def emit_started(
+        self, step: StepState, *, input: JSON = None, secrets: list[JSON] | None = None, child: str | None = None
+    ) -> None:
+        """The next attempt of a step. `input`: when it was evaluated just now.  `child`: the run a skill step goes on with."""
+        if isinstance(step.node.step.action, Skill):
+            child = child or self.child_id(step)
+        attempt = step.attempt + 1
+        self.emit(
+            ev.StepStarted(at=self.at, path=step.path, attempt=attempt, input=input, secrets=secrets or [], child=child)
+        )
+
+    def child_id(self, step: StepState) -> str:
+        """The id of the run that an attempt of a skill step starts: derived, so that a repeated spawn is the same run."""
+        seed = f"{self.state.run_id}/{step.path}#{step.launches + 1}"
+        number = int.from_bytes(sha256(seed.encode()).digest()[:8])
+        return "".join("abcdefghijkmnpqrstuvwxyz23456789"[(number >> 5 * i) & 31] for i in range(12))
+
+    def _look_at_foreach(self, step: StepState) -> None:
+        if step.frames or (step.failure is None and (step.parked or step.iteration < len(step.outputs))):
+            return
+        self._end_container(step, step.outputs, step.failure)
+
+    def _look_at_repeat(self, step: StepState) -> None:
+        if step.answer is not None:
+            self._end_container(step, *step.answer)
+        elif step.fired and not step.frames:
+            self._next_iteration(step)
+
+    def _next_iteration(self, step: StepState) -> None:
+        action = step.node.step.action
+        assert isinstance(action, Repeat)
+        if action.condition is not None:
+            names = {"index": step.iteration, "item": step.iteration, "last": step.last}
+            value, error = self.evaluate(action.condition, step.frame, names)
+            if error is not None or not value:
+                self._end_container(step, step.last, error)
+                return
+        if step.iteration < action.max:
+            key = f"{step.input['key']}[{step.iteration}]"
+            self.emit(ev.BlockStarted(at=self.at, path=key, role="iteration", owner=step.path))
+        elif action.on_max == "continue" or (action.until is None and action.condition is None):
+            self._end_container(step, step.last, None)
+        else:
+            wanted = "`until` did not come true" if action.until is not None else "`while` stayed true"
+            self._end_container(step, None, ev.Error("repeat.exhausted", f"{wanted} in {action.max} iterations"))
+
+    # --- stopping --------------------------------------------------------------------------------------------------
+
+    def _look_at_halted(self, frame: Frame) -> None:
+        """Find what is being stopped above `frame`, and look whether it has come to rest."""
+        while not frame.halted:
+            owner = frame.owner
+            assert owner is not None
+            if owner.halted is not None:
+                self._look_at_timed_out(owner)
+                return
+            frame = owner.frame
+        self._look_at_run()
+
+    def _look_at_timed_out(self, step: StepState) -> None:
+        """A container, a wait or a skill took too long: once all below it has stopped, this attempt has failed."""
+        if step.answer is not None and step.answer[1] is None:  # its child ended well after all
+            self._end_container(step, step.answer[0], None)
+            return
+        if step.path in self.state.children and step.node.kind == "skill":
+            return
+        if not self._cancel(list(live_below(step))):
+            return
+        error = ev.Error("timeout", f"took longer than {format_duration(step.node.step.timeout or 0.0)}", step.path, step.attempt)
+        self.emit(ev.AttemptFailed(at=self.at, path=step.path, attempt=step.attempt, error=error))
+
+    def _cancel(self, live: list[StepState]) -> bool:
+        """Mark every live step cancelled, inner ones first; False, and nothing, while one has still to answer."""
+        if any(self._is_awaited(step) for step in live):
+            return False
+        for step in live:
+            self.emit(ev.StepCancelled(at=self.at, path=step.path))
+        return True
+
+    def _is_awaited(self, step: StepState) -> bool:
+        state = self.state
+        return step.path in state.executing or (step.path in state.children and step.node.kind == "skill")
+
+    # --- the run ---------------------------------------------------------------------------------------------------
+
+    def _settle(self, error: ev.Error | None, output: JSON) -> None:
+        status = "succeeded" if error is None else "failed"
+        self.emit(ev.Settled(at=self.at, status=status, output=output if error is None else None, error=error))
+
+    def _look_at_run(self) -> None:
+        state = self.state
+        if state.phase in ("queued", "running"):
+            self._end_early()
+            return
+        if state.phase != "settled":
+            return
+        root = state.root
+        if root is not None and not root.closed:
+            if not self._cancel(list(root.live_steps())):
+                return
+            self.emit(ev.BlockFinished(at=self.at, path=""))
+        if any(frame.role in ("undo", "handler") for frame in state.frames.values()):
+            return
+        if state.undoable and state.outcome != "succeeded":
+            step = state.undoable[-1]
+            key = round_key(state, f"{step.path}.undo")
+            self.emit(ev.BlockStarted(at=self.at, path=key, role="undo", owner=step.path))
+        elif state.todo:
+            key = round_key(state, state.todo[0])
+            self.emit(ev.BlockStarted(at=self.at, path=key, role="handler"))
+        else:
+            assert state.outcome is not None
+            self.emit(ev.RunFinished(at=self.at, status=state.outcome, output=state.output, error=state.error))
+
+    def _end_early(self) -> None:
+        """A `return` was reached, somebody asked to cancel, or the run took too long."""
+        state = self.state
+        if state.returned is not None:
+            self.emit(ev.Settled(at=self.at, status="succeeded", output=state.returned[0]))
+        elif state.cancel is not None:
+            said = f": {state.cancel}" if state.cancel else ""
+            error = ev.Error("cancelled", f"the run was cancelled{said}")
+            self.emit(ev.Settled(at=self.at, status="cancelled", error=error))
+        elif state.expired:
+            error = ev.Error("timeout", f"the run took longer than {format_duration(state.plan.definition.timeout or 0.0)}")
+            self.emit(ev.Settled(at=self.at, status="failed", error=error))
+
+    # --- expressions -----------------------------------------------------------------------------------------------
+
+    def evaluate(
+        self, template: Template, frame: Frame, names: dict[str, JSON] | None = None
+    ) -> tuple[JSON, ev.Error | None]:
+        """The value of a template in `frame`, or the error object of a failed expression."""
+        scope = scope_of(self.state, frame)
+        if names:
+            scope = {**scope, **names, "now": scope["now"]}
+        try:
+            return template.evaluate(scope), None
+        except ExpressionError as error:
+            said = f" in ${{{{ {template.source} }}}}" if template.source else ""
+            return None, ev.Error("expression", f"{error.message}{said}")
+
+
+def _out_of_time(step: StepState) -> tuple[JSON, ev.Error | None]:
+    """What a wait comes to when its time is over: for some that is what they waited for."""
+    action = step.node.step.action
+    if isinstance(action, Wait) and action.event is not None and action.on_timeout == "fail":
+        seconds = action.timeout or 0.0
+        return None, ev.Error("wait.timeout", f"no event {step.input['event']} came within {format_duration(seconds)}")
+    if isinstance(action, Approve) and action.on_timeout != "approve":
+        if action.on_timeout == "reject":
+            return None, ev.Error("approval.rejected", "nobody answered in time, which counts as a rejection")
+        return None, ev.Error("approval.timeout", f"nobody answered within {format_duration(action.timeout or 0.0)}")
+    if isinstance(action, Approve):
+        return {"approved": True, "by": None, "comment": "nobody answered in time", "data": {}, "at": None}, None
+    return None, None

@@ -1,0 +1,93 @@
+"""From a state to what a driver has to do: the commands of one step, and of a whole run that is taken over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentctl.core import commands as cmd
+from agentctl.core.frames import without_rounds
+from agentctl.core.state import RunState, StepState
+from agentctl.model import Skill, Task
+
+JSON = Any
+
+
+def idempotency_key(state: RunState, path: str) -> str:
+    """`RUN/path` without any `@n`: the same over all attempts and rounds of a step."""
+    return f"{state.run_id}/{without_rounds(path)}"
+
+
+def open_commands(state: RunState) -> list[cmd.Command]:
+    """Everything a driver has to do for the run, as if it had done nothing yet."""
+    if state.phase == "finished":
+        assert state.outcome is not None
+        return [cmd.Finish(state.outcome, state.output, state.error)]
+    found: list[cmd.Command] = []
+    for path in [*state.executing, *state.children, *state.subscriptions, *state.approvals, *state.lookups]:
+        found += launch(state, state.steps[path])
+        if state.steps[path].stopping:
+            found += stop(state, state.steps[path])
+    found += [ask(step) for step in state.unknown.values() if not step.frames]
+    return found + all_timers(state)
+
+
+def all_timers(state: RunState) -> list[cmd.Command]:
+    return [cmd.SetTimer(path, timer, due) for (path, timer), due in state.timers.items()]
+
+
+def launch(state: RunState, step: StepState) -> list[cmd.Command]:
+    """What starts what `step` is waiting for, timers aside. Nothing for containers: their steps have commands of their own."""
+    path, action = step.path, step.node.step.action
+    if path in state.lookups:
+        return [find_result(step)]
+    if isinstance(action, Task):
+        key = idempotency_key(state, path)
+        timeout = step.node.step.timeout
+        return [cmd.Execute(path, step.attempt, action.uses, step.input, step.secrets, timeout, key, step.error)]
+    if isinstance(action, Skill):
+        assert step.child is not None
+        return [cmd.StartChild(path, step.child, action.name, step.input, action.detach)]
+    if path in state.children:
+        return [cmd.AwaitRun(path, state.children[path])]
+    if path in state.subscriptions:
+        return [cmd.AwaitEvent(path, state.subscriptions[path], state.started_at or 0.0)]
+    if path in state.approvals:
+        return [cmd.AwaitPerson(path, "approval", state.approvals[path], step.input)]
+    return []
+
+
+def stop(state: RunState, step: StepState) -> list[cmd.Command]:
+    """What ends the attempt that `step` is in; a wait needs nothing."""
+    action = step.node.step.action
+    if step.path in state.executing:
+        return [cmd.Stop(step.path, step.attempt)]
+    if step.path in state.children and isinstance(action, Skill) and not action.detach:
+        return [cmd.CancelChild(step.path, state.children[step.path])]
+    return []
+
+
+def ask(step: StepState) -> cmd.AwaitPerson:
+    """Somebody has to look up how a step of unknown outcome ended."""
+    assert step.error is not None
+    return cmd.AwaitPerson(step.path, "unknown", "", {"error": step.error.to_json()})
+
+
+def find_result(step: StepState) -> cmd.FindResult:
+    assert step.key is not None
+    cache = step.node.step.cache
+    return cmd.FindResult(step.path, place_in_definition(step), step.key, cache.ttl if cache is not None else None)
+
+
+def keep_result(step: StepState) -> cmd.KeepResult:
+    assert step.key is not None
+    return cmd.KeepResult(step.path, place_in_definition(step), step.key, step.output)
+
+
+def place_in_definition(step: StepState) -> str:
+    """The ids from the run's own list down to the step: where it stands in the definition, whichever item or round it is of."""
+    ids: list[str] = []
+    inner: StepState | None = step
+    while inner is not None:
+        ids.append(inner.node.step.id)
+        inner = inner.frame.owner
+    return ".".join(reversed(ids))

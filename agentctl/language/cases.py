@@ -1,0 +1,203 @@
+"""A `*.test.yaml` file -> its cases, with places. What a case means to a definition is checked where the definition is known.
+
+The keys of a case may also stand at the top of the file, for all its cases (but for `case`, `expect` and what happens during
+a run): mappings are joined key by key, and the case's own win.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path as FilePath
+from typing import Any
+
+from agentctl.expressions.duration import parse_duration
+from agentctl.language.nodes import Path, Place
+from agentctl.language.problems import Problem, in_order
+from agentctl.language.source import Source, read_bytes, read_file
+from agentctl.language.validate import validate
+
+JSON = Any
+SUFFIX = ".test.yaml"
+_JOINED = ("input", "vars", "secrets", "state", "mocks")
+
+
+@lru_cache(1)
+def schema() -> dict[str, Any]:
+    """JSON Schema draft 2020-12 of a test file. Callers must not change it."""
+    text = (files("agentctl.language") / "cases.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one attempt of a mocked step comes to. `error`: {type, message, data}, None when it succeeds; times in seconds."""
+
+    output: JSON = None
+    error: dict[str, JSON] | None = None
+    usage: dict[str, JSON] | None = None
+    takes: float = 0.0
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True)
+class Mock:
+    """`outcomes`: for one attempt after the other; the last one stays.  `at`: where it stands in the file."""
+
+    path: str
+    outcomes: tuple[Outcome, ...]
+    at: Path
+
+
+@dataclass(frozen=True)
+class Happening:
+    """Something that comes from outside. `at`: seconds from the run's start; None: as soon as it is asked for.
+
+    `said`: the mapping as written.
+    """
+
+    at: float | None
+    said: dict[str, JSON]
+    place: Place
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run to play and what is expected of it. `at`: its path in the file.  `secrets`: None when every secret exists."""
+
+    name: str
+    at: Path
+    input: dict[str, JSON]
+    event: dict[str, JSON] | None
+    vars: dict[str, JSON]
+    secrets: dict[str, str] | None
+    state: dict[str, JSON]
+    start: str | None
+    allow: frozenset[str]
+    mocks: tuple[Mock, ...]
+    events: tuple[Happening, ...]
+    approvals: tuple[Happening, ...]
+    resolve: tuple[Happening, ...]
+    cancel: Happening | None
+    expect: dict[str, JSON]
+
+
+@dataclass
+class CaseFile:
+    """`cases` is empty when the file has problems."""
+
+    source: Source
+    definition: str = ""
+    cases: list[Case] = field(default_factory=list)
+
+    @property
+    def problems(self) -> list[Problem]:
+        return in_order(self.source.problems)
+
+
+def read_cases(path: FilePath, shown: str | None = None) -> CaseFile:
+    """Never raises for what is in the file: `problems` tells. `shown`: the name under which problems call it."""
+    return _cases(read_file(path, shown))
+
+
+def read_cases_text(text: str, shown: str) -> CaseFile:
+    """As `read_cases`, of a text."""
+    return _cases(read_bytes(text.encode("utf-8", "replace"), shown))
+
+
+def _cases(source: Source) -> CaseFile:
+    found = CaseFile(source)
+    if source.root is None:
+        return found
+    if not isinstance(source.data, dict):
+        source.report((1, 1), "wrong-type", "a test file is a mapping that begins with 'test: NAME' and has a list of 'cases'")
+        return found
+    validate(source, schema)
+    _check(source)
+    if not source.problems:
+        found.definition = source.data["test"]
+        found.cases = [_case(source, index) for index in range(len(source.data["cases"]))]
+    return found
+
+
+def _check(source: Source) -> None:
+    """What a schema cannot say in plain words."""
+    names: dict[str, Path] = {}
+    cases = source.data.get("cases")
+    for index, case in enumerate(cases if isinstance(cases, list) else ()):
+        at: Path = ("cases", index)
+        name = case.get("case") if isinstance(case, dict) else None
+        if isinstance(name, str) and name in names:
+            line = source.at((*names[name], "case"))[0]
+            source.report(source.at((*at, "case")), "duplicate-id", f"two cases are called '{name}'; the first is in line {line}")
+        elif isinstance(name, str):
+            names[name] = at
+        _check_mocks(source, (*at, "mocks"), case.get("mocks") if isinstance(case, dict) else None)
+    _check_mocks(source, ("mocks",), source.data.get("mocks"))
+
+
+def _check_mocks(source: Source, at: Path, mocks: JSON) -> None:
+    for path, said in mocks.items() if isinstance(mocks, dict) else ():
+        for number, outcome in enumerate(said if isinstance(said, list) else [said]):
+            if isinstance(outcome, dict) and "output" in outcome and "error" in outcome:
+                here = (*at, path, number, "error") if isinstance(said, list) else (*at, path, "error")
+                source.report(source.at(here), "wrong-value", "an attempt has an output or an error, not both")
+
+
+def _case(source: Source, index: int) -> Case:
+    shared, own, at = source.data, source.data["cases"][index], ("cases", index)
+    joined = {key: {**(shared.get(key) or {}), **(own.get(key) or {})} for key in _JOINED}
+    has_secrets = "secrets" in shared or "secrets" in own
+    return Case(
+        name=own["case"],
+        at=at,
+        input=joined["input"],
+        event=own.get("event", shared.get("event")),
+        vars=joined["vars"],
+        secrets=joined["secrets"] if has_secrets else None,
+        state=joined["state"],
+        start=own.get("start", shared.get("start")),
+        allow=frozenset(own.get("allow", shared.get("allow", ()))),
+        mocks=tuple(
+            _mock(path, said, (*at, "mocks", path) if path in (own.get("mocks") or {}) else ("mocks", path))
+            for path, said in joined["mocks"].items()
+        ),
+        events=_happenings(source, (*at, "events"), own.get("events"), 0.0),
+        approvals=_happenings(source, (*at, "approvals"), own.get("approvals"), None),
+        resolve=_happenings(source, (*at, "resolve"), own.get("resolve"), None),
+        cancel=_cancel(source, (*at, "cancel"), own.get("cancel")),
+        expect=own.get("expect", {}),
+    )
+
+
+def _mock(path: str, said: JSON, at: Path) -> Mock:
+    outcomes = said if isinstance(said, list) else [said]
+    return Mock(path, tuple(_outcome(outcome) for outcome in outcomes), at)
+
+
+def _outcome(said: dict[str, JSON]) -> Outcome:
+    error = said.get("error")
+    return Outcome(
+        output=said.get("output"),
+        error={"type": error} if isinstance(error, str) else error,
+        usage=said.get("usage"),
+        takes=parse_duration(said.get("takes", "0s")),
+        retry_after=parse_duration(said["retry_after"]) if "retry_after" in said else None,
+    )
+
+
+def _happenings(source: Source, at: Path, said: list[dict[str, JSON]] | None, default: float | None) -> tuple[Happening, ...]:
+    return tuple(
+        Happening(parse_duration(one["at"]) if "at" in one else default, one, source.at((*at, index)))
+        for index, one in enumerate(said or ())
+    )
+
+
+def _cancel(source: Source, at: Path, said: JSON) -> Happening | None:
+    if said is None:
+        return None
+    words = {"at": said} if isinstance(said, str) else said
+    return Happening(parse_duration(words["at"]), words, source.at(at))
