@@ -26,11 +26,11 @@ def build_engine(project: Project, store: Store, *, observers: Sequence[Observer
     from agentctl.engine.engine import Engine
     from agentctl.language.catalog import Catalog
 
-    surroundings = LocalSurroundings(project.root, store, Secrets(project.root, project.secrets_from))
+    secrets = Secrets(project.root, project.secrets_from)
     return Engine(
         store,
-        build(project.models),
-        surroundings,
+        build(project.models, secrets),
+        LocalSurroundings(project.root, store, secrets),
         SystemClock(),
         skill_loader(store, Catalog(project)),
         observers,

@@ -49,7 +49,7 @@ def dependents(state: RunState, path: str) -> list[str]:
 
 def intents(state: RunState, redo: list[str]) -> list[Intent]:
     """One row for each step of the run's own list and below, in order. Changes `state`: hand in a copy folded for this."""
-    before = {path: step.status for path, step in state.steps.items()}
+    before = {path: "undone" if step.undone else step.status for path, step in state.steps.items()}
     if state.is_finished:
         apply(state, RunResumed(at=state.at, redo=redo))
     root = state.root
@@ -74,8 +74,10 @@ def _intent(step: StepState, before: str, redo: list[str]) -> Intent:
         return Intent(step.path, "rerun" if before not in ("pending", "not_run") else "run", named)
     if is_kept(step):
         return Intent(step.path, "reuse", before)
-    if step.undone or before in ("failed", "cancelled"):
-        return Intent(step.path, "rerun", "undone" if step.undone else before)
+    if before in ("undone", "failed", "cancelled") and not step.bodies:
+        return Intent(step.path, "rerun", before)
+    if before == "unknown":
+        return Intent(step.path, "rerun", "its outcome is in doubt: nothing executes before that is answered")
     if before in ("running", "waiting", "retrying") and not step.bodies:
         said = {"running": "was under way: executes again with the same key", "waiting": "goes on waiting"}
         return Intent(step.path, "rerun", said.get(before, "its next attempt is due"))

@@ -43,6 +43,7 @@ def _all(source: Source, catalog: Catalog | None) -> Walk:
     check_self_call(source)
     if catalog is not None:
         check_calls(source, walk, catalog)
+    walk.names.report_unset_variables()
     return walk
 
 

@@ -34,13 +34,18 @@ class Names:
         declared = source.data.get("input")
         self.inputs: dict[str, Any] = declared if isinstance(declared, dict) else {}
         self.variables = None if variables is None else set(variables)
+        self.tested: set[str | int] = set()  # variables that the file asks after: they may be unset
+        self.unset: list[tuple[str | int, Callable[[], Place]]] = []
         self.homes = dict(_homes(source.data))
         main = source.data.get("steps")
         self.top = set(step_ids(main)) if isinstance(main, list) else set()
 
-    def check(self, name: Name, where: Callable[[], Place], scope: Scope) -> None:
-        """Report what is wrong with the reference; note the need it makes."""
+    def check(self, name: Name, where: Callable[[], Place], scope: Scope, *, optional: bool = False) -> None:
+        """Report what is wrong with the reference; note the need it makes. `optional`: it may be undefined where it stands."""
         top = str(name[0])
+        if top == "vars" and optional:
+            self.tested.update(name[1:2])
+            return
         known = scope.only if scope.only is not None else ALWAYS | scope.names
         if top not in known:
             self.unknown(top, where, known)
@@ -115,12 +120,18 @@ class Names:
             hint = self.source.nearest(str(part), self.inputs) if self.inputs else "; the definition declares no input"
             self.source.report(where(), "unknown-input", f"there is no input '{part}'{hint}")
         elif top == "vars" and self.variables is not None and part not in self.variables:
-            message = f"the project file sets no variable '{part}'{self.source.nearest(str(part), self.variables)}"
-            self.source.report(where(), "unknown-var", message, "warning")
+            self.unset.append((part, where))
         elif top in _FIELDS and part not in _FIELDS[top]:
             kind = "an" if top[0] == "e" else "a"
             hint = self.source.nearest(str(part), _FIELDS[top])
             self.source.report(where(), "unknown-name", f"{kind} {top} has no '{part}'{hint}")
+
+    def report_unset_variables(self) -> None:
+        """Warn of variables that the project file does not set, but for those the file itself tests (`is defined`, `default`)."""
+        for part, where in self.unset:
+            if part not in self.tested:
+                message = f"the project file sets no variable '{part}'{self.source.nearest(str(part), self.variables or ())}"
+                self.source.report(where(), "unknown-var", message, "warning")
 
 
 def _homes(value: Any, path: Path = (), home: str = "") -> Iterable[tuple[str, str]]:

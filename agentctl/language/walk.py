@@ -246,7 +246,8 @@ class Walk:
             self.source.report(self.source.inside(path, error.offset), "expression", said)
             return
         for reference in references(template):
-            self.names.check(reference.path, partial(self.source.inside, path, reference.offset), scope)
+            where = partial(self.source.inside, path, reference.offset)
+            self.names.check(reference.path, where, scope, optional=reference.optional)
 
 
 def _items(value: dict[str, Any] | list[Any]) -> Iterable[tuple[str | int, Any]]:

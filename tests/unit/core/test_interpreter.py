@@ -13,7 +13,7 @@ from agentctl.core.interpreter import decide, fold, idempotency_key, take_over
 from agentctl.core.resume import conflicts, dependents, intents
 from agentctl.errors import IllegalTransition
 from agentctl.expressions.parse import parse_expression, parse_value
-from agentctl.model import Definition, Fail, Foreach, Group, Repeat, Retry, Return, Skill, Step, Task, Wait
+from agentctl.model import Approve, Definition, Fail, Foreach, Group, Repeat, Retry, Return, Skill, Step, Task, Wait
 from agentctl.testing.simulation import Simulation
 
 
@@ -399,6 +399,8 @@ def test_resume_of_a_failed_skill_step_goes_on_with_the_same_child() -> None:
 def test_what_was_undone_runs_again_after_a_resume() -> None:
     run = Run(task("pay", undo=task("undo")), task("ship", "pay"), answers={"ship": [BROKEN, {}]})
     run.run()
+    planned = {i.path: (i.action, i.reason) for i in intents(fold(run.journal, lambda version: run.plan), [])}
+    assert planned == {"pay": ("rerun", "undone"), "ship": ("rerun", "failed")}
     run.deliver(ev.RunResumed(at=run.now))
     assert run.run().status == "succeeded"
     assert run.began == ["pay", "ship", "pay.undo", "pay", "ship"]
@@ -463,3 +465,158 @@ def test_a_secret_travels_as_a_reference_with_its_place() -> None:
     assert isinstance(command, cmd.Execute)
     assert command.params == {"auth": "Bearer ${{ secrets.TOKEN }}"}
     assert command.secrets == [[["auth"], ["Bearer ", {"secret": "TOKEN"}]]]
+
+
+def once(id: str, *needs: str, **keys: Any) -> Step:
+    return task(id, *needs, effect="once", **keys)
+
+
+def test_an_effect_that_happens_once_is_in_doubt_after_a_crash_and_never_executes_again_by_itself() -> None:
+    run = Run(once("charge"), task("after", "charge"))
+    run.restart()
+    assert run.state.status == "blocked"
+    assert [type(command) for command in run.todo] == [cmd.AwaitPerson]
+    run.restart()
+    assert run.began == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status", "began"),
+    [("done", "succeeded", ["after"]), ("retry", "succeeded", ["charge", "after"]), ("failed", "failed", [])],
+)
+def test_a_person_says_what_became_of_an_effect_in_doubt(verdict: str, status: str, began: list[str]) -> None:
+    run = Run(once("charge", retry=Retry(attempts=5, on=("*",))), task("after", "charge"))
+    run.restart()
+    run.todo.clear()
+    run.deliver(ev.StepResolved(at=1.0, path="charge", verdict=verdict, output={"id": 7}))
+    assert run.run().status == status
+    assert run.began == began
+
+
+def test_an_attempt_of_an_effect_that_was_cut_off_is_in_doubt_and_not_retried() -> None:
+    run = Run(once("charge", retry=Retry(attempts=5)), answers={"charge": ev.Error("timeout", "too slow")})
+    run._perform(run.todo.pop(0))
+    assert run.state.status == "blocked"
+
+
+def test_on_unknown_fail_lets_the_fallback_take_over() -> None:
+    run = Run(once("charge", on_unknown="fail", fallback=(task("tell", params={"type": "${{ error.type }}"}),)))
+    run.restart()
+    assert run.run().output == {"type": "step.unknown_outcome"}
+
+
+@pytest.mark.parametrize(
+    ("found", "began"),
+    [
+        ({"done": True, "output": "receipt"}, ["charge.probe.look"]),
+        ({"done": False}, ["charge.probe.look", "charge"]),
+    ],
+)
+def test_a_probe_looks_whether_the_effect_has_happened(found: Any, began: list[str]) -> None:
+    probe = {"on_unknown": "probe", "probe": (task("look"),)}
+    run = Run(once("charge", **probe), answers={"charge.probe.look": found})
+    run.restart()
+    state = run.run()
+    assert run.began == began
+    assert state.output == ("receipt" if found["done"] else {"from": "charge"})
+
+
+def test_a_cancelled_run_keeps_the_doubt_for_its_resume() -> None:
+    run = Run(once("charge"))
+    run.restart()
+    run.deliver(ev.CancelRequested(at=1.0))
+    assert (run.state.status, run.statuses()["charge"]) == ("cancelled", "unknown")
+    run.todo.clear()
+    run.deliver(ev.RunResumed(at=2.0))
+    assert run.state.status == "blocked"
+
+
+def test_a_retried_group_keeps_the_result_of_a_finished_effect() -> None:
+    group = Group((once("charge"), task("ship", "charge")))
+    run = Run(step("g", group, retry=Retry(attempts=2)), answers={"g.ship": BROKEN})
+    assert run.run().status == "succeeded"
+    assert run.began == ["g.charge", "g.ship", "g@2.ship"]
+    assert run.statuses()["g@2.charge"] == "reused"
+
+
+def offer(path: str, id: str, data: Any = None, kept: bool = False) -> ev.EventOffered:
+    event = {"name": "paid", "data": data, "id": id, "received_at": "1970-01-01T00:00:00.000Z"}
+    return ev.EventOffered(at=1.0, path=path, event=event, kept=kept)
+
+
+def test_a_wait_takes_the_event_that_its_condition_wants() -> None:
+    condition = parse_expression("event.data.order == input.order")
+    wait = Wait(event=parse_value("paid"), condition=condition)
+    run = Run(step("w", wait))
+    run.state.input["order"] = 7
+    assert decide(run.state, offer("w", "a", {"order": 8})).events == []
+    assert decide(run.state, offer("w", "b", {"other": 1})).events == []
+    decide(run.state, offer("w", "c", {"order": 7}))
+    assert run.state.output["data"] == {"order": 7}
+
+
+def test_an_event_is_for_every_open_wait_but_a_kept_one_only_for_the_first() -> None:
+    wait = Wait(event=parse_value("paid"))
+    run = Run(step("one", wait), step("two", wait), step("three", wait, "one", "two"))
+    run.todo.clear()
+    run.deliver(offer("one", "a"))
+    run.deliver(offer("two", "a"))
+    assert run.state.subscriptions == {"three": "paid"}
+    assert decide(run.state, offer("three", "a", kept=True)).events == []
+    run.deliver(offer("three", "b", kept=True))
+    assert run.state.status == "succeeded"
+
+
+def test_a_wait_for_an_event_runs_out_of_time() -> None:
+    late = Run(step("w", Wait(event=parse_value("paid"), timeout=60.0)))
+    late.todo.clear()
+    error = late.run().error
+    assert error is not None
+    assert (error.type, error.message) == ("wait.timeout", "no event paid came within 1m")
+    lenient = Run(step("w", Wait(event=parse_value("paid"), timeout=60.0, on_timeout="continue")))
+    lenient.todo.clear()
+    assert lenient.run().status == "succeeded"
+
+
+def test_an_approval_is_bound_to_what_was_shown() -> None:
+    run = Run(step("ok", Approve(parse_value("send it?"), show=parse_value({"amount": 7}))))
+    asked = run.todo.pop(0)
+    assert isinstance(asked, cmd.AwaitPerson)
+    forged = ev.ApprovalGiven(at=1.0, path="ok", approved=True, digest="something else", by="eve")
+    assert decide(run.state, forged).events == []
+    run.deliver(ev.ApprovalGiven(at=1.0, path="ok", approved=True, digest=asked.digest, by="ann", comment="fine"))
+    assert run.state.output["by"] == "ann"
+
+
+@pytest.mark.parametrize(
+    ("on_timeout", "type"), [("fail", "approval.timeout"), ("reject", "approval.rejected"), ("approve", None)]
+)
+def test_an_approval_that_nobody_gives_ends_as_it_says(on_timeout: Any, type: str | None) -> None:
+    run = Run(step("ok", Approve(parse_value("send it?"), timeout=60.0, on_timeout=on_timeout)))
+    run.todo.clear()
+    error = run.run().error
+    assert (error and error.type) == type
+
+
+def test_a_recorded_result_is_handed_over_instead_of_running() -> None:
+    run = Run(task("charge", idempotency_key=parse_value("order-7")))
+    assert run.todo == [cmd.FindResult("charge", "charge", "order-7", None)]
+    run.todo.clear()
+    run.deliver(ev.ResultFound(at=1.0, path="charge", output="receipt", source="other/charge"))
+    assert (run.began, run.state.output, run.statuses()) == ([], "receipt", {"charge": "reused"})
+
+
+def test_without_a_recorded_result_the_step_runs_and_keeps_its_own() -> None:
+    run = Run(task("charge", idempotency_key=parse_value("order-7")))
+    run.todo.clear()
+    run.deliver(ev.ResultMissing(at=1.0, path="charge"))
+    run._perform(run.todo.pop(0))
+    assert run.todo[0] == cmd.KeepResult("charge", "charge", "order-7", {"from": "charge"})
+
+
+def test_a_failed_step_gives_its_key_back() -> None:
+    run = Run(task("charge", idempotency_key=parse_value("order-7")), answers={"charge": BROKEN})
+    run.todo.clear()
+    run.deliver(ev.ResultMissing(at=1.0, path="charge"))
+    run._perform(run.todo.pop(0))
+    assert cmd.Forget("charge") in run.todo
