@@ -1,0 +1,129 @@
+"""A planted secret goes through every action and comes back in every form: it is nowhere on disk and nowhere on the screen."""
+
+from __future__ import annotations
+
+import base64
+import json
+import urllib.parse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+SECRET = 'planted "s3cret" /+ value&ünïcode'
+
+LEAKY = """
+loop: leaky
+steps:
+  - id: prints
+    env: {TOKEN: "${{ secrets.TOKEN }}"}
+    shell: |
+      echo "out $TOKEN"; echo "err $TOKEN" >&2
+      printf '%s' "$TOKEN" | base64 -w0; echo
+      printf '%s' "$TOKEN"; sleep 0.05; printf '%s\\n' "$TOKEN"
+  - id: fails
+    continue_on_error: true
+    env: {TOKEN: "${{ secrets.TOKEN }}"}
+    shell: 'echo "no: $TOKEN" >&2; exit 3'
+  - id: argv
+    shell: [printf, "%s", "Bearer ${{ secrets.TOKEN }}"]
+  - id: stdin
+    stdin: "${{ secrets.TOKEN }}"
+    shell: cat
+  - id: raises
+    continue_on_error: true
+    python: leaky:raises
+    with: {token: "${{ secrets.TOKEN }}"}
+  - id: returns
+    python: leaky:returns
+    with: {token: "${{ secrets.TOKEN }}"}
+  - id: echoes
+    http:
+      url: "${{ vars.url }}"
+      method: POST
+      headers: {X-Token: "${{ 'x' }}"}
+      json: {token: "${{ secrets.TOKEN }}"}
+  - id: refused
+    continue_on_error: true
+    http: {url: "${{ vars.url }}/refuse", method: POST, body: "${{ secrets.TOKEN }}"}
+  - id: large
+    env: {TOKEN: "${{ secrets.TOKEN }}"}
+    shell: 'i=0; while [ $i -lt 30000 ]; do echo "$TOKEN and some more text to fill it up"; i=$((i+1)); done'
+"""
+
+FUNCTIONS = """
+import base64, json, urllib.parse
+
+def raises(token):
+    print("about to fail with", token)
+    raise ValueError("bad token " + token)
+
+def returns(token):
+    forms = [token, base64.b64encode(token.encode()).decode(), urllib.parse.quote(token), urllib.parse.quote_plus(token)]
+    return {"forms": forms, "json": json.dumps(token), token: "as a key"}
+"""
+
+
+class Echo(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(400 if self.path.endswith("refuse") else 200)
+        self.send_header("Content-Type", "application/json" if not self.path.endswith("refuse") else "text/plain")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def echo() -> Any:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def forms() -> dict[str, bytes]:
+    encoded = SECRET.encode()
+    return {
+        "as it is": encoded,
+        "base64": base64.b64encode(encoded),
+        "url": urllib.parse.quote(SECRET).encode(),
+        "form": urllib.parse.quote_plus(SECRET).encode(),
+        "json": json.dumps(SECRET)[1:-1].encode(),
+        "json, not only ascii": json.dumps(SECRET, ensure_ascii=False)[1:-1].encode(),
+        "json in json": json.dumps(json.dumps(SECRET, ensure_ascii=False), ensure_ascii=False)[1:-1].encode(),
+    }
+
+
+def found_in(text: bytes) -> list[str]:
+    return [name for name, form in forms().items() if form in text]
+
+
+def test_no_form_of_a_planted_secret_reaches_the_store_the_logs_or_the_screen(project: Any, agentctl: Any, echo: str) -> None:
+    project.write(".env", f"TOKEN='{SECRET}'\n")
+    project.write("agentctl.yaml", f"vars: {{url: '{echo}'}}\n")
+    project.write("leaky.py", FUNCTIONS)
+    project.write("loops/leaky.yaml", LEAKY)
+
+    commands = [
+        ["run", "loops/leaky.yaml"],
+        ["run", "loops/leaky.yaml", "--json"],
+        ["show", "last"],
+        ["show", "last", "--json"],
+        ["logs", "last"],
+        ["history", "--json"],
+    ]
+    screens = {" ".join(command): agentctl(*command) for command in commands}
+
+    assert screens["run loops/leaky.yaml"].code == 0, screens["run loops/leaky.yaml"].err
+    assert "***" in screens["show last --json"].out
+    for command, screen in screens.items():
+        assert found_in((screen.out + screen.err).encode()) == [], command
+    files = [path for path in (project.root / ".agentctl").rglob("*") if path.is_file()]
+    assert len(files) >= 3
+    assert {str(path): found_in(Path(path).read_bytes()) for path in files if found_in(path.read_bytes())} == {}
