@@ -6,14 +6,16 @@ One suite in tests/contract runs against every implementation.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from mmap import mmap
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
 import msgspec
 
-from agentctl.core.events import AnyEvent, Error, Parent, RunCreated, Usage
+from agentctl.core.commands import FindResult, GiveBack, KeepResult, Withdraw
+from agentctl.core.events import Account, AnyEvent, ApprovalGiven, Error, Parent, RunCreated, Usage
+from agentctl.core.instant import rfc3339
 from agentctl.model import Definition
 
 JSON = Any
@@ -54,6 +56,37 @@ class RunRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     epoch: int = 0  # how often it was leased
     owner: str | None = None
 
+    def to_json(self) -> dict[str, JSON]:
+        """One run as in `history --json`. `parent` is `{run_id, path}` of the step that started it; times in RFC 3339."""
+        took = None if self.started_at is None or self.finished_at is None else self.finished_at - self.started_at
+        return {
+            "run_id": self.id,
+            "loop": self.name,
+            "kind": self.kind,
+            "version": self.version,
+            "status": self.status,
+            "trigger": self.trigger,
+            "parent": None if self.parent is None else {"run_id": self.parent.run_id, "path": self.parent.path},
+            "created_at": rfc3339(self.created_at),
+            "started_at": None if self.started_at is None else rfc3339(self.started_at),
+            "finished_at": None if self.finished_at is None else rfc3339(self.finished_at),
+            "duration_ms": None if took is None else max(0, round(took * 1000)),
+            "steps_done": self.steps_done,
+            "steps_total": self.steps_total,
+            "usage": None if self.usage is None else usage_document(self.usage),
+            "error": None if self.error is None else self.error.to_json(),
+        }
+
+
+def usage_document(usage: Usage) -> dict[str, JSON]:
+    """What a run or a step cost, as in every JSON document."""
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "usd": usage.usd,
+        "model": usage.model,
+    }
+
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """The part of a run's projection that an append rewrites."""
@@ -71,10 +104,17 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """The right to append to a run. `epoch` rises by one with every acquisition: a zombie's writes carry an old one."""
+    """The right to append to a run. `epoch` rises by one with every acquisition: a zombie's writes carry an old one.
+
+    As of when it was given: `head`, events in its journal; `has_mail`, whether there was mail for it; and for a run that has not
+    started `memory`, the durable values of its name (so that a run takes up its work without a query of its own).
+    """
 
     run_id: str
     epoch: int
+    head: int = 1
+    has_mail: bool = False
+    memory: dict[str, JSON] = {}
 
 
 class Mail(msgspec.Struct, frozen=True):
@@ -103,6 +143,90 @@ class Reply(msgspec.Struct, frozen=True):
     event: AnyEvent
 
 
+class OpenWait(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that from now on waits for an event, or for a person (`approval`, or `unknown`: an outcome to look up).
+
+    `at`: since when, and `due`: until when, if a timer ends it.  Of an event: `name` (`*` matches one dotted part), and
+    `kept_since`: from when on events that came before the wait are for it, but for the ids in `taken`.  Of a person: `digest`
+    and `subject`, what is shown.
+    """
+
+    path: str
+    kind: Literal["event", "approval", "unknown"]
+    at: float
+    due: float | None = None
+    name: str = ""
+    kept_since: float = 0.0
+    taken: frozenset[str] = frozenset()
+    digest: str = ""
+    subject: JSON = None
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """An OpenWait as the store has it. `answered`: when a person's answer was put down, if nobody has taken it on yet."""
+
+    run_id: str
+    run_name: str  # of the definition
+    path: str
+    kind: Literal["event", "approval", "unknown"]
+    since: float
+    due: float | None
+    name: str
+    digest: str
+    subject: JSON
+    answered: float | None
+
+
+class NewEvent(msgspec.Struct, frozen=True):
+    """Something that happened, for whoever waits for it. `at`: not received before this (the sender's clock)."""
+
+    name: str
+    data: JSON
+    id: str
+    at: float
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """What became of an event. `duplicate`: one with its id is known, so it was dropped.  `delivered`: runs it was offered to."""
+
+    duplicate: bool
+    delivered: list[str]
+
+
+class Reservation(msgspec.Struct, frozen=True):
+    """Room for the llm call that an attempt of step `path` is about to make: `tokens` of each of `accounts`."""
+
+    path: str
+    tokens: int
+    accounts: Sequence[Account]
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """The llm call of `path` (None: every call of the run) is over.
+
+    `usage`: its cost; None: it never said, so its estimate counts as spent.
+    """
+
+    path: str | None
+    usage: Usage | None
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A Reservation that did not fit `account`. `spent`, `reserved`, `wanted`: tokens."""
+
+    path: str
+    account: Account
+    spent: int
+    usd: float
+    reserved: int
+    wanted: int
+
+
+# What a commit asks about results that are recorded under a key. The answer to FindResult is mail, put down in this commit or
+# in the one in which the key becomes free or its result known.
+KeyOrder = FindResult | KeepResult | GiveBack | Withdraw
+
+
 class Append(msgspec.Struct, frozen=True, kw_only=True):
     """One run's share of a commit. All of it becomes durable together, or none.
 
@@ -111,6 +235,11 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     that is `awaited` and has finished answers at once, unless `replies` holds RunResumed for it: then its next end counts).
     `replies`: mail for other runs.  `consumed`: ids of this run's mail that these events answer; deleted with the commit.
     `release`: give the lease back with this commit (the run ended, or only waits).
+    `emitted`: events that happen with this commit, as by `send`.  `forgotten`: paths that wait no more.  `waits`: steps that
+    from this commit on wait (one that is known is left as it is); events kept for them are offered by mail in this commit.
+    `remember`: values to set in the state of the run's definition's name.  `settle`, then `reserve`: llm calls that ended and
+    that begin (see `core.budget`); one that is refused has no reservation, and is not to be made.
+    `keys`: what to do about recorded results, in this order, at the time `at` (the driver's clock).
     When `progress.status` is a finished one, everybody who awaits the run (its parent, or a `wait: {run}` told by
     `await_run`) gets ChildFinished as mail in this commit.
     """
@@ -122,6 +251,14 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     spawn: Sequence[NewRun] = ()
     replies: Sequence[Reply] = ()
     consumed: Sequence[int] = ()
+    emitted: Sequence[NewEvent] = ()
+    forgotten: Sequence[str] = ()
+    waits: Sequence[OpenWait] = ()
+    remember: Mapping[str, JSON] = {}
+    settle: Sequence[Settlement] = ()
+    reserve: Sequence[Reservation] = ()
+    keys: Sequence[KeyOrder] = ()
+    at: float = 0.0
     release: bool = False
 
 
@@ -133,6 +270,15 @@ class Awaiter(msgspec.Struct, frozen=True):
     target: str
 
 
+class Finding(msgspec.Struct, frozen=True):
+    """One result of `agentctl doctor`. `check`: dotted name of what was looked at.  `mend`: what to do about it; "" when all is well."""
+
+    check: str
+    status: Literal["ok", "warning", "error"]
+    message: str
+    mend: str = ""
+
+
 class StoredDefinition(msgspec.Struct, frozen=True):
     """`source`: the YAML text, for `--latest`, `show` and error positions.  `file`: where it was read, relative to the root."""
 
@@ -140,6 +286,43 @@ class StoredDefinition(msgspec.Struct, frozen=True):
     definition: Definition
     source: str
     file: str
+
+
+Verdict = Literal["good", "bad", "false-positive"]
+
+
+class Feedback(msgspec.Struct, frozen=True, kw_only=True):
+    verdict: Verdict
+    note: str | None
+    at: float
+
+    def to_json(self) -> dict[str, JSON]:
+        return {"verdict": self.verdict, "note": self.note, "at": rfc3339(self.at)}
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures over the runs of one definition. `p50`, `p95`: seconds from start to end, of the runs that ended.
+
+    `usage`: what they cost, the skills that they waited for included.  `saved`: what they did not have to buy again when they
+    went on after an interruption or a resume (defined in `store.statistics.spared`).
+    """
+
+    name: str
+    kind: str
+    runs: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    p50: float | None
+    p95: float | None
+    usage: Usage | None
+    saved: Usage | None
+
+    @property
+    def success_rate(self) -> float | None:
+        """Of the runs that succeeded or failed; None while none has."""
+        ended = self.succeeded + self.failed
+        return self.succeeded / ended if ended else None
 
 
 class HistoryFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -163,8 +346,8 @@ class Store(Protocol):
     Raises StoreError and its kinds; a write that failed left nothing behind and may be tried again.
     """
 
-    def append(self, entry: Append) -> Awaitable[None]:
-        """Add events to a run's journal with all that goes with them. Raises LeaseLost."""
+    def append(self, entry: Append) -> Awaitable[list[Refusal]]:
+        """Add events to a run's journal with all that goes with them; returns what was refused of `reserve`. Raises LeaseLost."""
 
     def create(self, runs: Sequence[NewRun]) -> Awaitable[None]:
         """Create queued runs, all in one commit. An id that exists is left as it is."""
@@ -188,8 +371,38 @@ class Store(Protocol):
         Idempotent: asked again before the end, it is one mail all the same.
         """
 
+    def send(self, event: NewEvent) -> Awaitable[Sent]:
+        """Keep an event and offer it, by mail in the same commit, to every wait that is open for its name.
+
+        An event whose id is known is dropped. `received_at` is the time of the commit (or `at`, if that is later).
+        """
+
+    def answer(self, run_id: str, event: ApprovalGiven) -> Awaitable[bool]:
+        """Mail a person's answer to the approval that waits at its path and shows what its digest says.
+
+        False, and nothing is written, when none does, or when it has been answered.
+        """
+
     def register(self, stored: StoredDefinition) -> Awaitable[None]:
         """Keep a definition under its content hash. Known ones are left as they are."""
+
+    def remember(self, name: str, values: Mapping[str, JSON], unset: Sequence[str] = ()) -> Awaitable[None]:
+        """A person's change of the state of a definition's name."""
+
+    def memory(self, name: str) -> dict[str, JSON]:
+        """The state of a definition's name, keys in order."""
+
+    def give_feedback(self, run_id: str, verdict: Verdict, note: str | None = None) -> Awaitable[None]:
+        """Keep what a person says of a run; an earlier word on it is replaced. There must be such a run."""
+
+    def feedback(self, run_ids: Sequence[str]) -> dict[str, Feedback]:
+        """What was said of these runs, by id; a run of which nothing was said is missing."""
+
+    def statistics(self, since: float = 0.0, name: str | None = None) -> list[Statistics]:
+        """Figures over the runs created at or after `since`, one entry for each definition.
+
+        Cost is of those runs, not of the store.
+        """
 
     def definition(self, version: str) -> StoredDefinition | None:
         """Exactly the definition a run is pinned to; compiled anew from the source when another agentctl compiled it."""
@@ -207,6 +420,18 @@ class Store(Protocol):
 
     def mail(self, run_ids: Sequence[str]) -> list[Mail]:
         """Unconsumed mail of these runs, oldest first."""
+
+    def awaited_results(self, run_id: str) -> dict[str, str]:
+        """The steps of a run that stand in line for a key: path -> `RUN/path` of the step that holds the claim on it."""
+
+    def mailed(self, after: int) -> list[tuple[int, str]]:
+        """(number, run id) of all mail that was put down after number `after` (0: all), oldest first."""
+
+    def waits(self, run_id: str) -> list[Waiting]:
+        """What the steps of a run wait for (events and people), oldest first."""
+
+    def inbox(self) -> list[Waiting]:
+        """Everything that waits for a person and is not answered, in all runs, oldest first."""
 
     def due(self, now: float, limit: int = 1000) -> list[str]:
         """Ids of unowned or orphaned runs that could be driven on, oldest first.

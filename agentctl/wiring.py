@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,18 @@ if TYPE_CHECKING:
     from agentctl.engine.engine import Engine
     from agentctl.language.catalog import Catalog
     from agentctl.language.project import Project
-    from agentctl.ports import Observer, Store, StoredDefinition
+    from agentctl.ports import Finding, Observer, Store, StoredDefinition
 
-__all__ = ["build_engine", "known_definition", "load_definition", "open_store", "skill_loader"]
+__all__ = [
+    "build_engine",
+    "calm_collector",
+    "examine_models",
+    "examine_store",
+    "known_definition",
+    "load_definition",
+    "open_store",
+    "skill_loader",
+]
 
 
 def build_engine(project: Project, store: Store, *, observers: Sequence[Observer] = (), workers: int = 16) -> Engine:
@@ -29,13 +39,24 @@ def build_engine(project: Project, store: Store, *, observers: Sequence[Observer
     secrets = Secrets(project.root, project.secrets_from)
     return Engine(
         store,
-        build(project.models, secrets),
+        build(project.models, secrets, store),
         LocalSurroundings(project.root, store, secrets),
         SystemClock(),
         skill_loader(store, Catalog(project)),
         observers,
         workers,
     )
+
+
+def calm_collector() -> None:
+    """Let Python look for cycles of dead objects less often, and not among what is loaded by now. For processes that are ours.
+
+    Runs come and go by the thousand, and all that is imported stays: at Python's settings a third of the work was looking.
+    """
+    import gc
+
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
 
 
 def skill_loader(store: Store, catalog: Catalog) -> Callable[[str], StoredDefinition]:
@@ -52,10 +73,10 @@ def load_definition(store: Store, catalog: Catalog, path: Path) -> tuple[StoredD
     known = known_definition(store, catalog, path)
     if known is not None:
         return known, []
-    from agentctl.language.load import load
+    from agentctl.language.load import load_to_run
     from agentctl.ports import StoredDefinition
 
-    found = load(path, catalog)
+    found = load_to_run(path, catalog)
     stored = StoredDefinition(version=found.version, definition=found.definition, source=found.text, file=found.file)
     return stored, found.problems
 
@@ -74,3 +95,22 @@ def known_definition(store: Store, catalog: Catalog, path: Path) -> StoredDefini
     if stored is None or any(catalog.kind(name) is None for name in stored.definition.skills):
         return None
     return stored
+
+
+def examine_store(path: Path) -> list[Finding]:
+    """What can be said of the store at `path`, which need not exist; nothing is changed."""
+    from agentctl.store.checkup import examine
+
+    return examine(path)
+
+
+def examine_models(project: Project, *, needed: bool) -> list[Finding]:
+    """The project's models and secrets. `needed`: whether a definition calls a model."""
+    from agentctl.actions import checkup
+    from agentctl.actions.secrets import Secrets
+
+    try:
+        secrets = Secrets(project.root, project.secrets_from)
+    except OSError:  # a file that cannot be read: the findings on it say so
+        secrets = Secrets(project.root, ())
+    return [*checkup.examine_models(project.models, secrets, needed=needed), *checkup.examine_secrets(project.root, os.environ)]

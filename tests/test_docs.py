@@ -18,6 +18,7 @@ import agentctl as package
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = sorted([REPOSITORY / "README.md", *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("examples/*/README.md")])
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+COMMANDS = (REPOSITORY / "docs" / "commands.md").read_text(encoding="utf-8")
 LOCK = (REPOSITORY / "requirements-ci.lock").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -25,6 +26,7 @@ BLOCKS = [
     pytest.param(block, id=f"{page.relative_to(REPOSITORY)}-{number}")
     for page in PAGES
     for number, block in enumerate(re.findall(r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE))
+    if not block.startswith("test:")  # tests/cli/test_test_command.py plays those
 ]
 FIRST_SCREEN = 45
 
@@ -47,8 +49,9 @@ def test_the_readme_names_every_command_and_no_other(agentctl):
     assert named == offered - {"version"}
 
 
-def test_the_options_that_the_readme_shows_exist(agentctl):
-    for command, option in re.findall(r"agentctl ([a-z]+)[^`\n]* (--?[a-z-]+)", README):
+@pytest.mark.parametrize("page", [README, COMMANDS], ids=["README", "commands"])
+def test_the_options_that_a_page_shows_exist(agentctl, page):
+    for command, option in re.findall(r"agentctl ([a-z]+)[^`\n]* (--?[a-z-]+)", page):
         assert option in agentctl(command, "--help").out, f"agentctl {command} {option}"
 
 

@@ -31,6 +31,7 @@ def main() -> None:
     sys.path.insert(0, root)
     sys.argv[:] = [target]
     os.set_inheritable(descriptor, False)
+    process = os.getpid()
     try:
         text = _answer(_call(_find(target), arguments))
     except _Failure as failure:
@@ -39,6 +40,8 @@ def main() -> None:
         text = json.dumps({"failure": failure.kind, "message": str(failure), "exception": exception})
     sys.stdout.flush()
     sys.stderr.flush()
+    if os.getpid() != process:  # a fork that the function made came back: the step's answer is not its to give
+        os._exit(0)
     with open(descriptor, "w", encoding="utf-8") as channel:
         channel.write(text)
 

@@ -64,10 +64,12 @@ class HttpAction:
                 finally:
                     await response.aclose()
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
-            raise ActionError("input.invalid", f"The request to {params.get('url')!r} cannot be made: {error}.") from None
+            raise ActionError("input.invalid", f"The request to {params.get('url')!r} cannot be made: {str(error).rstrip('.')}.") from None
         except (httpx2.RequestError, httpx2.StreamError) as error:
-            said = str(error) or type(error).__name__
-            raise ActionError("http.connect", f"No answer from {params.get('url')}: {said}.") from None
+            said = str(error).rstrip(".") or type(error).__name__
+            unsent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+            data = {"sent": False} if unsent else None  # what was never sent cannot have taken effect
+            raise ActionError("http.connect", f"No answer from {params.get('url')}: {said}.", data) from None
 
 
 @functools.cache

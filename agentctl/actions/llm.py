@@ -65,7 +65,8 @@ class LlmAction:
         except Exception as error:
             raise translate(error, model.name) from error
         usage = _usage(response, model.name, int(1000 * (time.monotonic() - started)))
-        text = response.choices[0].message.content
+        choices = getattr(response, "choices", None)  # a server that is none answers 200 with anything
+        text = choices[0].message.content if choices else None
         if not text:
             raise _invalid("The model answered nothing.", "", ["the answer is empty"], usage)
         return Outcome(text if schema is None else _validated(text, schema, response, usage), usage)

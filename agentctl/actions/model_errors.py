@@ -11,6 +11,7 @@ from agentctl.errors import ActionError
 
 # A client that was given no key says so in a 500, and an empty purse comes as an ordinary 429. No retry helps with either.
 _NO_KEY = re.compile(r"api_key client option|missing credentials|missing .{0,30}api.?key|no api.?key", re.IGNORECASE)
+_NO_PROVIDER = "LLM Provider NOT provided"
 _NO_MONEY = re.compile(r"insufficient_quota|exceeded your current quota|credit balance is too low", re.IGNORECASE)
 
 
@@ -59,6 +60,8 @@ def _headers(error: Exception) -> dict[str, str]:
 def _sentence(error: Exception) -> str:
     """One line, without the names of classes that litellm puts in front."""
     text = " ".join(str(error).split())
+    if _NO_PROVIDER in text:
+        return "this is no alias under `models:` in agentctl.yaml, and it names no provider; write PROVIDER/MODEL"
     return (
         re.sub(r"^(litellm\.)?(\w+Error: |\w+Exception( - |: ))+", "", re.sub(r"litellm\.", "", text))[:500]
         or type(error).__name__

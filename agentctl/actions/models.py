@@ -59,11 +59,21 @@ def resolve(wanted: str | None, models: Mapping[str, JSON], read_key: ReadKey) -
     if not isinstance(name, str):
         raise ActionError("llm.auth", f"The model {alias!r} in agentctl.yaml lacks its `model: PROVIDER/MODEL`.")
     supports_schema = options.pop("supports_schema", None)
+    base = _base(name, read_key)
+    if base is not None and "api_base" not in options and "base_url" not in options:
+        options["api_base"] = base
     if "api_key" not in options:
         key = _key(alias, name, read_key, "api_base" in options or "base_url" in options)
         if key is not None:
             options["api_key"] = key
     return Model(name, options, supports_schema)
+
+
+def _base(name: str, read_key: ReadKey) -> str | None:
+    """The server that stands in for OpenAI's own. litellm looks in the environment alone; it may be in the project's .env."""
+    if _provider(name) != "openai":
+        return None
+    return read_key("OPENAI_BASE_URL") or read_key("OPENAI_API_BASE") or None
 
 
 def _key(alias: str, name: str, read_key: ReadKey, own_server: bool) -> str | None:
@@ -73,7 +83,7 @@ def _key(alias: str, name: str, read_key: ReadKey, own_server: bool) -> str | No
         key = read_key(variable)
         if key:
             return key
-    if own_server or (_provider(name) == "openai" and (read_key("OPENAI_BASE_URL") or read_key("OPENAI_API_BASE"))):
+    if own_server:
         return NO_KEY
     if not names:
         return None

@@ -47,7 +47,9 @@ class PythonAction:
             argv = [sys.executable, "-P", call_function.__file__, str(around.root), function, str(channel.fileno())]
             code = await start(argv, call, around.root, {}, stdin, stdout, stderr, [channel.fileno()], self.grace)
             if not os.fstat(channel.fileno()).st_size:
-                check_end(code, [], stderr)
+                check_end(code, [0], stderr)
+                message = "The function ended the process before it returned anything."
+                raise ActionError("shell.exit", message, {"exit_code": 0, "stderr": stderr.tail()})
             return Outcome(_result(channel, around))
 
 

@@ -6,18 +6,22 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from agentctl.ports import Action
+from agentctl.ports import Action, Store
 
 if TYPE_CHECKING:
     from agentctl.actions.secrets import Secrets
 
 
 class Actions(Mapping[str, Action]):
-    """name -> Action, each made at its first use and then kept. `models`, `read_key`: see `llm.LlmAction`."""
+    """name -> Action, each made at its first use and then kept. `models`, `read_key`: see `llm.LlmAction`.
 
-    def __init__(self, models: Mapping[str, Any], read_key: Callable[[str], str | None]) -> None:
+    `store`: what `history` reads.
+    """
+
+    def __init__(self, models: Mapping[str, Any], read_key: Callable[[str], str | None], store: Store | None = None) -> None:
         self.models = models
         self.read_key = read_key
+        self.store = store
         self._made: dict[str, Action] = {}
 
     def __getitem__(self, name: str) -> Action:
@@ -37,6 +41,24 @@ def _set(project: Actions) -> Action:
     from agentctl.actions.set import SetAction
 
     return SetAction()
+
+
+def _emit(project: Actions) -> Action:
+    from agentctl.actions.emit import EmitAction
+
+    return EmitAction()
+
+
+def _remember(project: Actions) -> Action:
+    from agentctl.actions.remember import RememberAction
+
+    return RememberAction()
+
+
+def _history(project: Actions) -> Action:
+    from agentctl.actions.history import HistoryAction
+
+    return HistoryAction(project.store)
 
 
 def _shell(project: Actions) -> Action:
@@ -63,14 +85,26 @@ def _llm(project: Actions) -> Action:
     return LlmAction(project.models, project.read_key)
 
 
-_MAKERS: dict[str, Callable[[Actions], Action]] = {"set": _set, "shell": _shell, "python": _python, "http": _http, "llm": _llm}
+_MAKERS: dict[str, Callable[[Actions], Action]] = {
+    "set": _set,
+    "emit": _emit,
+    "remember": _remember,
+    "history": _history,
+    "shell": _shell,
+    "python": _python,
+    "http": _http,
+    "llm": _llm,
+}
 
 ACTIONS: frozenset[str] = frozenset(_MAKERS)
 
 
-def build(models: Mapping[str, Any] | None = None, secrets: Secrets | None = None) -> Actions:
-    """All actions of a project. `models`: of its file; `secrets`: where API keys are, if not in the environment alone."""
-    return Actions(models or {}, os.environ.get if secrets is None else secrets.get)
+def build(models: Mapping[str, Any] | None = None, secrets: Secrets | None = None, store: Store | None = None) -> Actions:
+    """All actions of a project. `models`: of its file; `secrets`: where API keys are, if not in the environment alone.
+
+    `store`: that of the project, for `history`.
+    """
+    return Actions(models or {}, os.environ.get if secrets is None else secrets.get, store)
 
 
 def action(name: str) -> Action:

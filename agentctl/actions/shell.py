@@ -7,6 +7,7 @@ input.invalid.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
@@ -48,7 +49,10 @@ class ShellAction:
             code = await start(argv, call, cwd, env, stdin, stdout, stderr, fds, self.grace)
             check_end(code, params.get("ok_codes") or [0], stderr)
             kept = stdout.kept()
-            return Outcome(_parse(stdout.data, params.get("parse") or "text") if kept is None else kept)
+            how = params.get("parse") or "text"
+            if kept is None and how == "yaml":  # its parser takes seconds for a MiB: other runs must not wait for it
+                return Outcome(await asyncio.to_thread(_parse, stdout.data, how))
+            return Outcome(_parse(stdout.data, how) if kept is None else kept)
 
 
 def _command(params: dict[str, JSON], stack: ExitStack) -> tuple[list[str], list[int]]:

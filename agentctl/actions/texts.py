@@ -9,6 +9,10 @@ import msgspec
 
 JSON = Any
 
+EXPANDED = 8 << 20  # bytes, about, that a YAML output may have once its aliases are expanded
+_SCALAR = 8  # bytes, about, of a value that is no text
+_BOMB = f"its aliases expand to more than {EXPANDED >> 20} MiB"
+
 
 def as_text(value: JSON) -> str:
     """A string as it is, anything else as compact JSON: what `${{ }}` inserts into longer text."""
@@ -55,10 +59,19 @@ def read_yaml(text: str) -> JSON:
     """Parse YAML 1.2 to JSON values: dates and other scalars that JSON lacks stay text. Raises ValueError with a sentence."""
     from ruamel.yaml import YAML
     from ruamel.yaml.constructor import SafeConstructor
-    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     class Constructor(SafeConstructor):
-        """`2026-11-23` and base64 bytes stay the text they were."""
+        """`2026-11-23` and base64 bytes stay the text they were; `<<` cannot multiply what is there without bounds."""
+
+        merged = 0
+
+        def flatten_mapping(self, node: Any) -> Any:
+            result = super().flatten_mapping(node)
+            self.merged += len(node.value)
+            if self.merged * _SCALAR > EXPANDED:
+                raise ValueError(_BOMB)
+            return result
 
     for tag in ("timestamp", "binary"):
         Constructor.add_constructor(f"tag:yaml.org,2002:{tag}", SafeConstructor.construct_yaml_str)
@@ -66,9 +79,30 @@ def read_yaml(text: str) -> JSON:
     parser.Constructor = Constructor
     try:
         value = parser.load(text)
+        if _expanded(value, {}) > EXPANDED:
+            raise ValueError(_BOMB)
         return msgspec.json.decode(msgspec.json.encode(value))
-    except (YAMLError, msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f" in line {mark.line + 1}" if mark is not None else ""
+        raise ValueError(f"{error.problem or error.context}{where}") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except (YAMLError, msgspec.MsgspecError, ValueError, TypeError) as error:
         raise ValueError(" ".join(str(error).split())[:500]) from None
+
+
+def _expanded(value: Any, known: dict[int, float]) -> float:
+    """About how many bytes a value has as JSON. What aliases share is looked at once, and counted each time."""
+    if isinstance(value, str):
+        return len(value) + 2
+    if not isinstance(value, dict | list):
+        return _SCALAR
+    if id(value) not in known:
+        known[id(value)] = float("inf")  # what holds itself never ends
+        items = [*value, *value.values()] if isinstance(value, dict) else value
+        known[id(value)] = 2 + sum(_expanded(item, known) for item in items)
+    return known[id(value)]
 
 
 def last_lines(text: str, limit: int = 3) -> str:

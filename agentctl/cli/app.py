@@ -25,8 +25,20 @@ COMMANDS = {
     "history": "List runs, newest first.",
     "show": "Show one run: its steps over time, errors and output.",
     "logs": "Print what the steps of a run wrote.",
+    "send": "Send an event to the runs that wait for it.",
+    "inbox": "List everything that waits for a person, oldest first.",
+    "approve": "Approve what a run asks for.",
+    "reject": "Reject what a run asks for.",
     "cancel": "Ask a run to stop; its undo steps and handlers run.",
+    "graph": "Draw the steps of a definition or of a run.",
+    "feedback": "Say what the result of a run was worth.",
+    "state": "Show or edit what a loop remembers between its runs.",
+    "schedule": "Show when loops are due.",
+    "stats": "Count runs: how they ended, how long they took, what they cost.",
     "validate": "Check definitions and report every problem.",
+    "test": "Play test cases in virtual time, with steps mocked.",
+    "init": "Begin a project: a loop that runs at once, a skill, agentctl.yaml.",
+    "doctor": "Check the installation, the store, the definitions and the models.",
     "schema": "Print the JSON Schema of a definition.",
     "version": "Print the version.",
 }
@@ -76,7 +88,7 @@ class Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:  # the last: completion at TAB
             near = nearest(name, COMMANDS)
             hint = f"did you mean `{near}`?" if near else "`agentctl --help` lists them"
             raise UsageError(f"there is no command {name!r}; {hint}")
@@ -131,6 +143,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except OSError as error:
         return _system(error, as_json=as_json)
+    except SystemExit as left:  # typer's answer to a reader that left, with the exit code of a failed run
+        if isinstance(left.__context__, BrokenPipeError):
+            return _system(left.__context__, as_json=as_json)
+        raise
     except Exception as error:
         return _unexpected(error, as_json=as_json)
 
@@ -155,6 +171,9 @@ def _system(error: OSError, *, as_json: bool) -> int:
     if error.filename is not None:
         output.print_failure("os", f"{error.filename}: {said}", as_json=as_json)
         return 1
+    if isinstance(error, FileNotFoundError):
+        output.print_failure("os", "the current folder is gone; change to one that exists", as_json=as_json)
+        return UsageError.exit_code
     output.drop_stdout()  # it is our own output that cannot be written
     if isinstance(error, BrokenPipeError):
         return _EPIPE

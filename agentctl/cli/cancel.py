@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    run: params.Run,
+    run: params.UnfinishedRun,
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept in the run's journal.")] = None,
     db: params.Db = None,
     json: params.Json = False,

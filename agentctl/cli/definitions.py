@@ -35,11 +35,11 @@ def loaded(project: Project, path: Path) -> StoredDefinition:
         known = None if store is None else known_definition(store, catalog, path)
     if known is not None:
         return known
-    from agentctl.language.load import load
+    from agentctl.language.load import load_to_run
     from agentctl.ports import StoredDefinition
 
     try:
-        found = load(path, catalog)
+        found = load_to_run(path, catalog)
     except DefinitionInvalid as error:
         raise InvalidFile(error.problems, path) from None
     warnings = found.problems

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentctl.cli import output
 from agentctl.cli.trouble import show_log
+from agentctl.cli.unsettled import unsettled_lines
 from agentctl.cli.watch import Watch
 from agentctl.errors import LeaseLost, StoreBusy, StoreError
 from agentctl.ports import FINISHED
@@ -30,22 +31,25 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Ended(NamedTuple):
-    """`stopped`: a signal ended our part in the run, not the run's own end."""
+    """`stopped`: a signal ended our part in the run, not the run's own end.  `unsettled`: lines on what a person has to look at."""
 
     row: RunRow
     stopped: bool
+    unsettled: list[str]
 
 
 @contextmanager
 def working(project: Project) -> Iterator[tuple[Engine, Watch]]:
     """An engine on the project's store, with somebody watching. To be entered within the event loop that uses it."""
-    from agentctl.wiring import build_engine, open_store
+    from agentctl.wiring import build_engine, calm_collector, open_store
 
     show_log()
     store = open_store(project.store_path)
     try:
         watch = Watch(store)
-        yield build_engine(project, store, observers=[watch]), watch
+        engine = build_engine(project, store, observers=[watch])
+        calm_collector()
+        yield engine, watch
     finally:
         store.close()
 
@@ -71,12 +75,14 @@ async def drive(engine: Engine, watch: Watch, run_id: str, *, wait: bool, hints:
     for number in _SIGNALS:
         loop.add_signal_handler(number, stop)
     try:
-        watch.begin(run_id)
-        async with watch.shown():
+        watch.begin(run_id, hints.where)
+        async with watch.shown(), _asking(engine, watch, hints, wait=wait):
+            watch.tell_of_all_waits(run_id)
             row = await engine.drive(run_id, until="finished" if wait else "rest")
             await asyncio.gather(*stopping)
             row = engine.store.run(run_id) or row
             watch.settle(row)
+        unsettled = unsettled_lines(engine.store, row, hints.where)
     except (StoreBusy, LeaseLost):
         raise
     except StoreError:
@@ -87,7 +93,19 @@ async def drive(engine: Engine, watch: Watch, run_id: str, *, wait: bool, hints:
             timer.cancel()
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
-    return Ended(row, stopped=bool(stopping) and row.status not in FINISHED)
+    return Ended(row, stopped=bool(stopping) and row.status not in FINISHED, unsettled=unsettled)
+
+
+@asynccontextmanager
+async def _asking(engine: Engine, watch: Watch, hints: Hints, *, wait: bool) -> AsyncIterator[None]:
+    """While inside, approvals are asked on the terminal, if there is one and we stay until they are answered."""
+    from agentctl.cli.ask import Asker, can_ask
+
+    if wait and can_ask():
+        async with Asker(engine, watch, hints.where).attending():
+            yield
+    else:
+        yield
 
 
 def report(ended: Ended, hints: Hints, *, json: bool) -> int:
@@ -99,6 +117,8 @@ def report(ended: Ended, hints: Hints, *, json: bool) -> int:
         output.say(indented(row.output))
     for line in [f"interrupted; go on with: {hints.resume}"] if ended.stopped else ending(row, hints):
         output.note(line)
+    for line in ended.unsettled:
+        output.note(line)
     return INTERRUPTED if ended.stopped else _EXIT.get(row.status, 1)
 
 
@@ -109,7 +129,9 @@ def ending(row: RunRow, hints: Hints) -> list[str]:
     if row.status == "failed":
         return [f"error: {why(row)}", f"  look at it:   {hints.show}", f"  try it again: {hints.resume}"]
     if row.status == "cancelled":
-        return [f"cancelled: {why(row)}", f"  look at it:   {hints.show}", f"  go on anyway: {hints.resume}"]
+        return [why(row) if row.error is not None else f"cancelled: {why(row)}", f"  look at it:   {hints.show}", f"  go on anyway: {hints.resume}"]
+    if row.status == "blocked":
+        return ["blocked: nobody can say whether this took effect; look, and say what became of it"]
     until = f" until {clock(row.wake_at)}" if row.status == "waiting" and row.wake_at is not None else ""
     return [f"{row.status}{until}; go on with: {hints.resume}"]
 

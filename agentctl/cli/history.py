@@ -7,17 +7,28 @@ from typing import Annotated
 
 import typer
 
-from agentctl.cli import output, params, place, words
+from agentctl.cli import complete, output, params, place, words
 from agentctl.ports import HistoryFilter
 
 
 def command(
-    loop: Annotated[str | None, typer.Option(metavar="NAME", help="Only runs of this loop or skill.")] = None,
-    status: Annotated[list[str] | None, typer.Option(metavar="STATUS", help="Only runs in this status; repeatable.")] = None,
+    loop: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only runs of this loop or skill.", autocompletion=complete.definitions),
+    ] = None,
+    status: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STATUS", help="Only runs in this status; repeatable.", autocompletion=complete.statuses),
+    ] = None,
     since: Annotated[str | None, typer.Option(metavar="7d|TIME", help="Only runs created since then.")] = None,
     until: Annotated[str | None, typer.Option(metavar="7d|TIME", help="Only runs created before then.")] = None,
-    parent: Annotated[str | None, typer.Option(metavar="RUN", help="Only runs that this run started.")] = None,
-    trigger: Annotated[str | None, typer.Option(metavar="KIND", help="Only runs started so: manual, skill, cron ...")] = None,
+    parent: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Only runs that this run started.", autocompletion=complete.runs)
+    ] = None,
+    trigger: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="Only runs started so: manual, skill, cron ...", autocompletion=complete.triggers),
+    ] = None,
     limit: Annotated[str, typer.Option(metavar="N", help="At most so many.")] = "50",
     db: params.Db = None,
     json: params.Json = False,

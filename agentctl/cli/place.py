@@ -41,7 +41,7 @@ def located(target: str, db: str | None) -> tuple[Project, Path]:
 def reading(db: str | None) -> Iterator[Store | None]:
     """The store, opened for reading; None when no run has made one yet."""
     path = project(db).store_path
-    if not path.exists():
+    if not _exists(path):
         yield None
         return
     from agentctl.wiring import open_store
@@ -57,13 +57,21 @@ def reading(db: str | None) -> Iterator[Store | None]:
         store.close()
 
 
+def _exists(path: Path) -> bool:
+    """False when nothing is there. What may not be looked at is there: the store says what is wrong with it."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
+
+
 @contextmanager
 def glance(used: Project) -> Iterator[Store | None]:
     """The same for a command that goes on to write: a store that cannot be read as it is counts as none yet."""
     from agentctl.wiring import open_store
 
     store = None
-    if used.store_path.exists():
+    if _exists(used.store_path):
         with suppress(StoreError):  # an older one is migrated, and anything worse is told, when it is opened for writing
             store = open_store(used.store_path, read_only=True)
     try:
@@ -71,6 +79,18 @@ def glance(used: Project) -> Iterator[Store | None]:
     finally:
         if store is not None:
             store.close()
+
+
+@contextmanager
+def writing(used: Project) -> Iterator[Store]:
+    """The store, opened for writing, for a command that drives nothing. To be entered within the event loop that uses it."""
+    from agentctl.wiring import open_store
+
+    store = open_store(used.store_path)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 def found(store: Store | None, run: str) -> RunRow:
@@ -94,11 +114,26 @@ def folded(store: Store, events: Iterable[AnyEvent]) -> RunState:
     return fold(events, plan_of)
 
 
+def driver(store: Store, run_id: str) -> RunRow:
+    """Who drives that run: the topmost of the unfinished runs that started it, or itself."""
+    from agentctl.ports import FINISHED
+
+    row = store.run(run_id)
+    assert row is not None
+    while row.parent is not None:
+        parent = store.run(row.parent.run_id)
+        if parent is None or parent.status in FINISHED:
+            break
+        row = parent
+    return row
+
+
 class Hints:
     """The commands that go on from here. They name the store when the current folder does not lead to it."""
 
     def __init__(self, run_id: str, used: Project, db: str | None) -> None:
         here = project(None).store_path
         where = "" if db is None and used.store_path == here else f" --db {shlex.quote(str(used.store_path))}"
+        self.where = where
         self.show = f"agentctl show {run_id}{where}"
         self.resume = f"agentctl resume {run_id}{where}"

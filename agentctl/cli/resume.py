@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentctl.cli import output, params, place
+from agentctl.cli import complete, output, params, place
 from agentctl.cli.words import did_you_mean
 from agentctl.errors import NotFound, NothingToResume, UsageError
 from agentctl.ports import FINISHED
@@ -20,21 +20,42 @@ if TYPE_CHECKING:
 
 
 def command(
-    run: params.Run,
+    run: params.ResumableRun,
     start: Annotated[
-        str | None, typer.Option("--from", metavar="STEP", help="Run this step (path or id) and all that needs it anew.")
+        str | None,
+        typer.Option(
+            "--from", metavar="STEP", help="Run this step (path or id) and all that needs it anew.", autocompletion=complete.steps
+        ),
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be reused, rerun or run; change nothing.")] = False,
     latest: Annotated[
         bool, typer.Option("--latest", help="Go on with the edited file, if no finished step was changed.")
     ] = False,
+    step: Annotated[
+        str | None,
+        typer.Option("--step", metavar="PATH", help="A step whose outcome is in doubt; needs --as.", autocompletion=complete.doubts),
+    ] = None,
+    verdict: Annotated[
+        str | None,
+        typer.Option("--as", metavar="VERDICT", help="What became of it: done, retry or failed.", autocompletion=complete.verdicts),
+    ] = None,
+    result: Annotated[
+        str | None, typer.Option("--output", metavar="JSON", help="With --as done: the output of the step. Default: null.")
+    ] = None,
     db: params.Db = None,
     json: params.Json = False,
 ) -> int:
     """Go on with a run: what finished is kept, what failed is tried anew.
 
-    Runs that were interrupted, that failed or were cancelled, that wait or are queued can be resumed.
+    Runs that were interrupted, that failed or were cancelled, that wait or are queued can be resumed. A run that is blocked
+    goes on once --step and --as say what became of the step of which nobody knows whether it took effect.
     """
+    if step is not None or verdict is not None or result is not None:
+        from agentctl.cli.resolve import resolve
+
+        if start is not None or plan or latest:
+            raise UsageError("--step with --as answers one question; leave out --from, --plan and --latest")
+        return resolve(run, step, verdict, result, db, json=json)
     project = place.project(db)
     with place.reading(db) as store:
         row = place.found(store, run)
@@ -43,7 +64,7 @@ def command(
         state = place.folded(store, store.journal(row.id)) if start or plan or latest else None
         redo = _redo(state, start) if state is not None and start else []
         stored = _edited(project, store, row) if latest else None
-    conflicts = _conflicts(state, stored) if state is not None and stored is not None else []
+    conflicts = _conflicts(state, stored, redo) if state is not None and stored is not None else []
     if plan and state is not None:
         _print_plan(state, redo, conflicts, json=json)
         return 0
@@ -96,10 +117,13 @@ def _edited(project: Project, store: Store, row: RunRow) -> StoredDefinition:
     path = project.root / ("" if pinned is None else pinned.file)
     if not path.is_file():
         raise NotFound(f"the file of this run's definition is gone: {path}")
-    return loaded(project, path)
+    stored = loaded(project, path)
+    if stored.definition.name != row.name:
+        raise UsageError(f"{stored.file} now defines {stored.definition.name!r}; run {row.id} is one of {row.name!r}")
+    return stored
 
 
-def _conflicts(state: RunState, stored: StoredDefinition) -> list[Intent]:
+def _conflicts(state: RunState, stored: StoredDefinition, redo: Sequence[str]) -> list[Intent]:
     """Finished steps that the file no longer has as they were, each with the place to look at."""
     from agentctl.core.graph import Plan
     from agentctl.core.resume import Intent, conflicts
@@ -110,7 +134,7 @@ def _conflicts(state: RunState, stored: StoredDefinition) -> list[Intent]:
             "conflict",
             f"step {found.path} {found.reason} ({stored.file}{'' if found.line is None else f':{found.line}'})",
         )
-        for found in conflicts(state, Plan(stored.definition))
+        for found in conflicts(state, Plan(stored.definition), redo)
     ]
 
 

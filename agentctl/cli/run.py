@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentctl.cli import output, params, place
+from agentctl.cli import complete, output, params, place
 from agentctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def command(
-    target: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A definition's file, or its name in this project.")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|NAME", help="A definition's file, or its name in this project.", autocompletion=complete.definitions
+        ),
+    ],
     inputs: Annotated[
         list[str] | None,
         typer.Option("--input", "-i", metavar="K=V", help="An input, read by its declared schema; repeatable."),

@@ -13,6 +13,7 @@ from agentctl.errors import NotFound
 from agentctl.render.text import cut, size, visible
 
 if TYPE_CHECKING:
+    from agentctl.language.catalog import Catalog
     from agentctl.language.problems import Problem
 
 _SUFFIXES = (".yaml", ".yml")
@@ -28,15 +29,17 @@ def command(
     """Check definitions and report every problem.
 
     Of a project's root, the files below loops/ and skills/ are checked; of any other folder, every YAML file below it.
+    A file named *.test.yaml is checked as one of test cases.
     """
-    from agentctl.language.catalog import Catalog
+    from agentctl.language.cases import SUFFIX
     from agentctl.language.load import check
+    from agentctl.testing.prepare import check_test
 
     files = [file for path in paths for file in definitions(Path(path))]
     found: list[Problem] = []
     places: dict[str, Path] = {}
     for file in dict.fromkeys(files):
-        problems = check(file, Catalog(place.project(None, file.resolve().parent)))
+        problems = check_test(file) if file.name.endswith(SUFFIX) else check(file, _catalog(file))
         places.update((problem.file, file) for problem in problems)
         found.extend(problems)
     wrong = sum(problem.severity == "error" for problem in found)
@@ -48,6 +51,12 @@ def command(
         tail = "no problems" if not wrong else size(wrong, "problem")
         output.note(f"{size(len(set(files)), 'file')} checked, {tail}")
     return _INVALID if wrong else 0
+
+
+def _catalog(file: Path) -> Catalog:
+    from agentctl.language.catalog import Catalog
+
+    return Catalog(place.project(None, file.resolve().parent))
 
 
 def definitions(path: Path) -> list[Path]:

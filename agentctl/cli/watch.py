@@ -6,23 +6,27 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from agentctl.cli import output
-from agentctl.core.events import AnyEvent, RetryScheduled
+from agentctl.core.events import AnyEvent, RetryScheduled, StepKeyed, StepStarted
 from agentctl.model import Definition
-from agentctl.ports import FINISHED, Progress, RunRow, Store
+from agentctl.ports import FINISHED, HistoryFilter, Progress, RunRow, Store, Waiting
 from agentctl.render.journal import JournalView, view
-from agentctl.render.progress import picture, progress_lines, waiting_line
+from agentctl.render.progress import line_of_result, picture, progress_lines, waiting_line
 from agentctl.render.timeline import coloured
+from agentctl.render.waits import waiting_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
+    from agentctl.cli.ask import Asker
+
 _REFRESH = 0.125  # seconds between two frames
+_UNFINISHED = ("queued", "running", "waiting", "blocked", "interrupted")
 
 
 class Watch:
@@ -34,11 +38,55 @@ class Watch:
         self._definitions: dict[str, Definition | None] = {}  # by version: a foreach may start the same skill often
         self._wake_at: dict[str, float | None] = {}
         self._live: Live | None = None
+        self._paused = False
+        self._where = ""
+        self._told: set[tuple[str, str, float]] = set()  # waits, by run, path and begin
+        self._untold: set[str] = set()  # runs that may have new ones
+        self.asker: Asker | None = None  # who asks approvals on the terminal
         self.plain = not sys.stderr.isatty()
 
-    def begin(self, run_id: str) -> None:
-        """Take in what happened to a run before we drive it."""
+    def begin(self, run_id: str, where: str) -> None:
+        """Take in what happened to a run before we drive it. `where`: the options of commands that lead to the store."""
         self._views[run_id] = self._opened(run_id)
+        self._where = where
+
+    def tell_of_all_waits(self, run_id: str) -> None:
+        """Of those of a run and of the unfinished ones it started, before any of them moves."""
+        self.tell_of_waits(run_id)
+        for child in self._store.history(HistoryFilter(parent=run_id, status=_UNFINISHED)):
+            self.tell_of_all_waits(child.id)
+
+    def tell_of_waits(self, run_id: str) -> bool:
+        """Say for what a run waits, and how to answer, each once; True when there was something to say."""
+        waits = [found for found in self._store.waits(run_id) if found.kind != "unknown"]  # that is told when all else has ended
+        new = [found for found in waits if (found.run_id, found.path, found.since) not in self._told]
+        seen = self._views.get(run_id)
+        for path, holder in self._store.awaited_results(run_id).items():
+            if seen is None or seen.step(path).waits_for == holder:
+                continue
+            seen.step(path).waits_for = holder
+            if self.plain:
+                output.note(line_of_result(seen, path, holder))
+        for waiting in new:
+            self._told.add((waiting.run_id, waiting.path, waiting.since))
+            self._tell(waiting)
+        return bool(new)
+
+    def _look_for_waits(self, run_id: str, seen: JournalView, events: Sequence[AnyEvent]) -> bool:
+        """Tell of new waits, but not of one that an event kept for it is about to end; True when something was told."""
+        if any(_may_wait(seen, event) for event in events):
+            self._untold.add(run_id)
+        if run_id not in self._untold or self._store.mail([run_id]):
+            return False
+        self._untold.discard(run_id)
+        return self.tell_of_waits(run_id)
+
+    def _tell(self, waiting: Waiting) -> None:
+        if self.asker is not None and waiting.kind == "approval" and waiting.answered is None:
+            self.asker.ask(waiting)
+            return
+        for line in waiting_lines(waiting, self._where):
+            output.note(line)
 
     def __call__(self, run_id: str, events: Sequence[AnyEvent], progress: Progress) -> None:
         seen = self._views.get(run_id)
@@ -48,11 +96,13 @@ class Watch:
             seen.apply(events)
         if progress.status not in FINISHED:
             seen.status = progress.status
-        if self.plain:
-            for line in progress_lines(seen, events):
-                output.note(line)
-            if not any(isinstance(event, RetryScheduled) for event in events):  # whose line says how long
-                self._tell_of_waiting(run_id, seen.name, progress)
+        for line in progress_lines(seen, events) if self.plain else ():
+            output.note(line)
+        told = self._look_for_waits(run_id, seen, events)
+        if self.plain and not told and not any(isinstance(event, RetryScheduled) for event in events):  # whose line says how long
+            self._tell_of_waiting(run_id, seen.name, progress)
+        if self.asker is not None:
+            self.asker.look(run_id)
         if progress.status in FINISHED and run_id != next(iter(self._views)):  # a child: its parent's step shows the outcome
             del self._views[run_id]
             self._wake_at.pop(run_id, None)
@@ -94,6 +144,19 @@ class Watch:
                 refreshing.cancel()
                 live.update(self._frame(screen), refresh=True)
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """While inside, the screen is somebody else's."""
+        self._paused = True
+        if self._live is not None:
+            self._live.stop()
+        try:
+            yield
+        finally:
+            self._paused = False
+            if self._live is not None:
+                self._live.start()
+
     def close(self) -> None:
         """Give the terminal back at once."""
         if self._live is not None:
@@ -101,9 +164,17 @@ class Watch:
 
     async def _refresh(self, live: Live, screen: Console) -> None:
         while True:
-            live.update(self._frame(screen), refresh=True)
+            if not self._paused:
+                live.update(self._frame(screen), refresh=True)
             await asyncio.sleep(_REFRESH)
 
     def _frame(self, screen: Console) -> Text:
         first, *children = self._views.values() or [JournalView("", {})]
         return coloured(picture([first, *children], time.time(), width=screen.width, height=screen.height - 1))
+
+
+def _may_wait(seen: JournalView, event: AnyEvent) -> bool:
+    """Whether the store may know of a new wait: for an event, a person, or another run's result."""
+    if isinstance(event, StepStarted):
+        return seen.step(event.path).action in ("wait", "approve")
+    return isinstance(event, StepKeyed)

@@ -94,7 +94,7 @@ class AwaitPerson(msgspec.Struct, frozen=True):
 
 
 class Forget(msgspec.Struct, frozen=True):
-    """The step waits no more for an event, a person or a recorded result."""
+    """The step waits no more for an event or a person, nor in line for a recorded result. A claim that it holds stays its own."""
 
     path: str
 
@@ -120,6 +120,29 @@ class KeepResult(msgspec.Struct, frozen=True):
     output: JSON
 
 
+class GiveBack(msgspec.Struct, frozen=True):
+    """The step ended without a result to keep: its claim on the key goes to whoever is next in line."""
+
+    path: str
+    step: str
+    key: str
+
+
+class Withdraw(msgspec.Struct, frozen=True):
+    """What the step did has been undone: the result that it recorded is handed to nobody any more."""
+
+    path: str
+    step: str
+    key: str
+
+
+class Remember(msgspec.Struct, frozen=True):
+    """Set these durable values of the definition's name, in the commit that journals the step's success."""
+
+    path: str
+    values: dict[str, JSON]
+
+
 class Finish(msgspec.Struct, frozen=True):
     """The run is over: let go of it, tell its parent."""
 
@@ -140,5 +163,8 @@ Command = (
     | Forget
     | FindResult
     | KeepResult
+    | GiveBack
+    | Withdraw
+    | Remember
     | Finish
 )

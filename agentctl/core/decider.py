@@ -6,12 +6,12 @@ import re
 from hashlib import sha256
 from typing import Any
 
+from agentctl.core import budget, orders, retry, start
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
-from agentctl.core import orders, retry, start
-from agentctl.core.fold import NO_ANSWER, apply
+from agentctl.core.fold import apply, gave_no_answer
 from agentctl.core.frames import round_key
-from agentctl.core.scope import scope_of
+from agentctl.core.scope import Scope, scope_of
 from agentctl.core.state import Frame, RunState, StepState, live_below
 from agentctl.errors import ExpressionError
 from agentctl.expressions.duration import format_duration
@@ -57,11 +57,18 @@ class Decider:
             case ev.StepSucceeded():
                 step = state.steps[event.path]
                 if step.key is not None and step.source is None:
-                    self.commands.append(orders.keep_result(step))
+                    recovered = event.status == "recovered"  # what a fallback put out is no result of the step itself
+                    self.commands.append(orders.give_back(step) if recovered else orders.keep_result(step))
+                if step.uses == "remember" and event.attempt:
+                    self.commands.append(cmd.Remember(event.path, event.output))
             case ev.StepFailed() | ev.StepCancelled():
                 step = state.steps[event.path]
                 if step.key is not None and step.status != "unknown":  # a doubt keeps its claim
-                    self.commands.append(cmd.Forget(event.path))
+                    self.commands.append(orders.give_back(step))
+            case ev.ResultMissing():
+                step = state.steps[event.path]
+                if step.frame.failure is not None or step.frame.is_halted():  # it will not start: its list has failed meanwhile
+                    self.commands.append(orders.give_back(step))
             case ev.Settled() | ev.TimerFired(timer="timeout"):
                 self._stop_all()
             case ev.RunFinished():
@@ -135,6 +142,8 @@ class Decider:
                 self.emit(ev.BlockFinished(at=self.at, path=frame.key, output=output, error=error, again=again))
             case _:  # item, probe, undo, handler
                 self.emit(ev.BlockFinished(at=self.at, path=frame.key, output=output, error=error))
+                if frame.role == "undo" and error is None:
+                    self.commands += orders.withdrawals(self.state.steps[frame.prefix.removesuffix(".")])
 
     def _output_of(self, frame: Frame) -> tuple[JSON, ev.Error | None]:
         """By the `output` expression that goes with the list, else what its last step put out."""
@@ -203,8 +212,8 @@ class Decider:
         if step.stopping or step.frame.is_halted():
             self.emit(ev.StepCancelled(at=self.at, path=step.path))
             return
-        if step.node.is_once and error.type in NO_ANSWER:
-            said = f"the attempt was cut off ({error.type}) and gave no answer"
+        if step.node.is_once and gave_no_answer(error):
+            said = f"the attempt gave no answer that could be read ({error.type}: {error.message})"
             error = ev.Error("step.unknown_outcome", said, step.path, step.attempt, error.data)
             self.emit(ev.OutcomeUnknown(at=self.at, path=step.path, error=error))
             return
@@ -250,6 +259,11 @@ class Decider:
         if isinstance(step.node.step.action, Skill):
             child = child or self.child_id(step)
         attempt = step.attempt + 1
+        if step.uses == "llm":
+            refused = budget.refusal(self.state, step.path, step.input if input is None else input)
+            if refused is not None:
+                self.emit(ev.AttemptFailed(at=self.at, path=step.path, attempt=attempt, error=refused))
+                return
         self.emit(
             ev.StepStarted(at=self.at, path=step.path, attempt=attempt, input=input, secrets=secrets or [], child=child)
         )
@@ -378,7 +392,7 @@ class Decider:
         """The value of a template in `frame`, or the error object of a failed expression."""
         scope = scope_of(self.state, frame)
         if names:
-            scope = {**scope, **names, "now": scope["now"]}
+            scope = Scope(self.state, {**scope, **names})
         try:
             return template.evaluate(scope), None
         except ExpressionError as error:

@@ -57,6 +57,29 @@ def add_usage(total: Usage | None, more: Usage) -> Usage:
     )
 
 
+def less_usage(total: Usage, part: Usage | None) -> Usage:
+    """What `total` has beyond `part`, an earlier reading of the same count."""
+    if part is None:
+        return total
+    usd = None if total.usd is None else total.usd - (part.usd or 0.0)
+    return Usage(
+        input_tokens=total.input_tokens - part.input_tokens,
+        output_tokens=total.output_tokens - part.output_tokens,
+        usd=usd,
+        model=total.model,
+        cached_tokens=total.cached_tokens - part.cached_tokens,
+        latency_ms=total.latency_ms - part.latency_ms,
+    )
+
+
+class Account(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A budget that several runs draw on (see `core.budget`). `key`: `run/RUN` or `day/NAME`.  None: no such limit."""
+
+    key: str
+    tokens: int | None = None
+    usd: float | None = None
+
+
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="type"):
     at: float
 
@@ -75,7 +98,10 @@ class Parent(msgspec.Struct, frozen=True):
 
 
 class RunCreated(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunCreated"):
-    """The first event of every journal. `version`: content hash of the definition the run is pinned to."""
+    """The first event of every journal. `version`: content hash of the definition the run is pinned to.
+
+    `accounts`: the budgets of the runs above, on which this one draws too.
+    """
 
     run_id: str
     name: str
@@ -87,11 +113,16 @@ class RunCreated(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunC
     parent: Parent | None = None
     scheduled_at: float | None = None
     vars: dict[str, JSON] = {}
-    state: dict[str, JSON] = {}
+    accounts: list[Account] = []
 
 
 class RunStarted(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunStarted"):
-    """Left the queue."""
+    """Left the queue. `state`: what `state.*` is for the whole run: the durable values of its name, as they were now.
+
+    They are read here and not when the run is created: a run that queued behind another one sees what that one remembered.
+    """
+
+    state: dict[str, JSON] = {}
 
 
 class RunRecovered(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunRecovered"):
@@ -103,11 +134,13 @@ class RunResumed(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunR
 
     `redo`: paths whose results are dropped although they finished (`--from`, with all that depends on them).
     `version`: set when the run moves to an edited definition (`--latest`).  `vars`: the project's, as of now.
+    `state`: as in RunStarted, for a run that was cancelled in the queue and starts only now.
     """
 
     redo: list[str] = []
     version: str | None = None
     vars: dict[str, JSON] | None = None
+    state: dict[str, JSON] | None = None
 
 
 class CancelRequested(Event, frozen=True, omit_defaults=True, kw_only=True, tag="CancelRequested"):
@@ -214,12 +247,14 @@ class ChildFinished(StepEvent, frozen=True, omit_defaults=True, kw_only=True, ta
     """External. The run that step `path` waits for ended (a skill, or `wait: {run}`).
 
     `status`: how; `started` for a detached skill, whose run is only begun; `not_found` when there is no such run.
+    `usage`: all that the run has cost so far, its own children included.
     """
 
     run_id: str
     status: str
     output: JSON = None
     error: Error | None = None
+    usage: Usage | None = None
 
 
 # --- doubt, events, people, recorded results ------------------------------------------------------------------------

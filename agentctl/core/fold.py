@@ -10,14 +10,18 @@ from typing import Any
 
 from agentctl.core import events as ev
 from agentctl.core import lifecycle
+from agentctl.core.budget import estimate
 from agentctl.core.frames import close_frame, open_frame, round_key, without_rounds
 from agentctl.core.graph import HANDLERS
 from agentctl.core.instant import rfc3339
-from agentctl.core.reopen import move_to, open_items, reopen_run
+from agentctl.core.reopen import go_on, move_to, open_items, reopen_run
 from agentctl.core.state import Frame, RunState, StepState, live_below
 from agentctl.model import Approve, Wait
 
-NO_ANSWER = frozenset({"timeout", "cancelled", "internal"})  # error types of attempts that were cut off
+# Error types of attempts that may have done their work and could not say so: cut off, or answered by what cannot be read.
+NO_ANSWER = frozenset(
+    {"timeout", "cancelled", "internal", "shell.signal", "http.connect", "http.too_large", "output.invalid"}
+)
 
 
 def apply(state: RunState, event: ev.AnyEvent) -> None:
@@ -35,13 +39,14 @@ def _run_created(state: RunState, e: ev.RunCreated) -> None:
     state.run_id, state.name, state.version = e.run_id, e.name, e.version
     state.plan = state.plan_of(e.version)
     state.input, state.trigger, state.event, state.parent = e.input, e.trigger, e.event, e.parent
-    state.vars, state.memory = e.vars, e.state
+    state.vars, state.accounts = e.vars, e.accounts
     state.created_at, state.scheduled_at = e.at, e.scheduled_at
 
 
 def _run_started(state: RunState, e: ev.RunStarted) -> None:
     state.phase = lifecycle.next_run_phase(state.phase, "RunStarted")
     state.started_at = e.at
+    state.memory = e.state
     state.attempt = 1
     _set_run_timer(state, e.at)
     state.root = Frame("", state.plan.root, "main")
@@ -55,13 +60,16 @@ def _set_run_timer(state: RunState, at: float) -> None:
 
 def _run_recovered(state: RunState, e: ev.RunRecovered) -> None:
     state.phase = lifecycle.next_run_phase(state.phase, "RunRecovered")
+    state.lost_tokens += sum(state.reserved.values())
     for step in list(state.executing.values()):
         if step.node.is_once:
             del state.executing[step.path]
+            state.reserved.pop(step.path, None)
             step.lost = True
             state.look_at(step)
         elif step.stopping:  # its process died with the driver; nobody will answer
             del state.executing[step.path]
+            state.reserved.pop(step.path, None)
             step.stopping = False
             step.error = ev.Error("cancelled", "stopped", step.path, step.attempt)
             step.status = lifecycle.next_step_status(step.path, step.status, "AttemptFailed")
@@ -77,6 +85,8 @@ def _run_resumed(state: RunState, e: ev.RunResumed) -> None:
         move_to(state, state.plan_of(e.version), e.version)
     if e.vars is not None:
         state.vars = e.vars
+    if e.state is not None:
+        state.memory = e.state
     if state.started_at is None:
         state.started_at = e.at
     _set_run_timer(state, e.at)
@@ -169,6 +179,8 @@ def _block_finished(state: RunState, e: ev.BlockFinished) -> None:
         return
     if e.error is not None:
         step.failure = step.failure or e.error
+    elif not frame.block.leaves_traces:
+        state.ended.append(frame)
     if frame.role == "item":
         step.outputs[frame.index] = e.output
         if not frame.is_halted():
@@ -222,6 +234,10 @@ def _step_started(state: RunState, e: ev.StepStarted) -> None:
         step.input, step.secrets = e.input, e.secrets
     if node.kind == "task":
         state.executing[e.path] = step
+        if node.step.uses == "llm":
+            state.reserved[e.path] = estimate(step.input)
+    elif step.held is not None:
+        go_on(state, step, e.at)
     else:
         step.bodies = []
         _started[node.kind](state, step, e)
@@ -342,6 +358,8 @@ def _attempt_failed(state: RunState, e: ev.AttemptFailed) -> None:
     error = e.error
     step.error = error if error.step else ev.Error(error.type, error.message, e.path, step.attempt, error.data)
     step.retry_after, step.halted, step.stopping = e.retry_after, None, step.stopping and step.halted is None
+    if e.usage is None and gave_no_answer(error):
+        state.lost_tokens += state.reserved.get(e.path, 0)
     _add_usage(state, step, e.usage)
     _let_go(state, step)
     state.look_at(step)
@@ -373,12 +391,17 @@ def _step_cancelled(state: RunState, e: ev.StepCancelled) -> None:
     _end(state, step, "unknown" if is_in_doubt(step) else "cancelled", e.at)
 
 
+def gave_no_answer(error: ev.Error) -> bool:
+    """True when the attempt may have taken effect all the same. `data.sent` false: it never left this machine."""
+    return error.type in NO_ANSWER and not (isinstance(error.data, dict) and error.data.get("sent") is False)
+
+
 def is_in_doubt(step: StepState) -> bool:
     """True when an attempt of an `effect: once` step was begun and did not say how it ended."""
     if not step.node.is_once:
         return False
     return step.status in ("running", "unknown") or (
-        step.status == "failing" and step.error is not None and step.error.type in NO_ANSWER
+        step.status == "failing" and step.error is not None and gave_no_answer(step.error)
     )
 
 
@@ -460,6 +483,9 @@ def _timer_fired(state: RunState, e: ev.TimerFired) -> None:
 def _child_finished(state: RunState, e: ev.ChildFinished) -> None:
     step = state.steps[e.path]
     state.children.pop(e.path, None)
+    if e.usage is not None and step.node.kind == "skill":
+        _add_usage(state, step, ev.less_usage(e.usage, state.children_usage.get(e.run_id)))  # a resumed child ends again
+        state.children_usage[e.run_id] = e.usage
     error = e.error
     if e.status == "not_found":
         error = ev.Error("input.invalid", f"there is no run {e.run_id}")
@@ -486,6 +512,8 @@ def _let_go(state: RunState, step: StepState) -> None:
     path = step.path
     state.executing.pop(path, None)
     state.children.pop(path, None)
+    if state.reserved:
+        state.reserved.pop(path, None)
     if state.timers:
         for timer in ("timeout", "retry", "wait", "pause"):
             state.timers.pop((path, timer), None)
@@ -503,7 +531,7 @@ def _end(state: RunState, step: StepState, status: str, at: float) -> None:
     _let_go(state, step)
     frame, index = step.frame, step.node.index
     step.status, step.finished_at, step.stopping, step.halted = status, at, False, None
-    if step.node.kind == "task":
+    if step.node.kind == "task" and status != "unknown":
         step.input = None  # the journal has it
     frame.live.pop(index, None)
     frame.left -= 1
@@ -511,7 +539,7 @@ def _end(state: RunState, step: StepState, status: str, at: float) -> None:
     if status in lifecycle.WELL or (status == "failed" and step.node.step.continue_on_error):
         for dependent in frame.block.dependents[index]:
             frame.waiting[dependent] -= 1
-            if frame.waiting[dependent] == 0:
+            if frame.waiting[dependent] == 0 and frame.steps[dependent].status == "pending":  # else a resume has kept it
                 frame.ready.append(dependent)
     elif status == "failed" and frame.failure is None:
         frame.failure = step.error

@@ -12,7 +12,7 @@ _ROUND = re.compile(r"@\d+")
 
 def without_rounds(path: str) -> str:
     """The path of a step as it is in every round: `g@2.each[3].send` is `g.each[3].send`."""
-    return _ROUND.sub("", path)
+    return _ROUND.sub("", path) if "@" in path else path
 
 
 def round_key(state: RunState, base: str) -> str:
@@ -28,6 +28,7 @@ def open_frame(state: RunState, frame: Frame, base: str | None = None) -> None:
     state.frames[frame.key] = frame
     if frame.owner is not None:
         frame.owner.frames[frame.key] = frame
+        frame.owner.frame.below[frame.key] = frame
         if frame.role != "fallback":
             frame.owner.bodies.append(frame)
     for step in frame.steps:

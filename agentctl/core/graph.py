@@ -43,9 +43,13 @@ class Node:
 
 
 class Block:
-    """One list of steps. `waits[i]`: how many steps step i needs.  `dependents[i]`: the steps that need step i."""
+    """One list of steps. `waits[i]`: how many steps step i needs.  `dependents[i]`: the steps that need step i.
 
-    __slots__ = ("dependents", "index", "nodes", "waits")
+    `leaves_traces`: a step in or below it is asked about after the list has ended well: to be undone, not to happen twice, or
+    for the key under which its result is recorded.
+    """
+
+    __slots__ = ("dependents", "index", "leaves_traces", "nodes", "waits")
 
     def __init__(self, steps: tuple[Step, ...]) -> None:
         self.nodes = [Node(step, i) for i, step in enumerate(steps)]
@@ -55,6 +59,7 @@ class Block:
         for i, step in enumerate(steps):
             for need in dict.fromkeys(step.needs):
                 self.dependents[self.index[need]].append(i)
+        self.leaves_traces = any(_leaves_traces(node) for node in self.nodes)
 
     def descendants(self, start: int) -> list[int]:
         """Every step that needs step `start`, directly or through others, in the order of the list."""
@@ -66,6 +71,13 @@ class Block:
                     seen.add(i)
                     todo.append(i)
         return sorted(seen)
+
+
+def _leaves_traces(node: Node) -> bool:
+    step = node.step
+    if step.undo is not None or node.is_once or step.cache is not None or step.idempotency_key is not None:
+        return True
+    return any(block.leaves_traces for block in (node.body, node.probe, node.fallback) if block is not None)
 
 
 class Plan:

@@ -9,21 +9,24 @@ touches: the step, its list, those that wait for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
+from agentctl.core import budget
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.core.decider import Decider
 from agentctl.core.fold import apply
+from agentctl.core.forgetting import forget
 from agentctl.core.graph import Plan
 from agentctl.core.orders import idempotency_key, open_commands
-from agentctl.core.scope import scope_of
+from agentctl.core.scope import Scope, scope_of
 from agentctl.core.state import RunState
 from agentctl.errors import ExpressionError
 from agentctl.model import Wait
 
-__all__ = ["Decision", "decide", "fold", "idempotency_key", "open_commands", "take_over"]
+__all__ = ["Decision", "decide", "fold", "forget", "idempotency_key", "open_commands", "take_over"]
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -60,17 +63,31 @@ def decide(state: RunState, event: ev.AnyEvent) -> Decision:
     return Decision(run.events, run.commands)
 
 
-def take_over(state: RunState, at: float) -> Decision:
-    """Go on with a run that somebody else drove, or nobody yet: its commands are everything that is still open."""
+def take_over(state: RunState, at: float, memory: dict[str, Any] | None = None) -> Decision:
+    """Go on with a run that somebody else drove, or nobody yet: its commands are everything that is still open.
+
+    `memory`: the durable values of its name as they are now, which a run that starts here sees as `state.*`.
+    """
     run = Decider(state, at)
     if state.phase == "queued" and state.cancel is None:
-        run.emit(ev.RunStarted(at=at))
+        run.emit(ev.RunStarted(at=at, state=memory or {}))
     elif state.executing:
         run.emit(ev.RunRecovered(at=at))
+        _refuse_calls(run)
     state.forgotten.clear()  # whoever decided it said so
     run.commands = open_commands(state)
     run.work_off()
     return Decision(run.events, run.commands)
+
+
+def _refuse_calls(run: Decider) -> None:
+    """Calls of models that were cut off count as spent, so what is left may not do for making all of them again."""
+    state = run.state
+    for path in list(state.reserved):
+        step = state.steps[path]
+        refused = budget.refusal(state, path, step.input)
+        if refused is not None:
+            run.emit(ev.AttemptFailed(at=run.at, path=path, attempt=step.attempt, error=refused))
 
 
 def _is_current(state: RunState, event: ev.AnyEvent) -> bool:
@@ -116,6 +133,6 @@ def _is_wanted(state: RunState, offer: ev.EventOffered) -> bool:
         return True
     scope = scope_of(state, step.frame)
     try:
-        return bool(action.condition.evaluate({**scope, "event": offer.event, "now": scope["now"]}))
+        return bool(action.condition.evaluate(Scope(state, {**scope, "event": offer.event})))
     except ExpressionError:
         return False

@@ -83,6 +83,22 @@ def keep_result(step: StepState) -> cmd.KeepResult:
     return cmd.KeepResult(step.path, place_in_definition(step), step.key, step.output)
 
 
+def give_back(step: StepState) -> cmd.GiveBack:
+    assert step.key is not None
+    return cmd.GiveBack(step.path, place_in_definition(step), step.key)
+
+
+def withdrawals(undone: StepState) -> list[cmd.Withdraw]:
+    """The results that a step and those in it recorded, which its undo has made untrue."""
+    found: list[cmd.Withdraw] = []
+    if undone.key is not None and undone.source is None:
+        found.append(cmd.Withdraw(undone.path, place_in_definition(undone), undone.key))
+    for body in undone.bodies:
+        for step in body.steps:
+            found += withdrawals(step)
+    return found
+
+
 def place_in_definition(step: StepState) -> str:
     """The ids from the run's own list down to the step: where it stands in the definition, whichever item or round it is of."""
     ids: list[str] = []

@@ -21,6 +21,7 @@ def is_kept(step: StepState) -> bool:
 def reopen_run(state: RunState, redo: set[str], at: float) -> None:
     """Put the run's own list back to work. `redo`: paths of steps whose results are dropped."""
     state.frames.clear()
+    state.ended.clear()  # some of them are opened again
     state.executing.clear()
     state.children.clear()
     if state.root is None:  # cancelled in the queue
@@ -37,16 +38,33 @@ def _reopen_frame(state: RunState, frame: Frame, redo: set[str], at: float) -> N
         frame.owner.frames[frame.key] = frame
     frame.closed = frame.halted = frame.ended_well = False
     frame.scope = None  # `run.attempt` and `vars` have changed
+    going_on = {step.node.step.id for step in frame.steps if _goes_on(step, redo)}
     for step in frame.steps:
         state.steps[step.path] = step
-        _reopen_step(state, step, redo, at)
+        if step.node.step.id not in going_on:
+            _reopen_step(state, step, redo)
+    for step in frame.steps:
+        if step.node.step.id in going_on:
+            needs = [frame.steps[frame.block.index[need]] for need in step.node.step.needs]
+            waits = any(need.node.step.id in going_on or not is_kept(need) for need in needs)
+            _hold(state, step, redo)
+            if not waits:
+                go_on(state, step, at)
     frame.restart()
     state.look_at(frame)
 
 
-def _reopen_step(state: RunState, step: StepState, redo: set[str], at: float) -> None:
-    dropped = step.path in redo or step.undone
-    if dropped:
+def _goes_on(step: StepState, redo: set[str]) -> bool:
+    """True for a container that is opened where it stood: it did not end, or something in it has to run again."""
+    if step.path in redo or step.undone or step.status == "unknown" or not step.bodies:
+        return False
+    if is_kept(step):
+        return _holds_dropped(step, redo)
+    return step.status != "not_run" or step.held is not None
+
+
+def _reopen_step(state: RunState, step: StepState, redo: set[str]) -> None:
+    if step.path in redo or step.undone:
         step.child = None  # a new run of the skill, not the old one's result
         state.once.pop(without_rounds(step.path), None)
     elif step.status == "unknown":
@@ -55,10 +73,7 @@ def _reopen_step(state: RunState, step: StepState, redo: set[str], at: float) ->
         state.steps_done -= 1
         state.look_at(step)
         return
-    elif is_kept(step) and not _holds_dropped(step, redo):
-        return
-    elif step.bodies and step.status != "not_run":
-        _reopen_container(state, step, redo, at)
+    elif is_kept(step):
         return
     if step.status not in ("pending", "not_run"):
         state.steps_done -= 1
@@ -74,19 +89,29 @@ def _is_stale(frame: Frame, redo: set[str]) -> bool:
     return any(step.path in redo or step.undone or _holds_dropped(step, redo) for step in frame.steps)
 
 
-def _reopen_container(state: RunState, step: StepState, redo: set[str], at: float) -> None:
-    """Its last round goes on: lists that failed or were cut short are opened again, those that ended well are kept."""
-    kept = {name: getattr(step, name) for name in ("started_at", "input", "outputs", "last", "iteration", "bodies")}
-    state.steps_done -= 1
+_KEPT = ("started_at", "input", "outputs", "last", "iteration", "bodies")
+
+
+def _hold(state: RunState, step: StepState, redo: set[str]) -> None:
+    """Put its last round by. It goes on once what it needs, and what was undone or dropped of that, has run again."""
+    held = step.held or {name: getattr(step, name) for name in _KEPT}
+    if step.status not in ("pending", "not_run"):
+        state.steps_done -= 1
     step.reset()
-    for name, value in kept.items():
+    step.held, step.redo, step.bodies = held, redo, held["bodies"]
+
+
+def go_on(state: RunState, step: StepState, at: float) -> None:
+    """Its last round goes on: lists that failed or were cut short are opened again, those that ended well are kept."""
+    assert step.held is not None
+    for name, value in step.held.items():
         setattr(step, name, value)
+    step.held, redo = None, step.redo
     step.status, step.attempt = "running", 1
     if step.node.step.timeout is not None:
         state.set_timer(step.path, "timeout", at + step.node.step.timeout)
     step.parked = [frame for frame in step.bodies if not frame.ended_well or _is_stale(frame, redo)]
     if step.node.kind == "foreach":
-        step.redo = redo
         open_items(state, step, at)
     else:
         for frame in step.parked:

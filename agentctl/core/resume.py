@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 import msgspec
@@ -86,14 +87,17 @@ def _intent(step: StepState, before: str, redo: list[str]) -> Intent:
     return Intent(step.path, "run", "has not run")
 
 
-def conflicts(state: RunState, new: Plan) -> list[Conflict]:
-    """The finished steps that an edited definition has changed or lost; empty: `--latest` may go on with it."""
+def conflicts(state: RunState, new: Plan, redo: Collection[str] = ()) -> list[Conflict]:
+    """The finished steps that an edited definition has changed or lost; empty: `--latest` may go on with it.
+
+    `redo`: paths of steps whose results are dropped; these may have changed.
+    """
     if state.root is None:
         return []
-    return _compare(state.root, new.root)
+    return _compare(state.root, new.root, redo)
 
 
-def _compare(frame: Frame, block: Block) -> list[Conflict]:
+def _compare(frame: Frame, block: Block, redo: Collection[str]) -> list[Conflict]:
     found: list[Conflict] = []
     for step in frame.steps:
         index = block.index.get(step.node.step.id)
@@ -104,19 +108,21 @@ def _compare(frame: Frame, block: Block) -> list[Conflict]:
                 found.append(Conflict(step.path, "has finished and is gone from the file", None))
             continue
         node = block.nodes[index]
-        if is_kept(step):
+        if step.path in redo:
+            continue
+        if is_kept(step) and not any(path.startswith((f"{step.path}.", f"{step.path}[")) for path in redo):
             if _shape(step.node) != _shape(node):
                 found.append(Conflict(step.path, "has finished and was changed", node.step.line))
         elif step.bodies:
-            found += _compare_container(step, node)
+            found += _compare_container(step, node, redo)
     return found
 
 
-def _compare_container(step: StepState, node: Node) -> list[Conflict]:
+def _compare_container(step: StepState, node: Node, redo: Collection[str]) -> list[Conflict]:
     """Its inside is unfinished: what finished in there must be the same, and so must what it runs over."""
     if node.body is None or node.kind != step.node.kind or _header(node) != _header(step.node):
         return [Conflict(step.path, "has begun and was changed", node.step.line)]
-    return [conflict for body in step.bodies for conflict in _compare(body, node.body)]
+    return [conflict for body in step.bodies for conflict in _compare(body, node.body, redo)]
 
 
 def _header(node: Node) -> JSON:

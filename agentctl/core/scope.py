@@ -81,7 +81,7 @@ class StepsView(Lookup):
 
 
 class Scope(dict[str, Any]):
-    """The names of one frame. `now` is made when asked for: few expressions do, and it changes with every event."""
+    """The names of one frame. `run` and `now` are made when asked for: few expressions do, and `now` changes with every event."""
 
     __slots__ = ("_state",)
 
@@ -89,9 +89,12 @@ class Scope(dict[str, Any]):
         super().__init__(names)
         self._state = state
 
-    def __missing__(self, name: str) -> str:
+    def __missing__(self, name: str) -> JSON:
         if name == "now":
             return rfc3339(self._state.at)
+        if name == "run":
+            found = self[name] = _run(self._state)
+            return found
         raise KeyError(name)
 
 
@@ -107,15 +110,6 @@ def scope_of(state: RunState, frame: Frame) -> dict[str, Any]:
 def _run_names(state: RunState) -> dict[str, Any]:
     names: dict[str, Any] = {
         "input": state.input,
-        "run": {
-            "id": state.run_id,
-            "loop": state.name,
-            "version": state.version,
-            "attempt": state.attempt,
-            "started_at": rfc3339(state.started_at) if state.started_at is not None else None,
-            "scheduled_at": rfc3339(state.scheduled_at) if state.scheduled_at is not None else None,
-            "trigger": state.trigger,
-        },
         "state": state.memory,
         "vars": state.vars,
         "secrets": SecretNames(state.secret_names),
@@ -123,3 +117,15 @@ def _run_names(state: RunState) -> dict[str, Any]:
     if state.event is not None:
         names["event"] = state.event
     return names
+
+
+def _run(state: RunState) -> dict[str, JSON]:
+    return {
+        "id": state.run_id,
+        "loop": state.name,
+        "version": state.version,
+        "attempt": state.attempt,
+        "started_at": rfc3339(state.started_at) if state.started_at is not None else None,
+        "scheduled_at": rfc3339(state.scheduled_at) if state.scheduled_at is not None else None,
+        "trigger": state.trigger,
+    }

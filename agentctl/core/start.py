@@ -47,7 +47,9 @@ def start(run: Decider, step: StepState) -> None:
 
 def _look_for_result(run: Decider, step: StepState, key: Template) -> None:
     value, error = run.evaluate(key, step.frame)
-    if error is None and (value is None or value == ""):
+    if error is None and key.names_secrets and extract_secrets(value)[1]:
+        error = ev.Error("expression", "a key is recorded, so no secret may be part of it")
+    elif error is None and (value is None or value == ""):
         error = ev.Error("expression", "the key of the step is empty")
     if error is not None:
         _fail(run, step, error)

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from agentctl.core.events import Error, Parent, Usage
+from agentctl.core.events import Account, Error, Parent, Usage
 from agentctl.core.graph import Block, Node, Plan
 
 JSON = Any
@@ -33,6 +33,7 @@ class StepState:
         "frame",
         "frames",
         "halted",
+        "held",
         "input",
         "iteration",
         "key",
@@ -98,6 +99,7 @@ class StepState:
         # foreach after a resume: items found unfinished that wait for a free place, and the steps to drop in them
         self.parked: list[Frame] = []
         self.redo: set[str] = set()
+        self.held: dict[str, JSON] | None = None  # a container after a resume: its last round, while what it needs runs again
 
     @property
     def attempts(self) -> int:
@@ -115,6 +117,7 @@ class Frame:
     """
 
     __slots__ = (
+        "below",
         "block",
         "closed",
         "ended_well",
@@ -161,6 +164,7 @@ class Frame:
         self.queued = False
         self.halted = False  # nothing starts here any more
         self.closed = False
+        self.below: dict[str, Frame] = {}  # opened by steps of this one, ended or not
         self.ended_well = False
         self.restart()
 
@@ -239,7 +243,8 @@ class RunState:
         self.undoable: list[StepState] = []  # in the order in which they ended
         self.root: Frame | None = None
         self.frames: dict[str, Frame] = {}  # open ones
-        self.steps: dict[str, StepState] = {}  # every step ever opened
+        self.ended: list[Frame] = []  # items and iterations that `forgetting.forget` may drop
+        self.steps: dict[str, StepState] = {}  # every step ever opened, but for the forgotten ones
         self.rounds: dict[str, int] = {}  # how often a list was opened, for the `@n` of its path
         self.executing: dict[str, StepState] = {}  # attempts under way that a driver answers
         self.children: dict[str, str] = {}  # path -> run id that is awaited
@@ -256,7 +261,11 @@ class RunState:
         self._timer_heap: list[tuple[float, tuple[str, str]]] = []
         self.steps_done = 0
         self.steps_total = 0
-        self.usage: Usage | None = None
+        self.usage: Usage | None = None  # of the llm calls that answered, those of finished children included
+        self.accounts: list[Account] = []  # budgets of the runs above
+        self.reserved: dict[str, int] = {}  # path -> tokens that an llm call under way may take
+        self.lost_tokens = 0  # estimates of llm calls that were cut off and never said what they cost
+        self.children_usage: dict[str, Usage] = {}  # run id -> what is counted of it already
 
     def look_at(self, item: Frame | StepState | RunState) -> None:
         """Something about `item` may call for a decision."""

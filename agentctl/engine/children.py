@@ -6,8 +6,10 @@ from typing import Any
 
 import msgspec
 
+from agentctl.core.budget import accounts_of
 from agentctl.core.commands import StartChild
 from agentctl.core.events import ChildFinished, Error, Parent, RunCreated, RunResumed
+from agentctl.core.state import RunState
 from agentctl.engine.definitions import Definitions
 from agentctl.errors import ActionError, DefinitionInvalid, InputInvalid, NotFound
 from agentctl.ports import FINISHED, NewRun, Reply, RunRow, Store, StoredDefinition
@@ -37,26 +39,31 @@ class Children:
         self._created = created
         self._pins: dict[str, StoredDefinition] = {}
 
-    async def birth(self, command: StartChild, at: float, vars: dict[str, Any]) -> Birth:
+    async def birth(self, command: StartChild, at: float, state: RunState) -> Birth:
+        """`state`: the parent's, whose `vars` and budgets are the child's too."""
         present = self._store.run(command.run_id)
         if present is not None:
-            return self._again(command, present, at, vars)
+            return self._again(command, present, at, state.vars)
         try:
-            return Birth(new=await self._new(command, at, vars))
+            return Birth(new=await self._new(command, at, state))
         except ActionError as problem:
             return Birth(problem=Error(type=problem.type, message=problem.message, step=command.path, data=problem.data))
 
     def _again(self, command: StartChild, row: RunRow, at: float, vars: dict[str, Any]) -> Birth:
         """The child is there: the process died after it was created, or the parent was resumed."""
         if row.status == "succeeded":
-            return Birth(ended=ChildFinished(at=at, path=command.path, run_id=row.id, status=row.status, output=row.output))
+            ended = ChildFinished(
+                at=at, path=command.path, run_id=row.id, status=row.status, output=row.output, usage=row.usage
+            )
+            return Birth(ended=ended)
         created = RunCreated(
             at=at, run_id=row.id, name=row.name, kind=row.kind, version=row.version, input=row.input, parent=row.parent
         )
-        resumed = Reply(run_id=row.id, event=RunResumed(at=at, vars=vars)) if row.status in FINISHED else None
+        memory = self._store.memory(row.name) if row.started_at is None else None
+        resumed = Reply(run_id=row.id, event=RunResumed(at=at, vars=vars, state=memory)) if row.status in FINISHED else None
         return Birth(new=NewRun(created=created, awaited=not command.detach), resumed=resumed)
 
-    async def _new(self, command: StartChild, at: float, vars: dict[str, Any]) -> NewRun:
+    async def _new(self, command: StartChild, at: float, state: RunState) -> NewRun:
         from agentctl.language.inputs import check_inputs
 
         depth = self._created.parent.depth + 1 if self._created.parent else 1
@@ -80,7 +87,8 @@ class Children:
             input=given,
             trigger="skill",
             parent=Parent(run_id=self._created.run_id, path=command.path, depth=depth),
-            vars=vars,
+            vars=state.vars,
+            accounts=accounts_of(state),
         )
         return NewRun(created=created, awaited=not command.detach)
 

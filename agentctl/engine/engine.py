@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from agentctl.core.events import CancelRequested, RunCreated, RunResumed
+from agentctl.core.events import ApprovalGiven, CancelRequested, RunCreated, RunResumed, StepResolved, encode
 from agentctl.engine.attempts import Attempts
 from agentctl.engine.definitions import Definitions
 from agentctl.engine.ids import new_run_id
@@ -20,7 +20,20 @@ from agentctl.engine.run import HeldRun, LetGo, Parts
 from agentctl.engine.timers import Timers
 from agentctl.engine.watch import Until, Watches
 from agentctl.errors import AgentctlError, LeaseLost, NotFound, NothingToResume, StoreBusy, UsageError
-from agentctl.ports import FINISHED, Action, Clock, NewRun, Observer, Reply, RunRow, Store, StoredDefinition, Surroundings
+from agentctl.ports import (
+    FINISHED,
+    Action,
+    Clock,
+    NewEvent,
+    NewRun,
+    Observer,
+    Reply,
+    RunRow,
+    Sent,
+    Store,
+    StoredDefinition,
+    Surroundings,
+)
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +41,7 @@ POLL = 0.1  # seconds between looks for what other processes wrote
 LINGER = 1.0  # seconds; a run with a timer nearer than this stays in memory
 RETRY_LEASE = 1.0  # seconds until a run that another process holds is tried again
 WORKERS = 16  # attempts at once
+MOST_CREATED = 10_000  # runs whose beginning is kept in memory until they are driven
 
 
 class Engine:
@@ -59,6 +73,7 @@ class Engine:
         self._held: dict[str, HeldRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._parked: set[str] = set()
+        self._stuck: set[str] = set()  # those of them that only a word on an outcome in doubt can move on
         self._followers: dict[str, set[str]] = {}  # run -> its children held here
         self._expected: dict[str, set[str]] = {}  # run -> those that wait for its end
         self._leader: dict[str, str] = {}  # the inverse: child -> run
@@ -66,6 +81,8 @@ class Engine:
         self._watches = Watches()
         self._poll: asyncio.TimerHandle | None = None
         self._stopping = False
+        self._created: dict[str, bytes] = {}  # runs that nobody here has driven: the first line of their journals
+        self._newest = 0  # number of the newest mail that was looked at
 
     # --- writing only ----------------------------------------------------------------------------------------------
 
@@ -102,6 +119,8 @@ class Engine:
             for given in inputs
         ]
         await self.store.create([NewRun(created=one) for one in created])
+        for one in created[: MOST_CREATED - len(self._created)]:
+            self._created[one.run_id] = encode(one)
         return [one.run_id for one in created]
 
     async def resume(
@@ -127,12 +146,41 @@ class Engine:
         if stored is not None:
             await self._definitions.register(stored)
         version = stored.version if stored is not None else None
-        await self._send(run_id, RunResumed(at=self._clock.now(), redo=list(redo), version=version, vars=vars))
+        memory = self.store.memory(row.name) if row.started_at is None else None  # it was cancelled in the queue
+        resumed = RunResumed(at=self._clock.now(), redo=list(redo), version=version, vars=vars, state=memory)
+        await self._send(run_id, resumed)
+
+    async def resolve(
+        self, run_id: str, path: str, verdict: str, *, output: Any = None, by: str | None = None, vars: dict[str, Any] | None = None
+    ) -> None:
+        """Say what became of a step whose outcome is in doubt: `done` (with `output`), `retry` or `failed`; `drive` goes on with it.
+
+        A run that has ended with the doubt is resumed; `vars`: the project's, as of now. Raises NotFound.
+        """
+        now = self._clock.now()
+        ended = self._row(run_id).status in FINISHED
+        replies = [Reply(run_id, RunResumed(at=now, vars=vars))] if ended else []
+        replies.append(Reply(run_id, StepResolved(at=now, path=path, verdict=verdict, output=output, by=by)))
+        await self.store.post(replies)
+        self._deliver([run_id])
 
     async def cancel(self, run_id: str, reason: str | None = None) -> None:
         """Ask a run to stop; whoever drives it does so. Raises NotFound. A run that has ended is left as it is."""
         if self._row(run_id).status not in FINISHED:
             await self._send(run_id, CancelRequested(at=self._clock.now(), reason=reason))
+
+    async def send(self, name: str, data: Any, event_id: str | None = None) -> tuple[str, Sent]:
+        """Keep an event and offer it to every wait that is open for it; returns its id (made up, if none is given)."""
+        event = NewEvent(name, data, event_id or f"evt-{new_run_id()}", self._clock.now())
+        sent = await self.store.send(event)
+        self.collect()
+        return event.id, sent
+
+    async def answer(self, run_id: str, event: ApprovalGiven) -> bool:
+        """Hand in a person's answer to what `event.digest` says was shown. False: that is not asked, or was answered."""
+        taken = await self.store.answer(run_id, event)
+        self.collect()
+        return taken
 
     async def _send(self, run_id: str, event: RunResumed | CancelRequested) -> None:
         await self.store.post([Reply(run_id=run_id, event=event)])
@@ -143,6 +191,7 @@ class Engine:
     async def drive(self, run_id: str, *, until: Until = "finished") -> RunRow:
         """Drive a run and its children, until it ended or (`rest`) until only waiting is left; returns what it came to.
 
+        A run that is `blocked`, itself or by a child, and that nothing but a word on the outcome in doubt can move on is left, too.
         Children that it started with `detach` are driven until they rest, too: nobody else may be there to do it.
         After `stop` it returns at once, with the run interrupted. Raises NotFound, StoreBusy when another process holds the run,
         LeaseLost, and any StoreError that kept a commit from being written: what was committed before stands.
@@ -216,8 +265,9 @@ class Engine:
 
     def _take(self, run_id: str, *, patient: bool) -> HeldRun:
         loop = asyncio.get_running_loop()
-        run = self._held[run_id] = HeldRun(run_id, self._parts, self, patient=patient)
+        run = self._held[run_id] = HeldRun(run_id, self._parts, self, patient=patient, created=self._created.pop(run_id, None))
         self._parked.discard(run_id)
+        self._stuck.discard(run_id)
         if self._stopping:
             run.stop()
         self._tasks[run_id] = loop.create_task(self._drive(run))
@@ -297,6 +347,9 @@ class Engine:
         if run.next_due is not None:
             self._timers.set(run.run_id, run.next_due)
         self._watches.rest(run.run_id)
+        if run.is_stuck(self._stuck):
+            self._stuck.add(run.run_id)
+            self._watches.end(run.run_id)
 
     def _taken(self, run: HeldRun) -> None:
         """Another process drives the run. One that was ours, or a child of ours, is looked at again."""
@@ -333,6 +386,13 @@ class Engine:
             for mail in self.store.mail(ours):
                 self.hold(mail.run_id).receive(mail)
 
+    def collect(self) -> None:
+        """Deliver what came since the last look. The cost is of the news, not of the runs that wait."""
+        news = self.store.mailed(self._newest)
+        if news:
+            self._newest = news[-1][0]
+            self._deliver({run_id for _, run_id in news})
+
     def _look_around(self) -> None:
         """What other processes wrote: mail for our runs, or the end of a run that was parked here."""
         self._poll = None
@@ -341,7 +401,7 @@ class Engine:
         self._poll = asyncio.get_running_loop().call_later(POLL, self._look_around)
         try:
             if self.store.changed():
-                self._deliver([*self._held, *self._parked])
+                self.collect()
                 for run_id in self._watches.runs():
                     if run_id in self._parked and self._row(run_id).status in FINISHED:
                         self._parked.discard(run_id)

@@ -20,6 +20,6 @@ def progress_of(state: RunState, version: str) -> Progress:
         usage=state.usage,
         output=state.output,
         error=state.error,
-        wake_at=state.next_due if status == "waiting" else None,
+        wake_at=state.next_due if status in ("waiting", "blocked") else None,
         version=state.version if state.version != version else None,
     )

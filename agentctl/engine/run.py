@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import suppress
 from heapq import heappop, heappush
 from typing import Literal, Protocol
@@ -20,17 +20,52 @@ from typing import Literal, Protocol
 import msgspec
 
 from agentctl.core import interpreter
-from agentctl.core.commands import AwaitRun, CancelChild, Command, Execute, SetTimer, StartChild, Stop
-from agentctl.core.events import AnyEvent, AttemptFailed, CancelRequested, ChildFinished, RunCreated, TimerFired
+from agentctl.core.commands import (
+    AwaitEvent,
+    AwaitPerson,
+    AwaitRun,
+    CancelChild,
+    Command,
+    Execute,
+    Forget,
+    GiveBack,
+    KeepResult,
+    Remember,
+    SetTimer,
+    StartChild,
+    Stop,
+    Withdraw,
+)
+from agentctl.core.events import AnyEvent, AttemptFailed, CancelRequested, ChildFinished, RunCreated, RunResumed, TimerFired, decode
 from agentctl.engine.attempts import Attempts
 from agentctl.engine.children import Birth, Children
 from agentctl.engine.definitions import Definitions
+from agentctl.engine.keys import key_orders
+from agentctl.engine.memory import remembered
+from agentctl.engine.money import over_budget, reservations, settlements
 from agentctl.engine.progress import progress_of
+from agentctl.engine.waits import emission, waits_of
 from agentctl.errors import AgentctlError
-from agentctl.ports import FINISHED, Append, Awaiter, Clock, Lease, Mail, NewRun, Observer, Reply, RunStatus, Store
+from agentctl.ports import (
+    FINISHED,
+    Append,
+    Awaiter,
+    Clock,
+    Lease,
+    Mail,
+    NewEvent,
+    NewRun,
+    Observer,
+    Refusal,
+    Reply,
+    RunStatus,
+    Store,
+)
 
 log = logging.getLogger(__name__)
 
+# Commands after whose commit nothing is left to do.
+_NO_WORK = SetTimer | AwaitEvent | AwaitPerson | Forget | Remember | KeepResult | GiveBack | Withdraw
 MOST_AT_ONCE = 500  # answers taken into one entry: bounds what a turn of a wide foreach holds in memory
 
 # Why a run was let go: it ended; only timers or mail can move it; another process holds it; we were told to stop.
@@ -53,6 +88,9 @@ class Host(Protocol):
     def expect(self, waiting: str, target: str) -> None:
         """Look for mail of run `waiting` as soon as run `target` ends in this process."""
 
+    def collect(self) -> None:
+        """Look for new mail of all runs that are driven here."""
+
     def is_followed(self, run_id: str) -> bool:
         """True while a child of this run is being driven here: its end will want this run at once."""
 
@@ -69,12 +107,14 @@ class Parts(msgspec.Struct, frozen=True):
 
 
 class Turn(msgspec.Struct):
-    """What one look into the inbox came to."""
+    """What one look into the inbox came to. `refused`: by path, llm calls for which there was no room in a budget."""
 
     events: list[AnyEvent] = []
     commands: list[Command] = []
     consumed: list[int] = []
+    emitted: list[NewEvent] = []
     births: dict[str, Birth] = {}  # by the path of the step that starts the child
+    refused: dict[str, Refusal] = {}
 
     @property
     def spawn(self) -> list[NewRun]:
@@ -86,11 +126,12 @@ class Turn(msgspec.Struct):
 
 
 class HeldRun:
-    """`patient`: when another process holds the run, look again later."""
+    """`patient`: when another process holds the run, look again later.  `created`: the first line of its journal, if known."""
 
-    def __init__(self, run_id: str, parts: Parts, host: Host, *, patient: bool) -> None:
+    def __init__(self, run_id: str, parts: Parts, host: Host, *, patient: bool, created: bytes | None = None) -> None:
         self.run_id = run_id
         self.patient = patient
+        self._created = created
         self._begun = False  # the first turn is committed
         self.quiet = False  # waits for its inbox
         self._stopping = False
@@ -162,7 +203,7 @@ class HeldRun:
         if self._is_stopping():
             await self._parts.store.release(leases)
             return "stopped"
-        turn = self._load()
+        turn = self._load(leases[0])
         while True:
             self._answer(turn)
             if any(isinstance(command, StartChild) for command in turn.commands):
@@ -184,22 +225,26 @@ class HeldRun:
                 await self._sleep()
                 if self._is_stopping():
                     return await self._give_back(False, "stopped")
+            interpreter.forget(self.state)
             turn = Turn()
 
-    def _load(self) -> Turn:
+    def _load(self, lease: Lease) -> Turn:
         """Fold the journal; the turn holds what is still open."""
         parts = self._parts
-        events = list(parts.store.journal(self.run_id))
+        known, self._created = self._created, None
+        events = [decode(known)] if known is not None and lease.head == 1 else list(parts.store.journal(self.run_id))
         created = events[0]
         assert isinstance(created, RunCreated)
         self._children = Children(parts.store, parts.definitions, created)
         self.state = interpreter.fold(events, parts.definitions.plan, parts.secret_names)
         self._version = self.state.version
         self._head = len(events)
-        self._read_mail()
+        interpreter.forget(self.state)
+        if lease.has_mail:
+            self._read_mail()
         if self.state.status == "queued" and any(isinstance(mail.event, CancelRequested) for mail in self.mail):
             return Turn()  # cancelled before it began: it does not start for the sake of being stopped
-        decision = interpreter.take_over(self.state, parts.clock.now())
+        decision = interpreter.take_over(self.state, parts.clock.now(), lease.memory)
         return Turn(events=decision.events, commands=decision.commands)
 
     def _answer(self, turn: Turn) -> None:
@@ -207,9 +252,15 @@ class HeldRun:
         for _ in range(min(len(self._inbox), MOST_AT_ONCE)):
             item = self._inbox.popleft()
             if isinstance(item, Mail):
+                if isinstance(item.event, RunResumed) and turn.events:  # needs the whole journal: see `forget`
+                    self._inbox.appendleft(item)
+                    break
                 turn.consumed.append(item.id)
                 item = item.event
+            emitted = emission(self.state, item)
             decision = interpreter.decide(self.state, item)
+            if emitted is not None and decision.events:
+                turn.emitted.append(emitted)
             turn.events += decision.events
             turn.commands += decision.commands
 
@@ -221,7 +272,7 @@ class HeldRun:
         """Children that are awaited still: one whose end was in the mail of this very turn is not."""
         for command in turn.commands:
             if isinstance(command, StartChild) and (command.detach or self.state.children.get(command.path) == command.run_id):
-                turn.births[command.path] = await self._children.birth(command, self._parts.clock.now(), self.state.vars)
+                turn.births[command.path] = await self._children.birth(command, self._parts.clock.now(), self.state)
 
     async def _commit(self, turn: Turn) -> bool:
         """One entry for the whole turn, durable when this returns. True: the lease was given back with it."""
@@ -231,7 +282,9 @@ class HeldRun:
         assert self._lease is not None
         progress = progress_of(self.state, self._version)
         release = self.state.is_finished or self._rests_after(turn)
-        await self._parts.store.append(
+        waits, forgotten = waits_of(self.state, turn.commands)
+        keys = key_orders(self.state, turn.commands)
+        refused = await self._parts.store.append(
             Append(
                 lease=self._lease,
                 head=self._head,
@@ -240,9 +293,18 @@ class HeldRun:
                 spawn=spawn,
                 replies=turn.replies if turn.births else (),
                 consumed=turn.consumed,
+                emitted=turn.emitted,
+                forgotten=forgotten,
+                waits=waits,
+                keys=keys,
+                at=self._parts.clock.now(),
+                remember=remembered(turn.commands),
+                settle=settlements(self.state, turn.events),
+                reserve=reservations(self.state, turn.commands, self._parts.clock.now()),
                 release=release,
             )
         )
+        turn.refused = {refusal.path: refusal for refusal in refused}
         self._head += len(turn.events)
         self._version = self.state.version
         for observer in self._parts.observers:
@@ -250,6 +312,8 @@ class HeldRun:
                 observer(self.run_id, turn.events, progress)
             except Exception:  # who watches must not harm what is watched
                 log.exception("an observer of run %s failed", self.run_id)
+        if waits or keys or turn.emitted:  # the commit may have offered events or results, to us or to others
+            self._host.collect()
         return release
 
     def _perform(self, turn: Turn) -> list[AwaitRun | CancelChild | StartChild]:
@@ -257,7 +321,9 @@ class HeldRun:
         attempts, name = self._parts.attempts, self.state.name
         distant: list[AwaitRun | CancelChild | StartChild] = []
         for command in turn.commands:
-            if isinstance(command, Execute):
+            if isinstance(command, Execute) and command.path in turn.refused:
+                self._inbox.append(over_budget(turn.refused[command.path], command.attempt, self._parts.clock.now()))
+            elif isinstance(command, Execute):
                 answer = attempts.at_once(self.run_id, name, command)
                 if answer is not None:
                     self._inbox.append(answer)
@@ -327,17 +393,26 @@ class HeldRun:
 
     def _rests_after(self, turn: Turn) -> bool:
         """True when the run rests once this turn is committed: nothing but timers is left to do."""
-        return self._is_at_rest() and not self._inbox and all(isinstance(command, SetTimer) for command in turn.commands)
+        return self._is_at_rest() and not self._inbox and all(isinstance(command, _NO_WORK) for command in turn.commands)
 
     @property
     def _only_waits(self) -> bool:
-        return self._begun and self.state.status == "waiting" and not self._host.is_followed(self.run_id)
+        return self._begun and self.state.status in ("waiting", "blocked") and not self._host.is_followed(self.run_id)
 
     def _is_at_rest(self) -> bool:
-        if self.state.status != "waiting" or self._host.is_followed(self.run_id):
+        if self.state.status not in ("waiting", "blocked") or self._host.is_followed(self.run_id):
             return False
         due = self.state.next_due
         return due is None or due > self._parts.clock.now() + self._host.linger
+
+    def is_stuck(self, stuck: Container[str]) -> bool:
+        """True when only somebody who looks up an outcome can move it on: its own, or that of a child which is among `stuck`."""
+        state = self.state
+        if state.subscriptions or state.approvals or state.lookups:
+            return False
+        if any(timer not in ("run", "timeout") for _, timer in state.timers):
+            return False
+        return bool(state.unknown or state.children) and all(child in stuck for child in state.children.values())
 
     async def _sleep(self) -> None:
         self._waker = asyncio.get_running_loop().create_future()

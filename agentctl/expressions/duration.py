@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 EXPECTED = "expected a duration such as 500ms, 30s, 5m, 1h30m, 2d, 1w or PT90S"
@@ -19,7 +20,11 @@ def parse_duration(text: str) -> float:
     """Seconds. Raises ValueError with a sentence for anything else than a duration; a bare number has no unit."""
     if not isinstance(text, str):
         raise ValueError(f"{text!r} is no duration; {EXPECTED}")
-    stripped = text.strip()
+    return _seconds(text.strip())
+
+
+@lru_cache(maxsize=256)
+def _seconds(stripped: str) -> float:
     if not stripped:
         raise ValueError(f"the duration is empty; {EXPECTED}")
     if len(stripped) > 100 or not stripped.isascii():

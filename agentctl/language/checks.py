@@ -44,7 +44,16 @@ def _all(source: Source, catalog: Catalog | None) -> Walk:
     if catalog is not None:
         check_calls(source, walk, catalog)
     walk.names.report_unset_variables()
+    if not any(problem.severity == "error" for problem in source.problems):
+        _not_yet(source, walk)
     return walk
+
+
+def _not_yet(source: Source, walk: Walk) -> None:
+    """A warning to who checks a file; to who runs it, an error (`load.load_to_run`)."""
+    for path in walk.not_yet:
+        said = f"this version of agentctl cannot run '{path[-1]}' steps, so it refuses to run the definition"
+        source.report(source.at(path), "not-supported", said, "warning")
 
 
 def _defaults_of_inputs(source: Source) -> None:

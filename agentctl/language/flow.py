@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from agentctl.expressions.duration import parse_duration
 from agentctl.language.source import Source
 from agentctl.language.vocabulary import FLOW
 from agentctl.language.walk import Scope, Walk
 
 _OF_TRIGGERS = Scope(only=frozenset({"event", "vars", "now"}), no_secrets="a trigger")
 _OF_FLOW = Scope(only=frozenset({"input", "event", "run", "vars", "now"}), no_secrets="flow control")
+_SHORTEST = 0.1  # seconds between two slots of a schedule
 
 
 def check_triggers(source: Source, walk: Walk) -> None:
@@ -37,11 +39,21 @@ def _trigger(source: Source, walk: Walk, index: int, trigger: dict[str, Any]) ->
         source.report(source.at((*path, "webhook")), "missing-key", message)
     if "max" in trigger and trigger.get("catch_up") != "all" and ("cron" in trigger or "every" in trigger):
         source.report(source.at((*path, "max")), "misplaced-key", "'max' has a meaning only beside 'catch_up: all'")
+    _period(source, (*path, "every"), trigger.get("every"))
     kind = "cron" if "cron" in trigger else "every" if "every" in trigger else None
     needed = [name for name, schema in walk.names.inputs.items() if isinstance(schema, dict) and "default" not in schema]
     if kind and needed:
         message = f"the input '{needed[0]}' has no default, so this trigger cannot start a run"
         source.report(source.at((*path, kind)), "input-default-missing", message, "warning")
+
+
+def _period(source: Source, path: tuple[str | int, ...], every: Any) -> None:
+    try:
+        if parse_duration(every) >= _SHORTEST:
+            return
+    except ValueError:
+        return  # absent, or told by the schema
+    source.report(source.at(path), "wrong-value", f"'every: {every}' is too short; the shortest interval is 100ms")
 
 
 def check_flow(source: Source, walk: Walk) -> None:

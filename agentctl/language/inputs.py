@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -50,8 +49,8 @@ def check_inputs(definition: Definition, given: Mapping[str, Any]) -> dict[str, 
         _declared(definition, name)
     missing = [name for name, declared in definition.input.items() if name not in given and not declared.has_default]
     if missing:
-        expected = "; ".join(f"'{name}' ({_expected(definition.input[name].schema)})" for name in missing)
-        raise InputInvalid(f"{definition.kind} '{definition.name}' needs the input {expected}")
+        asked = "; ".join(f"'{name}' ({expected(definition.input[name].schema)})" for name in missing)
+        raise InputInvalid(f"{definition.kind} '{definition.name}' needs the input {asked}")
     complete = {name: given.get(name, declared.default) for name, declared in definition.input.items()}
     for name, declared in definition.input.items():
         _check(name, complete[name], declared)
@@ -74,6 +73,14 @@ def _types(schema: Any) -> list[str]:
 
 
 def _read(name: str, text: str, schema: Any) -> Any:
+    try:
+        return read_text(text, schema)
+    except ValueError as error:
+        raise InputInvalid(f"input '{name}' {error}") from None
+
+
+def read_text(text: str, schema: Any) -> Any:
+    """What was typed, as a value of the declared type. Raises ValueError, to be read after the value's name."""
     types = _types(schema)
     if not types:
         try:
@@ -85,7 +92,7 @@ def _read(name: str, text: str, schema: Any) -> Any:
             return _read_as(kind, text)
         except _Unreadable:
             continue
-    raise InputInvalid(f"input '{name}' has to be {_expected(schema)}, not '{_short(text)}'")
+    raise ValueError(f"has to be {expected(schema)}, not '{_short(text)}'")
 
 
 def _read_as(kind: str, text: str) -> Any:
@@ -107,6 +114,8 @@ def _read_as(kind: str, text: str) -> Any:
 
 
 def _json(text: str) -> Any:
+    import json
+
     def refuse(_: str) -> Any:
         raise _Unreadable
 
@@ -142,10 +151,10 @@ def wrong_value(value: Any, schema: Any) -> str | None:
     if isinstance(schema, dict) and _PLAIN.issuperset(schema):  # the common case, without the weight of a schema library
         types = _types(schema)
         if types and not any(_is(kind, value) for kind in types):
-            return f"has to be {_expected(schema)}, not {_short(_shown(value))}"
+            return f"has to be {expected(schema)}, not {_short(_shown(value))}"
         if "enum" in schema and not any(_same(value, choice) for choice in schema["enum"]):
             hint = nearest(value, map(str, schema["enum"])) if isinstance(value, str) else ""
-            return f"has to be {_expected(schema)}, not {_short(_shown(value))}{hint}"
+            return f"has to be {expected(schema)}, not {_short(_shown(value))}{hint}"
         return None
     from agentctl.language.json_schema import first_error
 
@@ -156,13 +165,16 @@ def _same(value: Any, choice: Any) -> bool:
     return bool(value == choice) and isinstance(value, bool) == isinstance(choice, bool)
 
 
-def _expected(schema: Any) -> str:
+def expected(schema: Any) -> str:
+    """What a schema asks for, in words: `a whole number`, `one of 'a', 'b'`."""
     if isinstance(schema, dict) and isinstance(schema.get("enum"), list):
         return "one of " + ", ".join(_shown(choice) for choice in schema["enum"])
     return " or ".join(_ARTICLES.get(kind, kind) for kind in _types(schema)) or "given"
 
 
 def _shown(value: Any) -> str:
+    import json
+
     return f"'{value}'" if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -38,6 +38,15 @@ def load(path: Path, catalog: Catalog | None = None) -> Loaded:
     return _build(read_file(path, catalog.shown(path) if catalog else None), catalog)
 
 
+def load_to_run(path: Path, catalog: Catalog | None = None) -> Loaded:
+    """As `load`, for a definition that is to be run: what this version cannot perform is an error, told before anything runs."""
+    found = load(path, catalog)
+    refused = [problem for problem in found.problems if problem.code == "not-supported"]
+    if refused:
+        raise DefinitionInvalid([msgspec.structs.replace(problem, severity="error") for problem in refused])
+    return found
+
+
 def load_text(text: str, file: str = "<text>", catalog: Catalog | None = None) -> Loaded:
     """As `load`, of a text that is not in a file: one kept in a store, or one that an agent hands in."""
     return _build(read_bytes(text.encode("utf-8", errors="replace"), file), catalog)

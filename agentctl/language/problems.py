@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Literal
 
@@ -22,16 +21,18 @@ CODES: dict[str, str] = {
     "bad-time-zone": "A time zone is not in the time zone database.",
     "bare-expression": "A text looks like an expression that is missing its ${{ }}.",
     "cycle": "Steps wait for each other in a circle, or a step refers to one that runs after it.",
-    "duplicate-id": "Two steps of one list have the same id.",
+    "duplicate-id": "Two steps of one list have the same id, or two cases of a test file the same name.",
     "duplicate-key": "A mapping has the same key twice.",
     "empty": "The file holds no definition.",
     "expression": "An expression cannot be read.",
     "expression-here": "An expression stands where only a fixed value is possible.",
     "input-default-missing": "A schedule starts the definition, but an input has no default to start it with.",
+    "invalid-definition": "A test file is for a definition that has problems of its own.",
     "misplaced-key": "A key stands beside an action it has no meaning for.",
     "missing-key": "A key that is needed is missing.",
     "name-taken": "Another file of the project has a definition of the same name.",
     "no-action": "A step does nothing: it has no action.",
+    "not-supported": "The language has it, but this version of agentctl cannot run it.",
     "not-text": "The file is binary or is not UTF-8.",
     "out-of-scope": "A name is used where it has no value.",
     "script-template": "An expression stands inside a script, where a value could be run as code.",
@@ -40,6 +41,7 @@ CODES: dict[str, str] = {
     "skill-argument": "A skill is called with an input it does not declare, or without one it needs.",
     "too-large": "The file is over the limits on bytes, nodes, depth or numbers.",
     "two-actions": "A step has more than one action.",
+    "unknown-definition": "A test file names a definition that does not exist.",
     "unknown-input": "An expression or a trigger names an input that is not declared.",
     "unknown-key": "A key that the language does not know.",
     "unknown-name": "An expression uses a name that does not exist.",
@@ -47,6 +49,7 @@ CODES: dict[str, str] = {
     "unknown-step": "A step is named that does not exist.",
     "unknown-var": "An expression uses a variable that the project file does not set.",
     "unreadable": "The file cannot be read.",
+    "wrong-input": "A test case gives a definition an input that it does not take.",
     "wrong-type": "A value is of another type than the key takes.",
     "wrong-value": "A value is not one of those the key takes.",
     "yaml-syntax": "The text is not YAML.",
@@ -87,6 +90,8 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the known name that is most like this one, or nothing."""
+    import difflib
+
     folded = {str(candidate).lower(): str(candidate) for candidate in known}
     close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
     return f"; did you mean '{folded[close[0]]}'?" if close else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,17 +9,10 @@ from typing import Any
 
 import msgspec
 
-from agentctl.errors import DefinitionInvalid
-from agentctl.language.nodes import Path as KeyPath
-from agentctl.language.problems import in_order, nearest
-from agentctl.language.source import Source, read_file
-
 FILE = "agentctl.yaml"
 FOLDERS = ("loops", "skills")
 STORE = ".agentctl/agentctl.db"
-_KEYS = ("store", "models", "vars", "secrets", "policy")
-_SOURCES = ("env", "credentials")
-_PUBLISH = ("review", "auto")
+SOURCES = ("env", "credentials")
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +24,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     store_path: Path
     models: dict[str, dict[str, Any]] = {}
     vars: dict[str, Any] = {}
-    secrets_from: tuple[str, ...] = _SOURCES
+    secrets_from: tuple[str, ...] = SOURCES
     policy: dict[str, Any] = {}
     file: Path | None = None
 
@@ -56,7 +48,7 @@ def find(start: Path, *, db: str | Path | None = None, environment: Mapping[str,
         store_path=store,
         models={alias: {"model": model} if isinstance(model, str) else model for alias, model in models.items()},
         vars=data.get("vars") or {},
-        secrets_from=tuple((data.get("secrets") or {}).get("from", _SOURCES)),
+        secrets_from=tuple((data.get("secrets") or {}).get("from", SOURCES)),
         policy=data.get("policy") or {},
         file=file if file.is_file() else None,
     )
@@ -74,86 +66,6 @@ def _root(folder: Path) -> Path:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    source = read_file(file)
-    if source.root is None and [problem.code for problem in source.problems] == ["empty"]:
-        return {}
-    if source.root is not None:
-        _check(source)
-    if any(problem.severity == "error" for problem in source.problems):
-        raise DefinitionInvalid(in_order(source.problems))
-    data: dict[str, Any] = source.data
-    return data
+    from agentctl.language.project_cache import remembered
 
-
-def _check(source: Source) -> None:
-    """Looked at by hand: a schema library would cost every command of the CLI 70 ms."""
-    data = source.data
-    if not _mapping(source, (), data, "agentctl.yaml", _KEYS):
-        return
-    if not isinstance(data.get("store"), str | None):
-        source.report(source.at(("store",)), "wrong-type", "'store' has to be the path of a file")
-    _mapping(source, ("vars",), data.get("vars"), "'vars'")
-    if _mapping(source, ("models",), data.get("models"), "'models'"):
-        for alias, model in data["models"].items():
-            _model(source, ("models", alias), alias, model)
-    if _mapping(source, ("secrets",), data.get("secrets"), "'secrets'", ("from",)):
-        _choices(source, ("secrets", "from"), data["secrets"].get("from", []), _SOURCES)
-    if _mapping(source, ("policy",), data.get("policy"), "'policy'", ("agents", "http")):
-        _policy(source, data["policy"])
-
-
-def _mapping(source: Source, path: KeyPath, value: Any, name: str, keys: tuple[str, ...] | None = None) -> bool:
-    """True when there is a mapping to look into; reports another type, and keys it does not take."""
-    if value is None and path:
-        return False
-    if not isinstance(value, dict):
-        source.report(source.at(path), "wrong-type", f"{name} has to be a mapping of keys and values")
-        return False
-    for key in value:
-        if keys is not None and key not in keys:
-            hint = nearest(key, keys) or f"; it takes {', '.join(keys)}"
-            source.report(source.at((*path, key)), "unknown-key", f"unknown key '{key}' in {name}{hint}")
-    return True
-
-
-def _model(source: Source, path: KeyPath, alias: str, model: Any) -> None:
-    if isinstance(model, str) and model:
-        return
-    if not isinstance(model, dict):
-        said = f"the model '{alias}' has to be a name such as openai/gpt-5-mini, or a mapping with 'model'"
-        source.report(source.at(path), "wrong-type", said)
-    elif not isinstance(model.get("model"), str):
-        source.report(source.at(path), "missing-key", f"the model '{alias}' needs the key 'model', such as ollama/qwen3")
-
-
-def _choices(source: Source, path: KeyPath, value: Any, choices: tuple[str, ...]) -> None:
-    if not isinstance(value, list):
-        source.report(source.at(path), "wrong-type", f"'{path[-1]}' has to be a list of: {', '.join(choices)}")
-        return
-    for index, item in enumerate(value):
-        if item not in choices:
-            hint = nearest(str(item), choices)
-            source.report(source.at((*path, index)), "wrong-value", f"'{item}' is not one of {', '.join(choices)}{hint}")
-
-
-def _policy(source: Source, policy: dict[str, Any]) -> None:
-    if _mapping(source, ("policy", "agents"), policy.get("agents"), "'agents'", ("publish",)):
-        publish = policy["agents"].get("publish", "review")
-        if publish not in _PUBLISH:
-            place = source.at(("policy", "agents", "publish"))
-            source.report(place, "wrong-value", f"'publish' has to be review or auto{nearest(str(publish), _PUBLISH)}")
-    if _mapping(source, ("policy", "http"), policy.get("http"), "'http'", ("deny",)):
-        deny = policy["http"].get("deny", [])
-        for index, network in enumerate(deny if isinstance(deny, list) else [deny]):
-            if not _is_network(network):
-                path: KeyPath = ("policy", "http", "deny", index) if isinstance(deny, list) else ("policy", "http", "deny")
-                said = f"'deny' takes a list of networks such as 169.254.0.0/16, not {network!r}"
-                source.report(source.at(path), "wrong-value", said)
-
-
-def _is_network(value: Any) -> bool:
-    try:
-        ipaddress.ip_network(value, strict=False)
-    except ValueError:
-        return False
-    return isinstance(value, str)
+    return remembered(file, file.parent / STORE)

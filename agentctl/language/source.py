@@ -20,6 +20,7 @@ from agentctl.language.problems import Problem, Severity, nearest
 
 MAX_BYTES = 1024 * 1024
 MAX_NODES = 100_000  # after aliases are expanded
+MAX_TEXT = 4 * MAX_BYTES  # characters, after aliases are expanded
 MAX_DEPTH = 64
 MAX_PROBLEMS = 200  # told of one file; a file with more is another kind of file
 
@@ -239,6 +240,7 @@ class _Data:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.count = 0
+        self.text = 0
 
     def of(self, node: Node, depth: int) -> Any:
         self.count += 1
@@ -253,7 +255,13 @@ class _Data:
         if isinstance(node.value, dict):
             if "<<" in node.value:
                 self.merge(node)
+            self.text += sum(map(len, node.value))
             return {key: self.of(value, depth + 1) for key, value in node.value.items()}
+        if isinstance(node.value, str):
+            self.text += len(node.value)
+        if self.text > MAX_TEXT:
+            said = f"the file has more than {MAX_TEXT:,} characters once its aliases are expanded"
+            raise Refused(node.place, "too-large", said)
         return node.value
 
     def merge(self, node: Node) -> None:

@@ -8,6 +8,7 @@ ACTIONS = (
     "shell", "python", "http", "llm", "agent", "skill", "wait", "approve", "foreach", "repeat", "steps",
     "set", "remember", "emit", "fail", "return", "history", "publish",
 )  # fmt: skip
+NOT_YET = frozenset({"agent", "publish"})  # in the language, but nothing performs them in this version
 HANDLERS = ("on_failure", "on_success", "on_cancel", "finally")
 FLOW = ("concurrency", "throttle", "rate_limit", "debounce", "batch", "priority", "dedupe")
 

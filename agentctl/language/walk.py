@@ -22,7 +22,7 @@ from agentctl.language.nodes import Path, Place
 from agentctl.language.order import order
 from agentctl.language.scripts import check_shell
 from agentctl.language.source import Source
-from agentctl.language.vocabulary import HANDLERS, actions_of, step_ids
+from agentctl.language.vocabulary import HANDLERS, NOT_YET, actions_of, step_ids
 
 # Keys of a step that hold other steps or expressions of an inner scope; everything else is looked at as it stands.
 _NESTED = frozenset({"steps", "fallback", "undo", "on_unknown", "foreach", "repeat", "output", "shell", "wait"})
@@ -78,6 +78,7 @@ class Walk:
     ids: dict[Path, str] = field(default_factory=dict)
     needs: dict[Path, tuple[str, ...]] = field(default_factory=dict)
     skills: list[tuple[str, Path]] = field(default_factory=list)
+    not_yet: list[Path] = field(default_factory=list)  # actions that this version cannot perform
 
     def definition(self) -> None:
         data = self.source.data
@@ -113,6 +114,7 @@ class Walk:
         if not isinstance(step, dict):
             return
         actions = actions_of(step)
+        self.not_yet += [(*path, action) for action in NOT_YET.intersection(actions)]
         for key, value in step.items():
             if key == "if":
                 self.expression((*path, key), value, scope)

@@ -28,7 +28,7 @@ _AT_REST = ("#f1f3f5", "#868e96")  # pending, skipped, not_run
 def _lines(node: Node) -> list[str]:
     """What a node's box says: id with its mark, label for people, action, condition."""
     head = node.label if node.status is None else f"{symbol(node.status)} {node.label}"
-    subject = " ".join(filter(None, [node.action, *node.notes[:1]]))
+    subject = " ".join(filter(None, [node.action, node.subject]))
     condition = None if node.condition is None else f"if {node.condition}"
     some = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in node.counts.items())
     texts = [head, node.name, subject, condition, some if sum(node.counts.values()) > 1 else None]
@@ -75,7 +75,9 @@ def mermaid(graph: Graph) -> str:
         return joint.join(map(_mermaid_text, _lines(node)))
 
     def box(node: Node) -> str:
-        left, right = ("[[", "]]") if node.action == "skill" else ("([", "])") if node.action in ("wait", "approve") else ("[", "]")
+        left, right = (
+            ("[[", "]]") if node.action == "skill" else ("([", "])") if node.action in ("wait", "approve") else ("[", "]")
+        )
         return f'{drawing.ids[node.path]}{left}"{label(node, "<br/>")}"{right}'
 
     def frame(node: Node) -> tuple[str, str]:
@@ -97,7 +99,7 @@ def mermaid(graph: Graph) -> str:
 
 
 # Mermaid reads entities as `#name;`, HTML in labels, and Markdown between backticks.
-_MERMAID = {ord(char): f"#{ord(char)};" for char in "#\"<>&`\\'{}[]()|;%*_~$"}
+_MERMAID = {ord(char): f"#{ord(char)};" for char in '#"<>&`\\{%;*_~$'}
 
 
 def _mermaid_text(text: str) -> str:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agentctl import ports
 from agentctl.core.events import AnyEvent, Error, Usage
-from agentctl.ports import RunRow
-from agentctl.render.text import milliseconds, timestamp
+from agentctl.ports import Feedback, RunRow
+from agentctl.render.text import timestamp
 
 if TYPE_CHECKING:
     from agentctl.core.resume import Intent
@@ -21,14 +22,7 @@ _TIMES = ("at", "due", "scheduled_at")  # the keys of events that hold epoch sec
 
 
 def usage_document(usage: Usage | None) -> JSON:
-    if usage is None:
-        return None
-    return {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "usd": usage.usd,
-        "model": usage.model,
-    }
+    return None if usage is None else ports.usage_document(usage)
 
 
 def error_document(error: Error | None) -> JSON:
@@ -36,24 +30,8 @@ def error_document(error: Error | None) -> JSON:
 
 
 def run_document(row: RunRow) -> dict[str, JSON]:
-    """One run as in `history --json`. `parent` is `{run_id, path}` of the step that started it."""
-    return {
-        "run_id": row.id,
-        "loop": row.name,
-        "kind": row.kind,
-        "version": row.version,
-        "status": row.status,
-        "trigger": row.trigger,
-        "parent": None if row.parent is None else {"run_id": row.parent.run_id, "path": row.parent.path},
-        "created_at": timestamp(row.created_at),
-        "started_at": timestamp(row.started_at),
-        "finished_at": timestamp(row.finished_at),
-        "duration_ms": milliseconds(row.started_at, row.finished_at),
-        "steps_done": row.steps_done,
-        "steps_total": row.steps_total,
-        "usage": usage_document(row.usage),
-        "error": error_document(row.error),
-    }
+    """One run as in `history --json`."""
+    return row.to_json()
 
 
 def outcome_document(row: RunRow) -> dict[str, JSON]:
@@ -82,12 +60,22 @@ def step_document(step: StepView) -> dict[str, JSON]:
         "action": step.action,
         "status": step.status,
         "attempts": step.attempts,
+        "input": input_document(step),
         "output": step.output,
         "error": error_document(step.error),
         "started_at": timestamp(step.started_at),
         "finished_at": timestamp(step.finished_at),
         "usage": usage_document(step.usage),
+        "source": step.source,
+        "waits_for": step.waits_for,
     }
+
+
+def input_document(step: StepView) -> JSON:
+    """The parameters of a step as they were evaluated, secrets by name; null before its first attempt. Times in RFC 3339."""
+    if step.action == "wait" and isinstance(step.input, dict) and "due" in step.input:
+        return {**step.input, "due": timestamp(step.input["due"])}
+    return step.input
 
 
 def event_document(number: int, event: AnyEvent) -> dict[str, JSON]:
@@ -105,9 +93,12 @@ def event_document(number: int, event: AnyEvent) -> dict[str, JSON]:
     }
 
 
-def show_document(row: RunRow, steps: Iterable[StepView], events: Iterable[AnyEvent]) -> dict[str, JSON]:
+def show_document(
+    row: RunRow, steps: Iterable[StepView], events: Iterable[AnyEvent], said: Feedback | None = None
+) -> dict[str, JSON]:
+    feedback = None if said is None else said.to_json()
     return {
-        "run": {**run_document(row), "input": row.input, "output": row.output, "event": row.event},
+        "run": {**run_document(row), "input": row.input, "output": row.output, "event": row.event, "feedback": feedback},
         "steps": [step_document(step) for step in steps],
         "events": [event_document(number, event) for number, event in enumerate(events, start=1)],
     }

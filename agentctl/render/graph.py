@@ -13,19 +13,19 @@ from typing import Any
 
 import msgspec
 
-from agentctl.expressions.duration import format_duration
 from agentctl.expressions.template import Template
 from agentctl.model import Approve, Definition, Foreach, Group, Repeat, Skill, Step, Wait
 from agentctl.ports import FINISHED
 from agentctl.render.journal import HANDLERS, StepView, pattern
-from agentctl.render.text import cells, cut, pad, style, symbol, visible
+from agentctl.render.text import cells, cut, pad, size, style, symbol, visible
 from agentctl.render.timeline import Line
 
 JSON = Any
 
 ATTACHED = ("fallback", "probe", "undo")  # the roles of what hangs beside a step, not inside of it
-_ROUND = re.compile(r"@\d+")
-_LONGEST = 60  # columns of an expression in a note
+_ROUND = re.compile(r"@(\d+)")
+_ROUND_END = re.compile(r"@(\d+)$")
+_JOINT = re.compile(r"[.\[]")
 # What a node of several items or iterations is marked by: the first of these that one of them is in.
 _TELLING = (
     "failed", "unknown", "blocked", "cancelled", "running", "retrying", "waiting", "pending",
@@ -38,7 +38,7 @@ class Node(msgspec.Struct, kw_only=True):
 
     `path`: without the numbers of items and rounds.  `parent`: path of the node it belongs to.  `role`: step, fallback, probe,
     undo, handler.  `needs`: every step it waits for, by id.  `after`: those of them that no other one implies.
-    `notes`: what is worth knowing at a glance.  `counts`: status -> how many, of a run.
+    `subject`: what the action is about.  `notes`: what else is worth a glance.  `counts`: status -> how many, of a run.
     """
 
     path: str
@@ -50,6 +50,7 @@ class Node(msgspec.Struct, kw_only=True):
     condition: str | None = None
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    subject: str = ""
     notes: tuple[str, ...] = ()
     status: str | None = None
     counts: dict[str, int] = {}
@@ -100,16 +101,40 @@ def graph_of(definition: Definition) -> Graph:
 
 def mark(graph: Graph, run_id: str, status: str, steps: Iterable[StepView]) -> None:
     """Tell every node what became of it in a run. Of several rounds the last one counts, of items all of them."""
-    latest = {_ROUND.sub("", step.path): step for step in steps}
+    seen = [step for step in steps if not step.block or not step.path.endswith("]")]  # an item is no node of its own
+    newest = _newest_rounds([step.path for step in seen])
+    lists = {node.path for node in graph.nodes if not node.action}
     by_pattern: dict[str, list[StepView]] = {}
-    for step in latest.values():
-        by_pattern.setdefault(pattern(step.path), []).append(step)
+    for step in seen:
+        path = pattern(step.path)
+        if step.block == (path in lists) and not _is_superseded(step.path, newest):
+            by_pattern.setdefault(path, []).append(step)
     unreached = "not_run" if status in FINISHED else "pending"
     for node in graph.nodes:
         counts = Counter(step.status for step in by_pattern.get(node.path, ()))
         node.counts = dict(counts)
         node.status = next((name for name in _TELLING if name in counts), unreached)
     graph.run = (run_id, status)
+
+
+def _newest_rounds(paths: Iterable[str]) -> dict[str, int]:
+    """path without rounds -> the number of its last round, of everything that had several."""
+    newest: dict[str, int] = {}
+    for path in paths:
+        for match in _ROUND.finditer(path):
+            base = _ROUND.sub("", path[: match.start()])
+            newest[base] = max(newest.get(base, 1), int(match[1]))
+    return newest
+
+
+def _is_superseded(path: str, newest: dict[str, int]) -> bool:
+    """Whether the path, or a list that holds it, is of an earlier round than the last one."""
+    holders = [path[: match.start()] for match in _JOINT.finditer(path)]
+    for prefix in holders if _ROUND_END.search(path) is None else [*holders, path]:
+        match = _ROUND_END.search(prefix)
+        if (int(match[1]) if match else 1) < newest.get(_ROUND.sub("", prefix), 1):
+            return True
+    return False
 
 
 def graph_document(graph: Graph) -> dict[str, JSON]:
@@ -156,6 +181,7 @@ def _step(nodes: list[Node], parent: str | None, path: str, step: Step, after: t
             condition=condition,
             needs=step.needs if role == "step" else (),
             after=after,
+            subject=_subject(step),
             notes=_notes(step),
         )
     )
@@ -185,17 +211,20 @@ def _reduced(steps: Sequence[Step]) -> dict[str, tuple[str, ...]]:
         implied = 0
         for need in wanted:
             implied |= before[need]
-        found[name] = tuple(need for need in wanted if not implied >> number[need] & 1)
+        kept = [need for need in wanted if not implied >> number[need] & 1]
+        found[name] = tuple(sorted(kept, key=number.__getitem__))
     return found
 
 
 def _notes(step: Step) -> tuple[str, ...]:
-    """What the action works on, then what happens when it goes wrong."""
-    notes = [*_subject(step)]
+    """What is unusual about it."""
+    notes = []
+    if isinstance(step.action, Foreach) and step.action.max_parallel > 1:
+        notes.append(f"{step.action.max_parallel} in parallel")
+    if isinstance(step.action, Skill) and step.action.detach:
+        notes.append("detached")
     if step.retry.attempts > 1:
         notes.append(f"{step.retry.attempts} attempts")
-    if step.timeout is not None:
-        notes.append(f"timeout {format_duration(step.timeout)}")
     if step.effect == "once":
         notes.append("once")
     if step.continue_on_error:
@@ -203,31 +232,31 @@ def _notes(step: Step) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _subject(step: Step) -> list[str]:
+def _subject(step: Step) -> str:
     match step.action:
-        case Skill(name=name, detach=detach):
-            return [name, "detached"] if detach else [name]
-        case Foreach(items=items, max_parallel=parallel):
-            return [_source(items), *([f"{parallel} at once"] if parallel > 1 else [])]
+        case Skill(name=name):
+            return name
+        case Foreach(items=items):
+            return _source(items)
         case Repeat(until=until, condition=condition, max=limit):
             known = [f"until {_source(until)}"] if until is not None else []
             known += [f"while {_source(condition)}"] if condition is not None else []
-            return [*known, f"at most {limit}"]
+            return ", ".join([*known, f"at most {limit} times"])
         case Wait(duration=duration, until=until, event=event, run=run):
             kinds = (("", duration), ("until ", until), ("event ", event), ("run ", run))
-            return [word + _source(template) for word, template in kinds if template is not None]
+            return "".join(word + _source(template) for word, template in kinds if template is not None)
         case Approve(message=message):
-            return [_source(message)]
+            return _source(message)
         case _:
-            return []
+            return ""
 
 
 def _source(template: Template) -> str:
     """What the user wrote, in one line; of a literal list, how long it is."""
     if template.source:
-        return cut(" ".join(template.source.split()), _LONGEST)
+        return " ".join(template.source.split())
     value = template.tree[1] if template.is_literal else None
-    return f"{len(value)} items" if isinstance(value, list) else "a value"
+    return size(len(value), "item") if isinstance(value, list) else "a value"
 
 
 # --- as a tree -----------------------------------------------------------------------------------------------------
@@ -243,7 +272,8 @@ def tree_lines(graph: Graph, *, width: int | None = None) -> list[Line]:
     words = max((len(node.action) for _, node, _ in rows), default=0)
     lines = [_title(graph)]
     for (lead, node, needs), label in zip(rows, labels, strict=True):
-        said = "  ".join(filter(None, [_fate(node), *map(visible, node.notes), _condition(node), needs]))
+        facts = [visible(node.subject), visible(node.name or ""), _fate(node), *node.notes, _condition(node), needs]
+        said = "  ".join(filter(None, facts))
         left = pad(cut(label, column), column)
         right = f"  {pad(node.action, words)}  {said}".rstrip()
         if width is not None:
@@ -281,7 +311,7 @@ def _fate(node: Node) -> str:
     """What its symbol cannot say: the status by its name, or how many items ended how."""
     if sum(node.counts.values()) > 1:
         return ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in node.counts.items())
-    plain = node.status in (None, "succeeded", "pending", "not_run")
+    plain = node.status in (None, "succeeded", "failed", "running", "pending", "not_run")
     return "" if plain else str(node.status).replace("_", " ")
 
 

@@ -18,6 +18,8 @@ from agentctl.core.events import (
     BlockStarted,
     ChildFinished,
     Error,
+    OutcomeUnknown,
+    ResultMissing,
     RetryScheduled,
     RunCreated,
     RunFinished,
@@ -25,6 +27,7 @@ from agentctl.core.events import (
     RunStarted,
     StepCancelled,
     StepFailed,
+    StepKeyed,
     StepSkipped,
     StepStarted,
     StepSucceeded,
@@ -56,7 +59,10 @@ class StepView(msgspec.Struct):
     due: float | None = None
     usage: Usage | None = None
     child: str | None = None  # the run that this step started
+    source: str | None = None  # reused: RUN/path of the step whose result it is
+    waits_for: str | None = None  # RUN/path of the step that holds the key it stands in line for
     block: bool = False  # no step but a list of steps: `each[2]`, `assess.fallback`
+    input: JSON = None  # as evaluated for the first attempt; secrets by name
 
 
 class JournalView(msgspec.Struct):
@@ -129,6 +135,11 @@ def parent(path: str) -> str:
     """`each[2].probe` -> `each[2]` -> `each` -> ``."""
     match = _LAST_PART.search(path)
     return path[: match.start()] if match else ""
+
+
+def is_undo(path: str) -> bool:
+    """True for the list of an undo step: `charge.undo`, `charge.undo@2`."""
+    return pattern(path).endswith(".undo")
 
 
 def actions(definition: Definition) -> dict[str, str]:
@@ -219,7 +230,7 @@ def _block_finished(view: JournalView, event: BlockFinished) -> None:
 
 
 def _end(step: StepView, status: str, at: float) -> None:
-    step.status, step.finished_at, step.due = status, at, None
+    step.status, step.finished_at, step.due, step.waits_for = status, at, None, None
 
 
 def _end_fallback(view: JournalView, path: str, status: str, at: float) -> None:
@@ -233,15 +244,17 @@ def _step_started(view: JournalView, event: StepStarted) -> None:
     step = view.step(event.path, event.at)
     step.status, step.attempts, step.finished_at, step.due = "running", event.attempt, None, None
     step.child = event.child or step.child
+    if event.input is not None:  # later attempts use the same, and do not repeat it
+        step.input = event.input
     if step.started_at is None:
         step.started_at = event.at
-    if step.action == "wait":
+    if step.action in ("wait", "approve"):
         step.status = "waiting"
 
 
 def _step_succeeded(view: JournalView, event: StepSucceeded) -> None:
     step = view.step(event.path, event.at)
-    step.output = event.output
+    step.output, step.source = event.output, event.source
     _end(step, event.status, event.at)
     _end_fallback(view, event.path, "succeeded", event.at)
     if event.status != "recovered":
@@ -271,8 +284,26 @@ def _skipped(view: JournalView, event: StepSkipped) -> None:
 
 
 def _cancelled(view: JournalView, event: StepCancelled) -> None:
-    _end(view.step(event.path, event.at), "cancelled", event.at)
+    step = view.step(event.path, event.at)
+    _end(step, "unknown" if step.status == "unknown" else "cancelled", event.at)  # a doubt outlives its run
     _end_fallback(view, event.path, "cancelled", event.at)
+
+
+def _unknown(view: JournalView, event: OutcomeUnknown) -> None:
+    step = view.step(event.path)
+    step.status, step.error = "unknown", event.error
+
+
+def _keyed(view: JournalView, event: StepKeyed) -> None:
+    step = view.step(event.path, event.at)
+    step.status = "waiting"
+    if step.started_at is None:
+        step.started_at = event.at
+
+
+def _missing(view: JournalView, event: ResultMissing) -> None:
+    step = view.step(event.path)
+    step.status, step.waits_for = "pending", None
 
 
 def _child(view: JournalView, event: ChildFinished) -> None:
@@ -306,4 +337,7 @@ _UPDATES: dict[type, Any] = {
     StepSkipped: _skipped,
     StepCancelled: _cancelled,
     ChildFinished: _child,
+    OutcomeUnknown: _unknown,
+    StepKeyed: _keyed,
+    ResultMissing: _missing,
 }

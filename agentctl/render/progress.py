@@ -6,20 +6,23 @@ from collections.abc import Iterable, Sequence
 
 from agentctl.core.events import (
     AnyEvent,
+    BlockFinished,
+    OutcomeUnknown,
     RetryScheduled,
     RunFinished,
     RunRecovered,
     StepCancelled,
     StepFailed,
+    StepResolved,
     StepSkipped,
     StepStarted,
     StepSucceeded,
 )
-from agentctl.render.journal import JournalView, StepView, tree_order
+from agentctl.render.journal import JournalView, StepView, is_undo, parent, tree_order
 from agentctl.render.text import cells, clock, cut, error_line, pad, seconds, size, style, summary, symbol, usage_text, visible
 from agentctl.render.timeline import Line
 
-_SHOWN_AS = {"running": 0, "retrying": 0, "waiting": 0, "failed": 1}  # the rest: 2, the first to go when room is short
+_SHOWN_AS = {"running": 0, "retrying": 0, "waiting": 0, "unknown": 0, "failed": 1}  # the rest: 2, the first to go
 
 
 def progress_lines(view: JournalView, events: Iterable[AnyEvent]) -> list[str]:
@@ -41,6 +44,14 @@ def _line(view: JournalView, event: AnyEvent) -> str:
         case RetryScheduled():
             pause = seconds(event.due - event.at)
             return f"{symbol('retrying')} {visible(event.path)}  attempt {event.attempt} in {pause}  {error_line(event.error)}"
+        case OutcomeUnknown():
+            return f"{symbol('unknown')} {visible(event.path)}  in doubt: {error_line(event.error)}"
+        case StepResolved():
+            by = f" by {visible(event.by)}" if event.by else ""
+            return f"{symbol('unknown')} {visible(event.path)}  looked up{by}: {event.verdict}"
+        case BlockFinished() if event.error is not None and is_undo(event.path):
+            undone = visible(parent(pattern(event.path)) if "@" in event.path else parent(event.path))
+            return f"{symbol('failed')} {undone}  NOT UNDONE, what it did still stands: {error_line(event.error)}"
         case StepStarted() if event.child is not None:
             return f"{symbol('running')} {visible(event.path)}  run {event.child}"
         case RunRecovered():
@@ -51,10 +62,15 @@ def _line(view: JournalView, event: AnyEvent) -> str:
     return ""
 
 
+def line_of_result(view: JournalView, path: str, holder: str) -> str:
+    """A step stands in line for a key that another step is at work on."""
+    return f"{visible(view.name)}  {symbol('waiting')} {visible(path)}  waits for the result of {visible(holder)}"
+
+
 def _ended(step: StepView, status: str) -> str:
     parts = [f"{symbol(status)} {visible(step.path)}"]
     if status not in ("succeeded", "failed"):
-        parts.append(status)
+        parts.append(f"{status} from {visible(step.source)}" if step.source else status)
     if step.started_at is not None and step.finished_at is not None:
         parts.append(seconds(step.finished_at - step.started_at))
     if step.attempts > 1:
@@ -134,11 +150,15 @@ def _notes(step: StepView, now: float) -> str:
         notes.append(f"attempt {step.attempts + 1} in {seconds(max(step.due - now, 0.0))}")
     elif step.attempts > 1:
         notes.append(f"attempt {step.attempts}")
-    if step.status in ("recovered", "reused", "skipped", "cancelled", "waiting", "not_run"):
+    if step.waits_for is not None:
+        notes.append(f"waits for the result of {visible(step.waits_for)}")
+    elif step.source is not None:
+        notes.append(f"reused from {visible(step.source)}")
+    elif step.status in ("recovered", "reused", "unknown", "skipped", "cancelled", "waiting", "not_run"):
         notes.append(step.status.replace("_", " "))
     if used := usage_text(step.usage):
         notes.append(used)
-    if step.error is not None and step.status in ("failed", "retrying"):
+    if step.error is not None and step.status in ("failed", "retrying", "unknown"):
         notes.append(error_line(step.error))
     elif step.status not in ("pending", "failed") and (output := summary(step.output)):
         notes.append(output)

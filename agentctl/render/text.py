@@ -112,9 +112,14 @@ def summary(value: Any, width: int = 100) -> str:
         return ""
     if isinstance(value, str):
         return first_line(value, width)
+    return cut(compact(value), width)
+
+
+def compact(value: Any) -> str:
+    """A value as JSON in one harmless line."""
     import msgspec
 
-    return cut(visible(msgspec.json.encode(value).decode("utf-8", "replace")), width)
+    return visible(msgspec.json.encode(value).decode("utf-8", "replace"))
 
 
 def indented(value: Any) -> str:

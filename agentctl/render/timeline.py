@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentctl.ports import RunRow
+from agentctl.render.documents import input_document
 from agentctl.render.history import took
 from agentctl.render.journal import StepView, tree_order
 from agentctl.render.text import (
     ago,
     cells,
     clock,
+    compact,
     cut,
     error_line,
+    indented,
     pad,
     seconds,
     size,
@@ -57,8 +60,8 @@ def header(row: RunRow, now: float) -> list[Line]:
     return [((f"{name:<9}", "dim"), (text, mark)) for name, text, mark in facts if text]
 
 
-def timeline(row: RunRow, steps: Sequence[StepView], now: float, *, width: int = 120) -> list[Line]:
-    """One line per step in tree order; under a failed one, why."""
+def timeline(row: RunRow, steps: Sequence[StepView], now: float, *, width: int = 120, inputs: bool = False) -> list[Line]:
+    """One line per step in tree order; under a failed one, why; with `inputs`, what each one was given, in full."""
     begin, end = span(row, steps, now)
     by_path = {step.path: step for step in steps}
     ordered = tree_order(by_path)
@@ -68,7 +71,9 @@ def timeline(row: RunRow, steps: Sequence[StepView], now: float, *, width: int =
     for _, path, _ in ordered:
         step = by_path[path]
         lines.append(_step_line(step, pad(cut(names[path], column), column), begin, end, now, width))
-        if step.error is not None and step.status in ("failed", "recovered", "retrying", "cancelled"):
+        if inputs:
+            lines.extend(_input_lines(input_document(step)))
+        if step.error is not None and step.status in ("failed", "recovered", "retrying", "cancelled", "unknown"):
             lines.append(((" " * 4 + error_line(step.error, width - 4), style("failed") if step.status == "failed" else "dim"),))
     return lines
 
@@ -113,10 +118,27 @@ def _step_line(step: StepView, name: str, begin: float, end: float, now: float, 
     )
 
 
+def _input_lines(given: Any) -> list[Line]:
+    """A parameter a line, `name: value`; a text of several lines as it is, further in."""
+    if not isinstance(given, dict):
+        return [] if given is None else [(("      ", ""), (indented(given), "dim"))]
+    lines: list[Line] = []
+    for name, value in given.items():
+        text = visible(value, lines=True) if isinstance(value, str) else compact(value)
+        first, *more = text.rstrip("\n").split("\n")
+        lines.append(((f"      {visible(name)}: ", "dim"), (first, "")))
+        lines.extend(((f"        {line}", ""),) for line in more)
+    return lines
+
+
 def remarks(step: StepView) -> str:
     """What a bar cannot say: the status where the symbol is not plain, attempts, usage, the child run, the output."""
     notes = []
-    if step.status not in ("succeeded", "failed", "running", "pending"):
+    if step.waits_for is not None:
+        notes.append(f"waits for the result of {visible(step.waits_for)}")
+    elif step.source is not None:
+        notes.append(f"reused from {visible(step.source)}")
+    elif step.status not in ("succeeded", "failed", "running", "pending"):
         notes.append(step.status.replace("_", " "))
     if step.attempts > 1:
         notes.append(size(step.attempts, "attempt"))
@@ -139,8 +161,8 @@ def ending(row: RunRow) -> list[Line]:
     return []
 
 
-def show_lines(row: RunRow, steps: Sequence[StepView], now: float, *, width: int = 120) -> list[Line]:
-    parts = [header(row, now), timeline(row, steps, now, width=width), ending(row)]
+def show_lines(row: RunRow, steps: Sequence[StepView], now: float, *, width: int = 120, inputs: bool = False) -> list[Line]:
+    parts = [header(row, now), timeline(row, steps, now, width=width, inputs=inputs), ending(row)]
     lines: list[Line] = []
     for part in parts:
         if part:
@@ -152,10 +174,11 @@ def plain(lines: Sequence[Line]) -> str:
     return "\n".join("".join(text for text, _ in line).rstrip() for line in lines)
 
 
-def coloured(lines: Sequence[Line]) -> Text:
+def coloured(lines: Sequence[Line], *, fold: bool = False) -> Text:
+    """For a terminal. A line that is too long for it is cut off, or with `fold` goes on in the next one."""
     from rich.text import Text
 
-    text = Text(no_wrap=True, overflow="ellipsis")
+    text = Text(no_wrap=not fold, overflow="fold" if fold else "ellipsis")
     for number, line in enumerate(lines):
         text.append("\n" if number else "")
         for piece, mark in line:

@@ -13,11 +13,16 @@ import msgspec
 
 from agentctl.core.events import ChildFinished, RunResumed
 from agentctl.errors import LeaseLost
-from agentctl.ports import FINISHED, Append
+from agentctl.ports import FINISHED, Append, Refusal
 from agentctl.store.create import NewRow, create_runs, prepare_run
+from agentctl.store.events import PreparedEvent, prepare_event, record
+from agentctl.store.keys import PreparedOrder, leave_line, order_results, prepare_orders
 from agentctl.store.mail import post, tell_awaiters
+from agentctl.store.memory import PreparedValues, prepare_values, remember
+from agentctl.store.money import reserve, settle
 from agentctl.store.payloads import Payloads
 from agentctl.store.session import Disagreement, Held, Session
+from agentctl.store.waits import PreparedWait, forget, open_waits, prepare_wait
 
 
 class PreparedAppend(msgspec.Struct, frozen=True):
@@ -30,6 +35,10 @@ class PreparedAppend(msgspec.Struct, frozen=True):
     error: str | None
     spawn: list[NewRow]
     replies: list[tuple[str, str]]
+    emitted: list[PreparedEvent]
+    waits: list[PreparedWait]
+    remember: PreparedValues
+    keys: list[PreparedOrder]
 
 
 def prepare(entry: Append, payloads: Payloads) -> PreparedAppend:
@@ -44,6 +53,10 @@ def prepare(entry: Append, payloads: Payloads) -> PreparedAppend:
         error=payloads.json(progress.error),
         spawn=[prepare_run(run, payloads, resumed=run.created.run_id in resumed) for run in entry.spawn],
         replies=[(reply.run_id, payloads.event(reply.event)) for reply in entry.replies],
+        emitted=[prepare_event(event, payloads) for event in entry.emitted],
+        waits=[prepare_wait(wait, payloads) for wait in entry.waits],
+        remember=prepare_values(entry.remember, payloads),
+        keys=prepare_orders(entry.keys, payloads),
     )
 
 
@@ -56,8 +69,11 @@ def check(session: Session, entry: Append) -> None:
         )
 
 
-def write_wave(session: Session, wave: Sequence[PreparedAppend]) -> None:
-    """Write checked appends of runs that are all different. Raises Disagreement, with the transaction to be rolled back."""
+def write_wave(session: Session, wave: Sequence[PreparedAppend]) -> list[list[Refusal]]:
+    """Write checked appends of runs that are all different; returns what was refused to each.
+
+    Raises Disagreement, with the transaction to be rolled back.
+    """
     _write_projections(session, wave)
     rows = []
     for item in wave:
@@ -67,6 +83,7 @@ def write_wave(session: Session, wave: Sequence[PreparedAppend]) -> None:
             rows.append((key, seq, line))
     session.write_rows("INSERT INTO journal (run, seq, event) VALUES ", rows)
     finished = {}
+    refused: list[list[Refusal]] = []
     for item in wave:
         entry, held = item.entry, session.held(item.entry.lease)
         if item.spawn:
@@ -76,12 +93,26 @@ def write_wave(session: Session, wave: Sequence[PreparedAppend]) -> None:
         if entry.consumed:
             read = [(number, held.key) for number in entry.consumed]
             session.connection.executemany("DELETE FROM mail WHERE id = ? AND run = ?", read)
+        if entry.forgotten:
+            forget(session, held.key, entry.forgotten)
+            leave_line(session, held.key, entry.forgotten)
+        if item.keys:
+            order_results(session, held.key, entry.lease.run_id, entry.at, item.keys)
+        for event in item.emitted:
+            record(session, event)
+        if item.waits:
+            open_waits(session, held.key, entry.lease.run_id, item.waits)
+        if item.remember:
+            remember(session, held.key, item.remember, entry.events[-1].at)
+        settle(session, held.key, entry.settle)
+        refused.append(reserve(session, held.key, entry.reserve))
         if entry.progress.status in FINISHED:
             finished[held.key] = _end_of(entry)
     if finished:
         tell_awaiters(session, finished)
     for item in wave:
         _stage(session, item.entry)
+    return refused
 
 
 _STEP = """
@@ -159,4 +190,5 @@ def _end_of(entry: Append) -> ChildFinished:
         status=progress.status,
         output=progress.output,
         error=progress.error,
+        usage=progress.usage,
     )

@@ -9,7 +9,7 @@ import msgspec
 
 from agentctl.errors import LeaseLost
 from agentctl.ports import Awaiter, Lease
-from agentctl.store import mail
+from agentctl.store import mail, memory
 from agentctl.store.connection import checkpoint_in_commits
 from agentctl.store.create import NewRow, create_runs
 from agentctl.store.executors import Liveness
@@ -71,7 +71,8 @@ class Acquire(msgspec.Struct, frozen=True):
         alive = Liveness(session.executor.folder, remove=True).alive
         ids = msgspec.json.encode(list(self.run_ids)).decode()
         rows = session.connection.execute(
-            "SELECT id, key, epoch, owner, head, status, started_at, wake_at FROM runs"
+            "SELECT id, key, epoch, owner, head, status, started_at, wake_at,"
+            " EXISTS (SELECT 1 FROM mail WHERE mail.run = runs.key) FROM runs"
             " WHERE id IN (SELECT value FROM json_each(?))",
             (ids,),
         ).fetchall()
@@ -83,9 +84,14 @@ class Acquire(msgspec.Struct, frozen=True):
         )
         if changed != len(free):
             raise Disagreement
-        for run_id, key, epoch, _, *rest in free.values():
-            session.stage(run_id, Held(key, epoch + 1, *rest))
-        return [Lease(run_id, free[run_id][2] + 1) for run_id in dict.fromkeys(self.run_ids) if run_id in free]
+        remembered = memory.at_start(session, ids)
+        leases = []
+        for run_id in dict.fromkeys(self.run_ids):
+            if run_id in free:
+                _, key, epoch, _, head, *rest, has_mail = free[run_id]
+                session.stage(run_id, Held(key, epoch + 1, head, *rest))
+                leases.append(Lease(run_id, epoch + 1, head, bool(has_mail), remembered.get(run_id, {})))
+        return leases
 
 
 def _become_executor(session: Session) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -61,11 +60,8 @@ def _decoded(compiled: bytes) -> model.Definition | None:
 
 
 def _compiled_anew(source: str, file: str) -> model.Definition:
-    """From the text, through a file of the same name. Raises DefinitionInvalid when this agentctl refuses the text."""
-    from agentctl.language.load import load
+    """Raises DefinitionInvalid when this agentctl refuses the text."""
+    from agentctl.language.load import load_text
 
-    with tempfile.TemporaryDirectory(prefix="agentctl-") as folder:
-        path = Path(folder) / (Path(file).name or "definition.yaml")
-        path.write_text(source, encoding="utf-8")
-        definition: model.Definition = load(path).definition
-        return definition
+    definition: model.Definition = load_text(source, file).definition
+    return definition

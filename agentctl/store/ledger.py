@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from mmap import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentctl.core.events import AnyEvent
+from agentctl.core.events import AnyEvent, ApprovalGiven
 from agentctl.errors import NotFound, StoreError, StoreMissing
-from agentctl.ports import Append, Awaiter, HistoryFilter, Lease, Mail, NewRun, Reply, RunRow, RunStatus, StoredDefinition
+from agentctl.ports import (
+    Append,
+    Awaiter,
+    Feedback,
+    HistoryFilter,
+    Lease,
+    Mail,
+    NewEvent,
+    NewRun,
+    Refusal,
+    Reply,
+    RunRow,
+    RunStatus,
+    Sent,
+    Statistics,
+    StoredDefinition,
+    Verdict,
+    Waiting,
+)
 from agentctl.store import connection as connections
 from agentctl.store import failures, reads, schema
 from agentctl.store.executors import Executor, Liveness
@@ -95,7 +113,7 @@ class Ledger:
 
     # --- writes ---
 
-    def append(self, entry: Append) -> Awaitable[None]:
+    def append(self, entry: Append) -> Awaitable[list[Refusal]]:
         from agentctl.store.append import prepare
 
         return self._submit(prepare(entry, self._payloads))
@@ -125,6 +143,26 @@ class Ledger:
         from agentctl.store.changes import AwaitRun
 
         return self._submit(AwaitRun(awaiter))
+
+    def send(self, event: NewEvent) -> Awaitable[Sent]:
+        from agentctl.store.events import Send, prepare_event
+
+        return self._submit(Send(prepare_event(event, self._payloads)))
+
+    def answer(self, run_id: str, event: ApprovalGiven) -> Awaitable[bool]:
+        from agentctl.store.waits import Answer
+
+        return self._submit(Answer(run_id, event, self._payloads.event(event)))
+
+    def remember(self, name: str, values: Mapping[str, JSON], unset: Sequence[str] = ()) -> Awaitable[None]:
+        from agentctl.store.memory import Edit, prepare_values
+
+        return self._submit(Edit(name, prepare_values(values, self._payloads), unset))
+
+    def give_feedback(self, run_id: str, verdict: Verdict, note: str | None = None) -> Awaitable[None]:
+        from agentctl.store.feedback import Give
+
+        return self._submit(Give(run_id, verdict, note))
 
     def register(self, stored: StoredDefinition) -> Awaitable[None]:
         from agentctl.store.definitions import registration
@@ -156,6 +194,24 @@ class Ledger:
 
     # --- reads ---
 
+    def memory(self, name: str) -> dict[str, JSON]:
+        from agentctl.store.memory import read
+
+        with self._reading():
+            return read(self._reader, self._payloads, name)
+
+    def feedback(self, run_ids: Sequence[str]) -> dict[str, Feedback]:
+        from agentctl.store.feedback import read
+
+        with self._reading():
+            return read(self._reader, run_ids)
+
+    def statistics(self, since: float = 0.0, name: str | None = None) -> list[Statistics]:
+        from agentctl.store.statistics import read
+
+        with self._reading():
+            return read(self._reader, self._payloads, since, name)
+
     def definition(self, version: str) -> StoredDefinition | None:
         from agentctl.store.definitions import read
 
@@ -184,6 +240,28 @@ class Ledger:
     def mail(self, run_ids: Sequence[str]) -> list[Mail]:
         with self._reading():
             return reads.mail(self._reader, self._payloads, run_ids)
+
+    def mailed(self, after: int) -> list[tuple[int, str]]:
+        with self._reading():
+            return reads.mailed(self._reader, after)
+
+    def waits(self, run_id: str) -> list[Waiting]:
+        from agentctl.store.waits import of_run
+
+        with self._reading():
+            return of_run(self._reader, self._payloads, run_id)
+
+    def inbox(self) -> list[Waiting]:
+        from agentctl.store.waits import for_people
+
+        with self._reading():
+            return for_people(self._reader, self._payloads)
+
+    def awaited_results(self, run_id: str) -> dict[str, str]:
+        from agentctl.store.keys import AWAITED
+
+        with self._reading():
+            return {path: f"{holder}/{at}" for path, holder, at in self._reader.execute(AWAITED, (run_id,))}
 
     def due(self, now: float, limit: int = 1000) -> list[str]:
         with self._reading():

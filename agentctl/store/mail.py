@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from agentctl.core.events import ChildFinished, Error
+from agentctl.core.events import ChildFinished, Error, Usage
 from agentctl.ports import FINISHED, Awaiter
 from agentctl.store.session import Session
 
@@ -57,8 +57,8 @@ def await_key(session: Session, target: int, run_id: str, path: str, *, resumed:
 
 
 def _end(session: Session, key: int) -> ChildFinished | None:
-    run_id, status, finished_at, output, error = session.connection.execute(
-        "SELECT id, status, finished_at, output, error FROM runs WHERE key = ?", (key,)
+    run_id, status, finished_at, output, error, usage = session.connection.execute(
+        "SELECT id, status, finished_at, output, error, usage FROM runs WHERE key = ?", (key,)
     ).fetchone()
     if status not in FINISHED:
         return None
@@ -69,6 +69,7 @@ def _end(session: Session, key: int) -> ChildFinished | None:
         status=status,
         output=session.payloads.read_json(output),
         error=None if error is None else msgspec.json.decode(session.payloads.read(error), type=Error),
+        usage=None if usage is None else msgspec.json.decode(usage, type=Usage),
     )
 
 

@@ -17,7 +17,7 @@ from agentctl.errors import StoreError
 from agentctl.store.failures import from_system
 
 # flock and SQLite's shared memory do not work, or lie, across machines: two hosts would both believe to be alone.
-_NETWORK = {"nfs", "nfs4", "smb3", "smbfs", "cifs", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs"}
+NETWORK = {"nfs", "nfs4", "smb3", "smbfs", "cifs", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs"}
 
 
 class Place:
@@ -31,12 +31,18 @@ class Place:
 
     def check(self, *, read_only: bool) -> None:
         """Raise StoreError for a place that can hold no store, in words rather than SQLite's codes."""
+        try:
+            self._check(read_only=read_only)
+        except OSError as error:  # a folder above it that may not be looked into
+            raise from_system(error, self.path) from error
+
+    def _check(self, *, read_only: bool) -> None:
         if self.path.is_dir():
             raise StoreError(f"the store {self.path} is a folder; a file was expected")
         if self.folder.exists() and not self.folder.is_dir():
             raise StoreError(f"the store {self.path} cannot be: {self.folder} is a file; a folder was expected")
         kind = file_system_type(self.folder)
-        if kind in _NETWORK:
+        if kind in NETWORK:
             raise StoreError(f"the store {self.path} lies on a network file system ({kind}); it needs a local disk")
         if read_only:
             if not self.path.exists():

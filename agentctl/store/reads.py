@@ -158,6 +158,13 @@ def mail(connection: sqlite3.Connection, payloads: Payloads, run_ids: Sequence[s
     return [Mail(number, run_id, payloads.read_event(text)) for number, run_id, text in rows]
 
 
+def mailed(connection: sqlite3.Connection, after: int) -> list[tuple[int, str]]:
+    """By the primary key alone: the cost is of the news, not of the runs that wait."""
+    return connection.execute(
+        "SELECT m.id, r.id FROM mail m JOIN runs r ON r.key = m.run WHERE m.id > ? ORDER BY m.id", (after,)
+    ).fetchall()
+
+
 # INDEXED BY: these two indexes hold nothing but candidates; the planner, which has no statistics, would take the one by status.
 _DUE = """
 SELECT id FROM (
@@ -166,7 +173,7 @@ SELECT id FROM (
         ORDER BY created_at LIMIT :limit)
     UNION
     SELECT * FROM (SELECT id, created_at FROM runs INDEXED BY runs_asleep
-        WHERE owner IS NULL AND status = 'waiting' AND wake_at IS NOT NULL AND wake_at <= :now ORDER BY wake_at LIMIT :limit)
+        WHERE owner IS NULL AND status IN ('waiting', 'blocked') AND wake_at IS NOT NULL AND wake_at <= :now ORDER BY wake_at LIMIT :limit)
     UNION
     SELECT id, created_at FROM runs WHERE key IN (SELECT run FROM mail)
         AND (owner IS NULL OR owner IN (SELECT value FROM json_each(:dead)))

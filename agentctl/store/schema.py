@@ -63,7 +63,7 @@ CREATE INDEX runs_by_name ON runs (name, status, created_at);
 CREATE INDEX runs_by_parent ON runs (parent, created_at) WHERE parent IS NOT NULL;
 CREATE INDEX runs_by_owner ON runs (owner) WHERE owner IS NOT NULL;
 CREATE INDEX runs_free ON runs (created_at) WHERE owner IS NULL AND status IN ('queued', 'running', 'interrupted');
-CREATE INDEX runs_asleep ON runs (wake_at) WHERE owner IS NULL AND status = 'waiting' AND wake_at IS NOT NULL;
+CREATE INDEX runs_asleep ON runs (wake_at) WHERE owner IS NULL AND status IN ('waiting', 'blocked') AND wake_at IS NOT NULL;
 
 CREATE TABLE journal (
     id INTEGER PRIMARY KEY,
@@ -86,6 +86,85 @@ CREATE TABLE awaiters (
     path TEXT NOT NULL,
     PRIMARY KEY (target, run, path)
 ) WITHOUT ROWID;
+
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE CHECK (id <> ''),
+    name TEXT NOT NULL CHECK (name <> ''),
+    data TEXT,
+    received_at REAL NOT NULL
+);
+CREATE INDEX events_by_name ON events (name, received_at);
+
+CREATE TABLE waits (
+    run INTEGER NOT NULL REFERENCES runs (key),
+    path TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('event', 'approval', 'unknown')),
+    since REAL NOT NULL,
+    due REAL,
+    name TEXT NOT NULL CHECK ((name <> '') = (kind = 'event')),
+    digest TEXT NOT NULL CHECK ((digest <> '') = (kind = 'approval')),
+    subject TEXT,
+    answered REAL,
+    PRIMARY KEY (run, path)
+) WITHOUT ROWID;
+CREATE INDEX waits_for_event ON waits (name) WHERE kind = 'event';
+CREATE INDEX waits_for_person ON waits (since) WHERE kind <> 'event';
+
+CREATE TABLE memory (
+    name TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    changed_at REAL NOT NULL,
+    run INTEGER REFERENCES runs (key),
+    PRIMARY KEY (name, key)
+) WITHOUT ROWID;
+
+CREATE TABLE accounts (
+    key TEXT PRIMARY KEY,
+    tokens INTEGER NOT NULL CHECK (tokens >= 0),
+    usd REAL NOT NULL CHECK (usd >= 0)
+) WITHOUT ROWID;
+
+CREATE TABLE reservations (
+    run INTEGER NOT NULL REFERENCES runs (key),
+    path TEXT NOT NULL,
+    account TEXT NOT NULL,
+    tokens INTEGER NOT NULL CHECK (tokens >= 0),
+    PRIMARY KEY (run, path, account)
+) WITHOUT ROWID;
+CREATE INDEX reservations_by_account ON reservations (account, tokens);
+
+CREATE TABLE feedback (
+    run INTEGER PRIMARY KEY REFERENCES runs (key),
+    verdict TEXT NOT NULL CHECK (verdict IN ('good', 'bad', 'false-positive')),
+    note TEXT,
+    at REAL NOT NULL
+);
+
+CREATE TABLE results (
+    name TEXT NOT NULL,
+    step TEXT NOT NULL,
+    key TEXT NOT NULL,
+    run INTEGER NOT NULL REFERENCES runs (key),
+    path TEXT NOT NULL,
+    output TEXT NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (name, step, key)
+) WITHOUT ROWID;
+
+CREATE TABLE claims (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    step TEXT NOT NULL,
+    key TEXT NOT NULL,
+    run INTEGER NOT NULL REFERENCES runs (key),
+    path TEXT NOT NULL,
+    held INTEGER NOT NULL CHECK (held IN (0, 1)),
+    UNIQUE (run, path)
+);
+CREATE UNIQUE INDEX claims_held ON claims (name, step, key) WHERE held;
+CREATE INDEX claims_in_line ON claims (name, step, key, id);
 
 CREATE TABLE definitions (
     version TEXT PRIMARY KEY,

@@ -17,7 +17,7 @@ from typing import Any
 from agentctl.errors import AgentctlError, LeaseLost, StoreBusy, StoreError, StoreFull
 from agentctl.store import append, failures
 from agentctl.store.append import PreparedAppend
-from agentctl.store.changes import Change, ReleaseAll
+from agentctl.store.changes import Acquire, Change, ReleaseAll
 from agentctl.store.crashpoint import commit
 from agentctl.store.lockfile import WriteLock
 from agentctl.store.place import Place
@@ -119,29 +119,48 @@ class Writer:
         return results
 
     def _perform(self, jobs: Sequence[Job]) -> list[object]:
-        """Write all jobs in their order; neighbouring appends of different runs go together."""
+        """Write all jobs in their order; neighbouring appends of different runs go together, and so do leases, after them.
+
+        (Nobody appends under a lease that was not acknowledged, so one that is given later in a batch comes too late for none.)
+        """
         results: list[object] = [None] * len(jobs)
-        wave: dict[str, PreparedAppend] = {}
+        wave: dict[str, tuple[int, PreparedAppend]] = {}
+        claims: dict[int, Acquire] = {}
         for number, job in enumerate(jobs):
             if isinstance(job, PreparedAppend):
                 if job.entry.lease.run_id in wave:
-                    self._flush(wave)
+                    self._flush(wave, results)
                 try:
                     append.check(self._session, job.entry)
                 except LeaseLost as error:
                     results[number] = error
                 else:
-                    wave[job.entry.lease.run_id] = job
+                    wave[job.entry.lease.run_id] = number, job
+            elif isinstance(job, Acquire):
+                claims[number] = job
             else:
-                self._flush(wave)
+                self._flush(wave, results)
+                self._lease(claims, results)
                 results[number] = job.perform(self._session)
-        self._flush(wave)
+        self._flush(wave, results)
+        self._lease(claims, results)
         return results
 
-    def _flush(self, wave: dict[str, PreparedAppend]) -> None:
+    def _flush(self, wave: dict[str, tuple[int, PreparedAppend]], results: list[object]) -> None:
         if wave:
-            append.write_wave(self._session, list(wave.values()))
+            refused = append.write_wave(self._session, [job for _, job in wave.values()])
+            for (number, _), refusals in zip(wave.values(), refused, strict=True):
+                results[number] = refusals
             wave.clear()
+
+    def _lease(self, claims: dict[int, Acquire], results: list[object]) -> None:
+        """One look for all; a run that two ask for goes to the first."""
+        if claims:
+            wanted = [run_id for claim in claims.values() for run_id in claim.run_ids]
+            given = {lease.run_id: lease for lease in Acquire(wanted).perform(self._session)}
+            for number, claim in claims.items():
+                results[number] = [given.pop(run_id) for run_id in dict.fromkeys(claim.run_ids) if run_id in given]
+            claims.clear()
 
     def _refusal(self, job: Job, error: Exception) -> Exception:
         """What to tell of one entry that alone could not be written. A bug reaches its awaiter as it is."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from agentctl import model
-from agentctl.expressions.parse import parse_value
+from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.ports import StoredDefinition
 
 AT_ONCE = ("",)  # as `needs`: waits for nothing
@@ -41,6 +41,18 @@ def set_step(id: str, **values: Any) -> model.Step:
 
 def wait(id: str, duration: str) -> model.Step:
     return model.Step(id=id, action=model.Wait(duration=parse_value(duration)), uses="wait")
+
+
+def wait_for_event(id: str, name: str, condition: str | None = None, **more: Any) -> model.Step:
+    """`more`: timeout, on_timeout."""
+    test = None if condition is None else parse_expression(condition)
+    return model.Step(id=id, action=model.Wait(event=parse_value(name), condition=test, **more), uses="wait")
+
+
+def approve(id: str, message: str = "Go on?", show: Any = None, **more: Any) -> model.Step:
+    """`more`: form, timeout, on_timeout."""
+    shown = None if show is None else parse_value(show)
+    return model.Step(id=id, action=model.Approve(message=parse_value(message), show=shown, **more), uses="approve")
 
 
 def wait_for_run(id: str, run_id: str) -> model.Step:

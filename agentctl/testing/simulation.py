@@ -13,7 +13,7 @@ from typing import Any
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.core.graph import Plan
-from agentctl.core.interpreter import Decision, decide, fold, take_over
+from agentctl.core.interpreter import Decision, decide, fold, forget, take_over
 from agentctl.core.lifecycle import ENDED, WELL
 from agentctl.core.state import RunState
 from agentctl.model import Definition
@@ -42,13 +42,19 @@ def snapshot(state: RunState) -> JSON:
 
 
 class Simulation:
-    """One run of `definition`, driven to its end by `run`. `outcome` answers an attempt; `random` makes the trouble."""
+    """One run of `definition`, driven to its end by `run`. `outcome` answers an attempt; `random` makes the trouble.
 
-    def __init__(self, definition: Definition, outcome: Outcome, random: Random, *, trouble: float = 0.0) -> None:
+    `forgetful`: after every commit it forgets what it may, as the engine does.
+    """
+
+    def __init__(
+        self, definition: Definition, outcome: Outcome, random: Random, *, trouble: float = 0.0, forgetful: bool = False
+    ) -> None:
         self.plan = Plan(definition)
         self.outcome = outcome
         self.random = random
         self.trouble = trouble
+        self.forgetful = forgetful
         self.now = 0.0
         self.journal: list[ev.AnyEvent] = [
             ev.RunCreated(at=0.0, run_id="sim", name=definition.name, kind=definition.kind, version="v")
@@ -62,7 +68,11 @@ class Simulation:
     def restart(self) -> None:
         """A new process: everything but the journal is gone."""
         self.todo.clear()
+        answers = ev.StepSucceeded | ev.AttemptFailed
+        self.sent = [event for event in self.sent if not isinstance(event, answers)]  # attempts died with their process
         self.state = fold(self.journal, lambda version: self.plan)
+        if self.forgetful:
+            forget(self.state)
         self._commit(take_over(self.state, self.now))
 
     def run(self, most: int = 20_000) -> RunState:
@@ -153,6 +163,8 @@ class Simulation:
 
     def deliver(self, event: ev.AnyEvent, *, again: bool = False) -> None:
         """Hand an event in. What a driver sent before may come again, at any time: `_commit` checks that it does no harm."""
+        if isinstance(event, ev.RunResumed):  # a finished run was let go: it is loaded again
+            self.state = fold(self.journal, lambda version: self.plan)
         decision = decide(self.state, event)
         if not again:
             self.sent.append(event)
@@ -167,6 +179,9 @@ class Simulation:
         self.journal += decision.events
         self.todo += decision.commands
         rebuilt = fold(self.journal, lambda version: self.plan)
+        if self.forgetful:
+            forget(self.state)
+            rebuilt.steps = {path: step for path, step in rebuilt.steps.items() if path in self.state.steps}
         if snapshot(rebuilt) != snapshot(self.state):
             raise Illegal(f"the journal does not fold to the state:\n{snapshot(rebuilt)}\n{snapshot(self.state)}")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from agentctl.actions.emit import EmitAction
 from agentctl.core.events import AnyEvent
 from agentctl.engine.clock import SystemClock
 from agentctl.engine.engine import Engine
@@ -89,10 +90,11 @@ class PlainSurroundings:
 
 
 class World:
-    """`shell`: the scripted action behind every step that uses `shell`.  `told`: what observers heard, (run id, event) pairs."""
+    """`shell`, `llm`: the scripted actions behind every step that uses them.  `told`: what observers heard, (run id, event)."""
 
     def __init__(self, root: Path) -> None:
         self.shell = ScriptedAction()
+        self.llm = ScriptedAction()
         self.skills: dict[str, StoredDefinition] = {}
         self.secrets = {"TOKEN": "hunter2"}
         self.told: list[tuple[str, AnyEvent]] = []
@@ -103,7 +105,8 @@ class World:
         """A further engine on the store, as another process would have: with a connection and a lock of its own."""
         store = open_store(self.root / ".agentctl" / "agentctl.db")
         self._stores.append(store)
-        actions: dict[str, Action] = {"set": SetAction(), "shell": self.shell}
+        instant: dict[str, Action] = {"set": SetAction(), "emit": EmitAction(), "remember": SetAction()}
+        actions = {**instant, "shell": self.shell, "llm": self.llm}
         surroundings = PlainSurroundings(self.root, self.secrets)
         return Engine(store, actions, surroundings, clock or SystemClock(), self.load_skill, [self._observe], workers)
 

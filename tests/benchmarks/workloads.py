@@ -33,7 +33,7 @@ from typing import Any
 
 from agentctl.language.catalog import Catalog
 from agentctl.language.project import find
-from agentctl.wiring import build_engine, load_definition, open_store
+from agentctl.wiring import build_engine, calm_collector, load_definition, open_store
 
 CLI = [sys.executable, "-m", "agentctl"]
 
@@ -95,6 +95,7 @@ async def with_engine(folder: Path, file: str, work: Callable[[Any, Any], Any]) 
     store = open_store(project.store_path)
     engine = build_engine(project, store)
     stored, _ = load_definition(store, Catalog(project), folder / file)
+    calm_collector()
     try:
         await work(engine, stored)
     finally:

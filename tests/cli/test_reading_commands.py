@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -28,7 +29,7 @@ RUN_KEYS = [
     "run_id", "loop", "kind", "version", "status", "trigger", "parent", "created_at", "started_at", "finished_at",
     "duration_ms", "steps_done", "steps_total", "usage", "error",
 ]  # fmt: skip
-STEP_KEYS = ["path", "action", "status", "attempts", "output", "error", "started_at", "finished_at", "usage"]
+STEP_KEYS = ["path", "action", "status", "attempts", "input", "output", "error", "started_at", "finished_at", "usage"]
 
 
 @pytest.fixture
@@ -80,6 +81,57 @@ def test_history_filters(agentctl, ran):
     assert found("--limit", "1") == 1
 
 
+@pytest.fixture
+def many(agentctl, project) -> dict[str, str]:
+    """Runs of several kinds: name -> id. `caller` starts `callee`; `sleeper` waits; `queued` has not started."""
+    for name, text in {
+        "loops/fails.yaml": "loop: fails\nsteps: [{fail: no}]\n",
+        "loops/caller.yaml": "loop: caller\nsteps: [{id: call, skill: callee}]\n",
+        "skills/callee.yaml": "skill: callee\nsteps: [{set: {a: 1}}]\n",
+        "loops/sleeper.yaml": "loop: sleeper\nsteps: [{wait: 1h}]\n",
+        "loops/queued.yaml": "loop: queued\nsteps: [{set: {a: 1}}]\n",
+    }.items():
+        project.write(name, text)
+    for name, *more in (["fails"], ["caller"], ["sleeper", "--no-wait"], ["queued", "--detach"]):
+        agentctl("run", name, *more)
+    return {row["loop"]: row["run_id"] for row in agentctl("history", "--json").json}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ([], ["queued", "sleeper", "callee", "caller", "fails"]),
+        (["--limit", "2"], ["queued", "sleeper"]),
+        (["--loop", "callee"], ["callee"]),
+        (["--status", "failed"], ["fails"]),
+        (["--status", "waiting,queued"], ["queued", "sleeper"]),
+        (["--status", "succeeded", "--status", "failed", "--limit", "2"], ["callee", "caller"]),
+        (["--trigger", "skill"], ["callee"]),
+        (["--trigger", "manual", "--status", "succeeded"], ["caller"]),
+        (["--loop", "caller", "--status", "failed"], []),
+        (["--since", "1h", "--until", "0s", "--loop", "fails"], ["fails"]),
+        (["--since", "2999-01-01"], []),
+        (["--until", "2020-01-01T00:00:00Z"], []),
+    ],
+)
+def test_history_filters_alone_and_together(agentctl, many, arguments, names):
+    assert [row["loop"] for row in agentctl("history", "--json", *arguments).json] == names
+
+
+def test_history_lists_what_a_run_started_by_any_prefix_of_its_id(agentctl, many):
+    (child,) = agentctl("history", "--json", "--parent", many["caller"][:8]).json
+    assert (child["run_id"], child["parent"]) == (many["callee"], {"run_id": many["caller"], "path": "call"})
+    assert agentctl("history", "--parent", "no-such-run").code == 4
+
+
+def test_since_and_until_cut_at_the_moment_a_run_was_created(agentctl, many):
+    created = {row["loop"]: row["created_at"] for row in agentctl("history", "--json").json}
+    since = [row["loop"] for row in agentctl("history", "--json", "--since", created["sleeper"]).json]
+    until = [row["loop"] for row in agentctl("history", "--json", "--until", created["sleeper"]).json]
+    assert {"queued"} <= set(since) <= {"queued", "sleeper"}
+    assert {"caller", "callee", "fails"} <= set(until) <= {"caller", "callee", "fails", "sleeper"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -114,6 +166,42 @@ def test_show_has_run_steps_and_events(agentctl, ran):
     assert [event["seq"] for event in shown["events"]] == list(range(1, len(shown["events"]) + 1))
     assert all(list(event)[:4] == ["seq", "at", "type", "path"] for event in shown["events"])
     assert (shown["events"][0]["type"], shown["events"][0]["path"]) == ("RunCreated", None)
+
+
+def test_show_has_the_inputs_as_they_were_evaluated_and_secrets_by_name(agentctl, project):
+    project.write(
+        "loops/given.yaml",
+        """
+        loop: given
+        input: {who: {type: string, default: Ada}}
+        steps:
+          - id: call
+            shell: [printf, "%s", "hello ${{ input.who }}"]
+            env: {TOKEN: "Bearer ${{ secrets.THE_TOKEN }}"}
+          - id: each
+            foreach: ${{ [1, 2] }}
+            steps:
+              - id: double
+                set: {n: "${{ item * 2 }}"}
+          - id: broken
+            set: {n: "${{ 1 / 0 }}"}
+            continue_on_error: true
+        """,
+    )
+    assert agentctl("run", "given", env={"THE_TOKEN": "s3cret-value"}).code == 0
+    shown = agentctl("show", "last", "--json")
+    given = {step["path"]: step["input"] for step in shown.json["steps"]}
+    assert given == {
+        "call": {"argv": ["printf", "%s", "hello Ada"], "env": {"TOKEN": "Bearer ${{ secrets.THE_TOKEN }}"}},
+        "each": {"items": [1, 2]},
+        "each[0].double": {"n": 2},
+        "each[1].double": {"n": 4},
+        "broken": None,
+    }
+    people = agentctl("show", "last", "--inputs").out
+    assert '      argv: ["printf","%s","hello Ada"]\n' in people
+    assert "argv" not in agentctl("show", "last").out
+    assert "s3cret-value" not in shown.out + people
 
 
 def test_show_draws_a_timeline_for_people(agentctl, ran):
@@ -164,6 +252,29 @@ def test_logs_print_what_steps_wrote(agentctl, ran):
 
 def test_following_the_log_of_a_run_that_has_ended_ends(agentctl, ran):
     assert agentctl("logs", "last", "-f").out == agentctl("logs", "last").out
+
+
+def test_following_a_run_prints_lines_as_they_come_and_ends_with_the_run(agentctl, project):
+    project.write(
+        "loops/slow.yaml",
+        """
+        loop: slow
+        steps:
+          - id: talk
+            shell: "echo one; while [ ! -e go ]; do sleep 0.05; done; echo two"
+        """,
+    )
+    run = agentctl.start("run", "slow", "--json")
+    deadline = time.monotonic() + 20
+    while "one" not in agentctl("logs", "last").out and time.monotonic() < deadline:
+        assert run.poll() is None
+    following = agentctl.start("logs", "last", "-f")
+    first = following.stdout.readline()
+    assert first.endswith("talk  one\n")
+    (project.root / "go").touch()
+    rest, _ = following.communicate(timeout=20)
+    assert rest.endswith("talk  two\n")
+    assert (following.returncode, run.wait(timeout=20)) == (0, 0)
 
 
 def test_validate_says_what_was_checked(agentctl, project):

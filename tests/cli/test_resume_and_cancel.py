@@ -105,6 +105,25 @@ def test_latest_refuses_when_a_finished_step_was_changed(agentctl, project, fail
     assert contested["first"] == "conflict"
 
 
+def test_latest_takes_an_edited_finished_step_that_from_runs_anew(agentctl, project, failed):
+    project.write("loops/flaky.yaml", FLAKY.replace("echo one", "echo uno").replace("cat ok", "echo fixed"))
+    planned = agentctl("resume", failed, "--latest", "--from", "first", "--plan", "--json").json
+    assert {row["path"]: row["action"] for row in planned}["first"] == "rerun"
+    result = agentctl("resume", failed, "--latest", "--from", "first", "--json")
+    assert (result.code, result.json["status"]) == (0, "succeeded")
+    assert trace(project) == ["apart", "first", "first", "second", "second"]
+    steps = agentctl("show", failed, "--json").json["steps"]
+    assert {step["path"]: step["output"] for step in steps}["first"] == "uno"
+
+
+def test_latest_refuses_a_file_that_now_defines_another_loop(agentctl, project, failed):
+    project.write("loops/flaky.yaml", FLAKY.replace("loop: flaky", "loop: steady"))
+    result = agentctl("resume", failed, "--latest")
+    assert result.code == 2
+    assert "now defines 'steady'" in result.err
+    assert trace(project) == ["apart", "first", "second"]
+
+
 def test_latest_of_a_file_that_is_gone_exits_with_4(agentctl, project, failed):
     (project.root / "loops/flaky.yaml").unlink()
     assert agentctl("resume", failed, "--latest").code == 4

@@ -250,3 +250,41 @@ def test_a_full_disk_is_told_with_the_command_that_goes_on(agentctl, project, re
     assert "go on with: agentctl resume" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert agentctl("resume", "last").code == 0
+
+
+def test_a_reader_that_left_is_not_taken_for_a_failed_run(agentctl, project):
+    for command in ("run greet", "history", "show last"):
+        script = f"'{sys.executable}' -m agentctl {command} 2>&1 >&3 3>&- | cat; exit ${{PIPESTATUS[0]}}"
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(
+            ["bash", "-c", f"exec 3>&{writer}; {script}"],
+            cwd=project.root,
+            env=agentctl.environment(),
+            pass_fds=[writer],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        os.close(writer)
+        assert done.returncode == 141, done.stdout
+        assert "error" not in done.stdout
+
+
+def test_a_folder_that_is_gone_is_called_so(agentctl, project):
+    project.write("gone/x", "")
+    script = f"cd gone && rm -r ../gone && exec '{sys.executable}' -m agentctl history --json"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=project.root, env=agentctl.environment(), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert "current folder is gone" in json.loads(done.stdout)["error"]["message"]
+
+
+def test_a_cancelled_run_says_so_once(agentctl, project):
+    assert agentctl("run", "sleep", "--no-wait").code == 3
+    assert agentctl("cancel", "last").code == 0
+    result = agentctl("resume", "last")
+    assert result.code == 1
+    assert "cancelled: the run was cancelled" in result.err
+    assert "cancelled: cancelled" not in result.err

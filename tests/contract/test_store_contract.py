@@ -225,6 +225,27 @@ def test_a_lease_is_given_once(open_one: Factory) -> None:
     asyncio.run(scenario())
 
 
+def test_a_lease_says_what_lies_ready_for_the_run(store: Store) -> None:
+    async def scenario() -> None:
+        await store.create([new_run("r1"), new_run("r2")])
+        await store.post([Reply("r2", CancelRequested(at=3.0))])
+        first, second = await asyncio.gather(store.acquire(["r1"]), store.acquire(["r2"]))
+        assert (first, second) == ([Lease("r1", 1)], [Lease("r2", 1, has_mail=True)])
+        await store.append(entry(first[0], 1, STARTED, step(0), release=True))
+        assert await store.acquire(["r1"]) == [Lease("r1", 2, head=3)]
+
+    asyncio.run(scenario())
+
+
+def test_of_two_who_ask_at_once_one_gets_the_lease(store: Store) -> None:
+    async def scenario() -> None:
+        await store.create([new_run("r1"), new_run("r2")])
+        answers = await asyncio.gather(store.acquire(["r1"]), store.acquire(["r2", "r1"]), store.acquire(["r2"]))
+        assert [[lease.run_id for lease in leases] for leases in answers] == [["r1"], ["r2"], []]
+
+    asyncio.run(scenario())
+
+
 def test_a_released_run_may_be_leased_by_another_and_its_epoch_rises(open_one: Factory) -> None:
     first, second = open_one(), open_one()
 
@@ -244,7 +265,7 @@ def test_a_lease_given_back_appends_no_more(store: Store) -> None:
         await store.append(entry(lease, 1, STARTED, status="waiting", release=True))
         with pytest.raises(LeaseLost):
             await store.append(entry(lease, 2, step(0)))
-        assert await store.acquire(["r1"]) == [Lease("r1", 2)]
+        assert await store.acquire(["r1"]) == [Lease("r1", 2, head=2)]
         with pytest.raises(LeaseLost):
             await store.append(entry(lease, 2, step(0)))
 
@@ -274,7 +295,7 @@ def test_a_refused_append_does_not_harm_those_committed_with_it(store: Store) ->
         return await asyncio.gather(*waiting, return_exceptions=True)
 
     results = asyncio.run(scenario())
-    assert [type(result) for result in results] == [type(None), type(None), LeaseLost, type(None), type(None)]
+    assert [type(result) for result in results] == [list, list, LeaseLost, list, list]
     assert [len(list(store.journal(f"r{n}"))) for n in range(5)] == [2, 2, 1, 2, 2]
 
 
@@ -292,9 +313,9 @@ def test_an_entry_that_breaks_an_invariant_is_refused_alone(store: Store) -> Non
         return results
 
     results = asyncio.run(scenario())
-    assert results[0] is None
+    assert results[0] == []
     assert isinstance(results[1], StoreError)
-    assert results[2] is None
+    assert results[2] == []
     assert list(store.journal("r1", 1)) == [STARTED]
 
 
@@ -306,7 +327,7 @@ def test_closing_gives_every_lease_back(open_one: Factory) -> None:
     row = second.run("r1")
     assert row is not None
     assert row.status == "interrupted"
-    assert done(lambda: second.acquire(["r1"])) == [Lease("r1", 2)]
+    assert done(lambda: second.acquire(["r1"])) == [Lease("r1", 2, head=2)]
 
 
 async def _append_started(store: Store, lease: Lease) -> None:

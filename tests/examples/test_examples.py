@@ -121,3 +121,15 @@ def test_a_second_run_of_the_ticket_queue_finds_nothing_to_answer(example, agent
     result = agentctl("run", "loops/answer-tickets.yaml", "--json")
     assert result.json["output"] == {"answered": 0, "tickets": []}
     assert len(outbox(folder)) == len(TICKETS)
+
+
+def test_a_loop_with_a_memory_goes_on_where_the_run_before_it_stopped(example, agentctl):
+    folder = example("memory")
+    assert agentctl("run", "new-errors.yaml", "--json").json["output"]["new"] == ["disk is full", "disk is still full"]
+    with (folder / "errors.log").open("a") as log:
+        log.write("no route to host\n")
+    again = agentctl("run", "new-errors.yaml", "--json").json["output"]
+    assert again == {"new": ["no route to host"], "last_error_before": "disk is still full"}
+    assert agentctl("run", "new-errors.yaml", "--json").json["output"]["new"] == []
+    assert agentctl("state", "new-errors", "set", "next_line", "1").code == 0
+    assert len(agentctl("run", "new-errors.yaml", "--json").json["output"]["new"]) == 3

@@ -218,3 +218,24 @@ def test_the_short_form_of_a_schema_requires_everything() -> None:
 )
 def test_json_is_found_in_an_answer(text: str, value: Any) -> None:
     assert read_answer(text) == value
+
+
+def test_the_server_named_in_the_projects_env_file_is_the_one_that_is_asked(
+    call: Make, around: Any, models: Models, server: Any
+) -> None:
+    server.answer = lambda request: said("hello")
+    models.action = LlmAction({}, {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "k"}.get)
+    assert models.ask(call(prompt="hi", model="openai/small"), around).output == "hello"
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("document", [{}, {"id": "1", "object": "chat.completion", "created": 1, "model": "s", "choices": []}])
+def test_an_answer_without_a_choice_is_told_as_what_it_is(call: Make, around: Any, models: Models, document: Any) -> None:
+    models.server.answer = lambda request: (200, {"Content-Type": "application/json"}, json.dumps(document).encode())
+    assert models.failure(call(prompt="hi"), around).type in ("llm.invalid_output", "llm.unavailable")
+
+
+def test_a_model_that_is_neither_alias_nor_provider_says_what_to_write(call: Make, around: Any, models: Models) -> None:
+    failure = models.failure(call(prompt="hi", model="defualt"), around)
+    assert failure.type == "llm.bad_request"
+    assert "no alias under `models:`" in failure.message

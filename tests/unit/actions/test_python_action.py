@@ -27,6 +27,12 @@ def where(): return os.getcwd()
 def bad(): return {1, 2}
 def nan(): return float("nan")
 def large(): return ["x" * 100] * 20000
+def forked():
+    child = os.fork()
+    if child == 0: return "child"
+    os.waitpid(child, 0)
+    return "parent"
+def gone(): os._exit(0)
 def hang():
     Path("pid").write_text(f"{os.getpid()}\\n")
     asyncio.run(asyncio.sleep(60))
@@ -124,3 +130,13 @@ def test_a_cancelled_function_is_dead(
         return text
 
     assert all(dead(int(pid)) for pid in re.findall(r"\d+", asyncio.run(cancelled())))
+
+
+def test_a_fork_that_comes_back_from_the_function_does_not_answer_for_it(call: Make, around: Any) -> None:
+    assert run(call(function="work.tasks:forked"), around) == "parent"
+
+
+def test_a_function_that_ends_its_process_without_an_answer_has_failed(call: Make, around: Any) -> None:
+    error = failure(call(function="work.tasks:gone"), around)
+    assert (error.type, error.data["exit_code"]) == ("shell.exit", 0)
+    assert "before it returned" in error.message

@@ -9,18 +9,25 @@ from typing import Any
 import pytest
 
 from agentctl.actions import registry
+from agentctl.language.vocabulary import ACTIONS, NOT_YET
 
 
 def test_every_action_of_the_registry_can_be_made() -> None:
     actions = registry.build(models={"default": "openai/x"})
-    assert set(actions) == registry.ACTIONS == {"set", "shell", "python", "http", "llm"}
-    assert [name for name in actions if actions[name].instant] == ["set"]
+    assert set(actions) == registry.ACTIONS == {"set", "emit", "remember", "history", "shell", "python", "http", "llm"}
+    assert [name for name in actions if actions[name].instant] == ["set", "emit", "remember"]
     assert actions["shell"] is actions["shell"]
 
 
 def test_an_unknown_action_is_a_key_error() -> None:
     with pytest.raises(KeyError):
-        registry.action("emit")
+        registry.action("publish")
+
+
+def test_every_action_of_the_language_is_performed_or_refused() -> None:
+    of_the_core = {"skill", "wait", "approve", "foreach", "repeat", "steps", "fail", "return"}
+    assert registry.ACTIONS | of_the_core | NOT_YET == set(ACTIONS)
+    assert not NOT_YET & (registry.ACTIONS | of_the_core)
 
 
 def test_set_gives_back_its_params_at_once(call: Any, around: Any) -> None:

@@ -245,3 +245,29 @@ def test_many_steps_run_at_once(call: Make, around: Any) -> None:
         return await asyncio.gather(*(ShellAction().perform(call(run=f"echo {number}"), around) for number in range(40)))
 
     assert [outcome.output for outcome in asyncio.run(many())] == [str(number) for number in range(40)]
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefghij", "bcdefghijk", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BOMB, "aliases expand to more than"),
+        ("a: &a " + "x" * 100_000 + "\nb: [" + "*a, " * 1000 + "]\n", "aliases expand to more than"),
+        ("&a [*a]\n", "aliases expand to more than"),
+        (
+            "b: &b {" + ", ".join(f"k{n}: 1" for n in range(3000)) + "}\nl:\n" + "- <<: *b\n" * 1000,
+            "aliases expand to more than",
+        ),
+        ("a: 1\n---\nb: 2\n", "another document in line 2"),
+        ("[" * 3000, "nested too deeply"),
+    ],
+    ids=["aliases", "long text", "itself", "merge keys", "two documents", "depth"],
+)
+def test_yaml_that_would_fill_the_memory_or_is_no_document_is_invalid_output(call: Make, around: Any, text: str, said: str) -> None:
+    error = failure(call(argv=["cat"], stdin=text, parse="yaml"), around)
+    assert error.type == "output.invalid"
+    assert said in error.message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -435,6 +436,7 @@ def test_an_edited_definition_may_change_what_has_not_finished_only() -> None:
     changed = Run(task("a", params={"other": 1}, line=12), task("bad", "a")).plan
     assert conflicts(run.state, mended) == []
     assert [(c.path, c.line) for c in conflicts(run.state, changed)] == [("a", 12)]
+    assert conflicts(run.state, changed, redo=["a", "bad"]) == []
 
 
 def test_a_run_that_moves_to_an_edited_definition_keeps_its_results() -> None:
@@ -619,4 +621,67 @@ def test_a_failed_step_gives_its_key_back() -> None:
     run.todo.clear()
     run.deliver(ev.ResultMissing(at=1.0, path="charge"))
     run._perform(run.todo.pop(0))
-    assert cmd.Forget("charge") in run.todo
+    assert cmd.GiveBack("charge", "charge", "order-7") in run.todo
+
+
+def test_a_claim_is_kept_through_a_doubt_and_its_answer() -> None:
+    run = Run(once("charge", idempotency_key=parse_value("order-7")))
+    run.todo.clear()
+    run.deliver(ev.ResultMissing(at=1.0, path="charge"))
+    run.restart()
+    assert run.state.status == "blocked"
+    run.todo.clear()
+    run.deliver(ev.StepResolved(at=2.0, path="charge", verdict="retry"))
+    assert [type(command) for command in run.todo] == [cmd.Forget, cmd.Execute]
+    run._perform(run.todo[1])
+    assert run.todo[-2:] == [cmd.KeepResult("charge", "charge", "order-7", {"from": "charge"}), cmd.Finish("succeeded", ANY, None)]
+
+
+def test_a_step_that_is_executed_again_after_a_cancel_has_its_inputs_still() -> None:
+    run = Run(once("charge", params={"amount": 7}))
+    run.restart()
+    run.deliver(ev.CancelRequested(at=1.0))
+    run.deliver(ev.RunResumed(at=2.0))
+    run.todo.clear()
+    run.deliver(ev.StepResolved(at=3.0, path="charge", verdict="retry"))
+    (execute,) = (command for command in run.todo if isinstance(command, cmd.Execute))
+    assert execute.params == {"amount": 7}
+
+
+def test_what_was_undone_withdraws_its_recorded_result_and_those_in_it() -> None:
+    group = Group((task("pay", idempotency_key=parse_value("k")),))
+    run = Run(step("g", group, undo=task("undo")), task("bad", "g"), answers={"bad": BROKEN})
+    withdrawn: list[Any] = []
+    for _ in range(50):
+        withdrawn += [command for command in run.todo if isinstance(command, cmd.Withdraw)]
+        if run.state.is_finished:
+            break
+        run.todo = [command for command in run.todo if not isinstance(command, cmd.Withdraw)]
+        pending = run.todo.pop(0)
+        if isinstance(pending, cmd.FindResult):
+            run.deliver(ev.ResultMissing(at=1.0, path=pending.path))
+        else:
+            run._perform(pending)
+    assert withdrawn == [cmd.Withdraw("g.pay", "g.pay", "k")]
+
+
+def test_a_group_goes_on_after_a_resume_only_when_what_it_needs_has_run_again() -> None:
+    group = Group((task("b"), task("c", "b")))
+    run = Run(task("a", undo=task("undo")), step("g", group, "a"), answers={"g.c": [BROKEN, {}]})
+    assert run.run().status == "failed"
+    run.began.clear()
+    run.deliver(ev.RunResumed(at=run.now))
+    run.restart()
+    assert run.run().status == "succeeded"
+    assert run.began == ["a", "g.c"]
+
+
+def test_what_needs_an_undone_step_and_has_finished_is_kept() -> None:
+    run = Run(
+        task("pay", undo=task("undo")), task("tell", "pay"), task("ship", "tell"), answers={"ship": [BROKEN, {}]}
+    )
+    assert run.run().status == "failed"
+    run.began.clear()
+    run.deliver(ev.RunResumed(at=run.now))
+    assert run.run().status == "succeeded"
+    assert run.began == ["pay", "ship"]

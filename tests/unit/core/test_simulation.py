@@ -117,3 +117,20 @@ def test_a_resumed_run_keeps_what_finished_and_ends(definition: Definition, seed
 def _may_run_again(path: str) -> bool:
     """Handlers, fallbacks, undo steps and the rounds of a container that failed as a whole are run anew."""
     return any(part in path for part in ("on_", "finally", "fallback", "undo"))
+
+
+@SLOW
+@given(strategies.definitions(), st.integers(0, 2**32), st.sampled_from([0.0, 0.3]), st.sampled_from([0.0, 0.15]))
+def test_forgetting_changes_no_decision(definition: Definition, seed: int, failing: float, trouble: float) -> None:
+    journals = []
+    for forgetful in (False, True):
+        random = Random(seed)
+        run = Simulation(definition, outcomes(random, failing), random, trouble=trouble, forgetful=forgetful)
+        state = run.run()
+        if state.status == "failed":
+            run.sent.clear()
+            run.deliver(ev.RunResumed(at=run.now))
+            run.run()
+        journals.append(run.journal)
+
+    assert journals[0] == journals[1]

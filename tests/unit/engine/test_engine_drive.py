@@ -11,7 +11,7 @@ from agentctl.core.events import StepStarted, StepSucceeded
 from agentctl.engine.engine import Engine
 from agentctl.errors import ActionError, NotFound, NothingToResume, StoreFull
 from agentctl.expressions.parse import parse_expression
-from agentctl.model import Foreach, Retry, Step
+from agentctl.model import Foreach, Repeat, Retry, Step
 from agentctl.ports import Append, Call
 from agentctl.testing.clock import VirtualClock
 from agentctl.testing.definitions import AT_ONCE, set_step, stored, task, wait
@@ -47,6 +47,23 @@ async def test_the_end_of_a_step_and_the_start_of_the_next_are_one_commit(world:
         ["StepSucceeded", "StepStarted"],
         ["StepSucceeded", "Settled", "RunFinished"],
     ]
+
+
+async def test_a_loop_of_any_length_holds_one_round_in_memory(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = world.engine()
+    held: list[int] = []
+    append = engine.store.append
+
+    def note(entry: Append) -> Any:
+        held.append(len(engine._held[entry.lease.run_id].state.steps))
+        return append(entry)
+
+    monkeypatch.setattr(engine.store, "append", note)
+    steps = (set_step("tick", n="${{ index }}"), set_step("tock", n=1))
+    poll = Step(id="poll", action=Repeat(steps=steps, max=40), uses="repeat")
+    row = await run_it(world, stored("long", poll), engine=engine)
+    assert (row.status, row.steps_done) == ("succeeded", 81)
+    assert max(held) <= 5
 
 
 async def test_nothing_is_performed_before_the_commit_that_says_so(world: World) -> None:

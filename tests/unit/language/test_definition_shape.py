@@ -132,6 +132,7 @@ def test_a_wrong_value_is_told_once_with_what_was_expected(steps: Only, step: st
         ("triggers: [{cron: '* * * * *', if: 'true'}]", "unknown-key", "a cron trigger"),
         ("triggers: [{at: noon}]", "missing-key", "cron, every, event, webhook, file"),
         ("triggers: [{every: 5}]", "bad-duration", "write 5s"),
+        ("triggers: [{every: 0s}]", "wrong-value", "the shortest interval is 100ms"),
         ("triggers: [{webhook: /x}]", "missing-key", "scheme: none"),
         ("triggers: [{webhook: x, scheme: none}]", "wrong-value", "begins with /"),
         ("triggers: [{webhook: /x, secret: abc}]", "wrong-value", "secrets.NAME"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentctl.errors import DefinitionInvalid, NotFound
+from agentctl.language import project_cache, project_file
 from agentctl.language.catalog import Catalog
 from agentctl.language.load import check, load
 from agentctl.language.project import find
@@ -50,6 +51,42 @@ def test_the_store_is_the_argument_then_the_environment_then_the_file(write: Wri
 def test_an_empty_project_file_is_fine(write: Write, tmp_path: Path) -> None:
     write("# nothing yet\n", "agentctl.yaml")
     assert find(tmp_path, environment={}).vars == {}
+
+
+def test_a_project_file_is_parsed_once_as_long_as_it_stays_as_it_is(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".agentctl").mkdir()
+    file = write("vars: {a: 1, b: [1.0, null, ü]}\n", "agentctl.yaml")
+    first = find(tmp_path, environment={})
+    monkeypatch.setattr(project_file, "read_file", _not_again)
+    assert find(tmp_path, environment={}) == first
+    file.write_text("vars: {a: 2}\n")
+    with pytest.raises(AssertionError, match="again"):
+        find(tmp_path, environment={})
+    monkeypatch.undo()
+    assert find(tmp_path, environment={}).vars == {"a": 2}
+
+
+def _not_again(file: Path) -> None:
+    raise AssertionError("parsed again")
+
+
+def test_what_is_kept_of_a_project_file_may_be_damaged_and_cannot_be_made_where_no_store_is(write: Write, tmp_path: Path) -> None:
+    write("vars: {a: 1}\n", "agentctl.yaml")
+    assert find(tmp_path, environment={}).vars == {"a": 1}
+    assert not (tmp_path / ".agentctl").exists()
+    (tmp_path / ".agentctl").mkdir()
+    (tmp_path / ".agentctl" / project_cache.NAME).write_text('{"digest": "')
+    assert find(tmp_path, environment={}).vars == {"a": 1}
+
+
+def test_a_project_file_with_mistakes_is_never_kept(write: Write, tmp_path: Path) -> None:
+    (tmp_path / ".agentctl").mkdir()
+    write("modles: {}\n", "agentctl.yaml")
+    for _ in range(2):
+        with pytest.raises(DefinitionInvalid):
+            find(tmp_path, environment={})
 
 
 @pytest.mark.parametrize(

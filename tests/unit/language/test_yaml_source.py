@@ -85,6 +85,10 @@ def test_an_alias_bomb_is_counted_before_it_explodes() -> None:
     assert the_problem(bomb)[2] == "too-large"
 
 
+def test_a_long_text_repeated_by_aliases_is_counted_too() -> None:
+    assert the_problem(f"a: &a '{'x' * 100_000}'\nb: [{'*a, ' * 99_000}]\n")[2] == "too-large"
+
+
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
 def test_a_hundred_thousand_levels_are_refused_and_the_process_lives(opening: str) -> None:
     source = read_text(opening * 100_000)

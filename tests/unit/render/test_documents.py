@@ -54,6 +54,7 @@ def test_show_adds_input_output_and_event_to_the_run() -> None:
             "action": "shell",
             "status": "pending",
             "attempts": 0,
+            "input": None,
             "output": None,
             "error": None,
             "started_at": None,

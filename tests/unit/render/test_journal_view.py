@@ -52,6 +52,16 @@ def test_a_failed_attempt_leads_to_a_countdown_and_a_second_attempt() -> None:
     assert seen.steps["a"].started_at == 3.0
 
 
+def test_the_input_is_that_of_the_first_attempt_which_later_ones_use_without_repeating_it() -> None:
+    seen = folded(
+        StepStarted(at=3.0, path="a", input={"x": 1}),
+        AttemptFailed(at=4.0, path="a", attempt=1, error=BOOM),
+        RetryScheduled(at=4.0, path="a", attempt=2, due=9.0, error=BOOM),
+        StepStarted(at=9.0, path="a", attempt=2),
+    )
+    assert seen.steps["a"].input == {"x": 1}
+
+
 def test_usage_of_failed_attempts_counts() -> None:
     seen = folded(
         StepStarted(at=3.0, path="a"),

@@ -15,7 +15,7 @@ from agentctl.core.events import (
     StepSucceeded,
 )
 from agentctl.ports import RunRow
-from agentctl.render import history, progress, timeline
+from agentctl.render import documents, history, progress, timeline
 from agentctl.render.journal import JournalView, StepView, view
 
 BOOM = Error("http.status.500", "boom\nand more", "b", 2)
@@ -74,6 +74,20 @@ def test_show_draws_every_step_and_tells_why_one_failed() -> None:
     assert shown.count("http.status.500: boom") == 2
     assert "not run" in shown
     assert shown.endswith("error    at b: http.status.500: boom")
+
+
+def test_show_prints_inputs_a_parameter_a_line_and_texts_as_they_are() -> None:
+    given = {"prompt": "first\nsecond\x1b[2J", "schema": {"a": [1]}}
+    steps = [StepView("a", "llm", "succeeded", input=given, started_at=10.0, finished_at=11.0)]
+    lines = timeline.plain(timeline.show_lines(row(), steps, 30.0, inputs=True)).splitlines()
+    at = next(number for number, line in enumerate(lines) if "prompt" in line)
+    assert lines[at : at + 3] == ["      prompt: first", "        second\\x1b[2J", '      schema: {"a":[1]}']
+    assert "prompt" not in timeline.plain(timeline.show_lines(row(), steps, 30.0))
+
+
+def test_the_input_of_a_wait_has_its_time_in_words() -> None:
+    step = StepView("nap", "wait", "waiting", input={"due": 0.0})
+    assert documents.input_document(step) == {"due": "1970-01-01T00:00:00.000Z"}
 
 
 def events() -> list:

@@ -159,7 +159,7 @@ def test_a_killed_process_loses_its_leases_at_once_and_a_stopped_one_keeps_them(
     holder.wait(timeout=30)
     assert store.run("r1").status == "interrupted"
     assert store.due(100.0) == ["r1"]
-    assert acquire(store, "r1") == [Lease("r1", 2)]
+    assert [lease.epoch for lease in acquire(store, "r1")] == [2]
     assert len(list((path.parent / "executors").iterdir())) == 1  # the dead one's file is gone, ours is there
 
 
@@ -183,7 +183,7 @@ def test_a_child_process_that_outlives_its_runner_does_not_keep_the_runs(script,
     try:
         holder.kill()
         holder.wait(timeout=30)
-        assert acquire(store, "r1") == [Lease("r1", 2)]
+        assert [lease.epoch for lease in acquire(store, "r1")] == [2]
     finally:
         os.kill(child, signal.SIGKILL)
 
@@ -201,7 +201,7 @@ def test_a_zombie_whose_run_was_taken_over_can_write_nothing(path: Path, store: 
         writes = [zombie.append(append(old, head)) for old in leases for head in (1,)]
         late, other = await asyncio.gather(*writes, return_exceptions=True)
         assert isinstance(late, LeaseLost)
-        assert other is None
+        assert other == []
 
     asyncio.run(scenario())
     zombie.close()

@@ -1,0 +1,27 @@
+"""`emit`: the event itself is the output; the driver puts it out in the commit that completes the step."""
+
+from __future__ import annotations
+
+from agentctl.core.names import event_name_flaw
+from agentctl.errors import ActionError
+from agentctl.ports import Call, Outcome, Surroundings
+
+
+class EmitAction:
+    """Output `{name, data, id}`. Without `id` it is the step's idempotency key: however often it executes, one event."""
+
+    instant = True
+
+    def now(self, call: Call) -> Outcome:
+        name, event_id = call.params["event"], call.params.get("id", call.idempotency_key)
+        flaw = event_name_flaw(name)
+        if flaw is not None:
+            raise ActionError("input.invalid", flaw)
+        if isinstance(event_id, int) and not isinstance(event_id, bool):
+            event_id = str(event_id)
+        if not isinstance(event_id, str) or not event_id:
+            raise ActionError("input.invalid", f"the id of an event is a text that is not empty, not {event_id!r}")
+        return Outcome({"name": name, "data": call.params.get("data", {}), "id": event_id})
+
+    async def perform(self, call: Call, around: Surroundings) -> Outcome:
+        return self.now(call)

@@ -1,0 +1,67 @@
+"""`history`: the runs of a definition, newest first, for loops that review other loops.
+
+Params: {of, since, status, limit}. Output: a list of runs as in `history --json`, each with its `output` and the `feedback` that
+a person gave ({verdict, note, at}, or null). Errors: input.invalid.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, get_args
+
+from agentctl.core.instant import parse_instant
+from agentctl.errors import ActionError
+from agentctl.expressions.duration import parse_duration
+from agentctl.ports import Call, HistoryFilter, Outcome, RunStatus, Store, Surroundings
+
+JSON = Any
+
+LIMIT = 100  # runs, where the step does not say
+
+
+class HistoryAction:
+    instant = False
+
+    def __init__(self, store: Store | None) -> None:
+        """`store`: None outside of any project, where there is no history."""
+        self.store = store
+
+    async def perform(self, call: Call, around: Surroundings) -> Outcome:
+        if self.store is None:
+            return Outcome([])
+        rows = self.store.history(query(call.params, time.time()))
+        said = self.store.feedback([row.id for row in rows])
+        return Outcome(
+            [
+                {**row.to_json(), "output": row.output, "feedback": said[row.id].to_json() if row.id in said else None}
+                for row in rows
+            ]
+        )
+
+
+def query(params: dict[str, JSON], now: float) -> HistoryFilter:
+    """What the step asks for. `now`: epoch seconds, for a `since` that is a duration. Raises ActionError input.invalid."""
+    status = params.get("status") or []
+    known = get_args(RunStatus)
+    if not isinstance(status, list) or any(word not in known for word in status):
+        raise _invalid(f"`status` of history has to be a list of {', '.join(known)}; got {status!r}")
+    of, limit = params.get("of"), params.get("limit", LIMIT)
+    if not isinstance(of, str) or not of:
+        raise _invalid(f"`of` of history has to be the name of a loop or a skill; got {of!r}")
+    since = params.get("since")
+    return HistoryFilter(name=of, since=None if since is None else _since(since, now), status=tuple(status), limit=limit)
+
+
+def _since(value: JSON, now: float) -> float:
+    try:
+        return now - parse_duration(value)
+    except (ValueError, TypeError, AttributeError):
+        pass
+    try:
+        return parse_instant(value)
+    except ValueError:
+        raise _invalid(f"`since` of history has to be a duration (7d) or a time (2026-11-23T09:30:00Z); got {value!r}") from None
+
+
+def _invalid(message: str) -> ActionError:
+    return ActionError("input.invalid", message)

@@ -1,0 +1,43 @@
+"""`agentctl test --record RUN`: a recorded run becomes a test file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from agentctl.cli import place
+from agentctl.errors import NotFound, UsageError
+from agentctl.language.cases import SUFFIX
+
+
+def write(run: str, path: str | None, db: str | None) -> Path:
+    """Write the file, by default into the project's tests/, and return where. Raises UsageError when it is there already."""
+    from agentctl.language.catalog import Catalog
+    from agentctl.testing.record import recorded, written
+
+    if path is not None and not path.endswith(SUFFIX):
+        raise UsageError(f"a test file is named *{SUFFIX}, and {path} is not")
+    project = place.project(db)
+    with place.reading(db) as store:
+        row = place.found(store, run)
+        assert store is not None
+        events = list(store.journal(row.id))
+        state = place.folded(store, events)
+        stored = store.definition(row.version)
+    if state.status in ("queued", "running"):
+        raise UsageError(f"run {row.id} has not ended; what it will come to cannot be expected yet")
+    target = Path(path) if path is not None else project.root / "tests" / f"{row.name}-{row.id[:8]}{SUFFIX}"
+    if target.exists():
+        raise UsageError(f"{target} is there already; name another file as PATH")
+    test = row.name
+    try:
+        Catalog(project).path(row.name)
+    except NotFound:
+        file = project.root / (stored.file if stored is not None else "")
+        if not file.is_file():
+            raise
+        test = os.path.relpath(file, target.absolute().parent)
+    document, cut = recorded(state, events, test, f"as run {row.id} went")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(written(document, cut), encoding="utf-8")
+    return target

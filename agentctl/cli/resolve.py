@@ -1,0 +1,109 @@
+"""`agentctl resume RUN --step PATH --as VERDICT`: what became of a step of which nobody knows whether it took effect."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agentctl.cli import output, place
+from agentctl.cli.words import did_you_mean
+from agentctl.errors import NotFound, StoreBusy, UsageError
+
+if TYPE_CHECKING:
+    from agentctl.core.state import RunState, StepState
+    from agentctl.language.project import Project
+    from agentctl.ports import RunRow
+
+VERDICTS = {
+    "done": "it took effect: its output is that of --output",
+    "retry": "it did not take effect: it executes again",
+    "failed": "it did not take effect: the step has failed",
+}
+
+
+def resolve(run: str, path: str | None, verdict: str | None, result: str | None, db: str | None, *, json: bool) -> int:
+    """Hand the answer in and drive the run on, from the topmost run that waits for it; returns the exit code.
+
+    Raises UsageError (options that make no sense, bad JSON, a step that is not in doubt), NotFound.
+    """
+    import asyncio
+
+    path, verdict = _checked(path, verdict)
+    value = _read_output(verdict, result)
+    project = place.project(db)
+    with place.reading(db) as store:
+        row = place.found(store, run)
+        assert store is not None
+        step = _in_doubt(row, place.folded(store, store.journal(row.id)), path)
+        driver = place.driver(store, row.id)
+    return asyncio.run(_resolve(project, row, driver, step.path, verdict, value, db, json=json))
+
+
+async def _resolve(
+    project: Project, row: RunRow, driver: RunRow, path: str, verdict: str, value: Any, db: str | None, *, json: bool
+) -> int:
+    from agentctl.cli.drive import drive, report, working
+    from agentctl.cli.people import login_name
+    from agentctl.render.documents import outcome_document
+
+    hints = place.Hints(driver.id, project, db)
+    with working(project) as (engine, watch):
+        await engine.resolve(row.id, path, verdict, output=value, by=login_name(), vars=project.vars)
+        try:
+            ended = await drive(engine, watch, driver.id, wait=True, hints=hints)
+        except StoreBusy:
+            output.note(f"the answer is kept; another process drives run {driver.id} and goes on with it")
+            if json:
+                output.print_json(outcome_document(engine.store.run(driver.id) or driver))
+            return 0
+    return report(ended, hints, json=json)
+
+
+def _checked(path: str | None, verdict: str | None) -> tuple[str, str]:
+    if path is None:
+        raise UsageError("--as and --output speak of a step: name it with --step PATH")
+    if verdict is None:
+        raise UsageError(f"--step {path} needs --as done, --as retry or --as failed")
+    if verdict not in VERDICTS:
+        raise UsageError(f"--as takes done, retry or failed, not {verdict!r}{did_you_mean(verdict, VERDICTS)}")
+    return path, verdict
+
+
+def _read_output(verdict: str, text: str | None) -> Any:
+    """The value of --output. Raises UsageError when it is no JSON, or goes with another verdict than `done`."""
+    if text is None:
+        return None
+    if verdict != "done":
+        raise UsageError(f"--output goes with --as done; a step that is `{verdict}` has no output")
+    import msgspec
+
+    try:
+        return msgspec.json.decode(text.encode())
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        raise UsageError(f"--output takes JSON (a text in quotes: '\"paid\"'), not {text!r}: {error}") from None
+
+
+def _in_doubt(row: RunRow, state: RunState, path: str) -> StepState:
+    """The step that PATH (or an id that only one step has) names. Raises NotFound, UsageError when there is no doubt about it."""
+    named = [state.steps[path]] if path in state.steps else [s for s in state.steps.values() if s.node.step.id == path]
+    if not named:
+        raise NotFound(f"run {row.id} has no step {path!r}{did_you_mean(path, state.steps)}")
+    doubtful = [step for step in named if _awaits_verdict(row, step, state)]
+    if len(doubtful) > 1:
+        raise UsageError(f"several steps called {path!r} are in doubt; give one by its path: {', '.join(s.path for s in doubtful)}")
+    if not doubtful:
+        raise UsageError(f"step {named[0].path} of run {row.id} is not in doubt: {_why_not(named[0])}")
+    return doubtful[0]
+
+
+def _awaits_verdict(row: RunRow, step: StepState, state: RunState) -> bool:
+    """Its process may have died a moment ago, and nobody has driven the run since: that is a doubt as well."""
+    if step.status == "unknown":
+        return not step.frames
+    cut_off = row.status == "interrupted" and step.path in state.executing and step.node.is_once
+    return cut_off and step.node.step.on_unknown == "ask"
+
+
+def _why_not(step: StepState) -> str:
+    if step.status == "unknown" or (step.node.is_once and step.status == "running"):
+        return "it is under way, or its `on_unknown` decides first (`agentctl resume RUN`)"
+    return f"it is {step.status.replace('_', ' ')}"

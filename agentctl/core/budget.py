@@ -1,0 +1,98 @@
+"""Budgets of llm calls: what a call may cost at most before it is made, and what is left for it.
+
+The rule. A call of a model is counted before it is made: `estimate` tokens of the budget are reserved by the event that starts
+the attempt. Its answer settles that: the reservation goes, what the provider counted stays. A call that is cut off (timeout,
+cancel, the process died) never says what it cost, so its reservation stays as if it had cost that. A call begins only if
+what was spent, what is reserved and its own estimate fit the budget; else the attempt fails with `budget.exceeded` and nothing is
+sent. So a budget is overspent at most by what the calls in flight cost beyond their estimates.
+US dollars are known only afterwards, and only where the price of the model is: a call begins while the dollars known to be
+spent are below the budget. Unknown prices count as nothing.
+
+Two guards keep the rule. `refusal`, here, is of one run's own calls and of its finished children, wherever the run is driven.
+What several runs draw on at once (a budget `per: day`; the budget of a run whose skills call models as well) is an `Account`,
+which the store keeps: it is checked in the transaction that journals the start, and a call that does not fit is answered with
+`exceeded`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from agentctl.core.events import Account, Error
+from agentctl.core.instant import rfc3339
+from agentctl.core.state import RunState
+
+JSON = Any
+
+ANSWER_TOKENS = 500  # reserved for the answer of a call that sets no `max_tokens`
+CHARACTERS_A_TOKEN = 4  # of what the model reads: the usual rule of thumb
+_READ = ("prompt", "messages", "system", "schema")
+
+
+def estimate(params: JSON) -> int:
+    """Tokens to reserve for an llm call: what it reads, by length, and `max_tokens` (or ANSWER_TOKENS) for the answer."""
+    read = [params[name] for name in _READ if params.get(name) is not None]
+    characters = sum(len(part) if isinstance(part, str) else len(json.dumps(part)) for part in read)
+    wanted = params.get("max_tokens")
+    answer = wanted if isinstance(wanted, int) and wanted > 0 else ANSWER_TOKENS
+    return -(-characters // CHARACTERS_A_TOKEN) + answer
+
+
+def refusal(state: RunState, path: str, params: JSON) -> Error | None:
+    """Why step `path` must not begin an llm call with these parameters: the run's own budget is used up. None: it may."""
+    budget = state.plan.definition.budget
+    if budget is None or budget.per != "run":
+        return None
+    usage = state.usage
+    spent = state.lost_tokens + (usage.input_tokens + usage.output_tokens if usage is not None else 0)
+    usd = usage.usd or 0.0 if usage is not None else 0.0
+    account = Account(f"run/{state.run_id}", budget.tokens, budget.usd)
+    wanted, reserved = estimate(params), sum(state.reserved.values()) - state.reserved.get(path, 0)
+    if fits(account, spent=spent, usd=usd, reserved=reserved, wanted=wanted):
+        return None
+    return exceeded(account, spent=spent, usd=usd, reserved=reserved, wanted=wanted)
+
+
+def fits(account: Account, *, spent: int, usd: float, reserved: int, wanted: int) -> bool:
+    """True when a call of `wanted` tokens may begin. `spent`, `reserved`: tokens; `usd`: dollars known to be spent."""
+    if account.tokens is not None and spent + reserved + wanted > account.tokens:
+        return False
+    return account.usd is None or usd < account.usd
+
+
+def exceeded(account: Account, *, spent: int, usd: float, reserved: int, wanted: int) -> Error:
+    """The error of a call that did not fit; arguments as those of `fits`."""
+    of = {"run": "of the run", "day": "of the day"}[account.key.partition("/")[0]]
+    if account.usd is not None and usd >= account.usd:
+        said = f"the budget {of} is used up: ${usd:.4f} of ${account.usd:g} are spent"
+    else:
+        held = f", {reserved:,} are reserved for calls under way" if reserved else ""
+        limit = account.tokens or 0
+        said = f"the budget {of} has no room for the call: of {limit:,} tokens {spent:,} are spent{held}; it may take {wanted:,}"
+    data = {
+        "budget": account.key,
+        "tokens": account.tokens,
+        "usd": account.usd,
+        "spent_tokens": spent,
+        "spent_usd": usd,
+        "reserved_tokens": reserved,
+        "estimate_tokens": wanted,
+    }
+    return Error("budget.exceeded", said, data=data)
+
+
+def accounts_of(state: RunState) -> list[Account]:
+    """Every budget that the run's calls are counted in: its own and those of the runs above it."""
+    budget = state.plan.definition.budget
+    if budget is None:
+        return state.accounts
+    key = f"run/{state.run_id}" if budget.per == "run" else f"day/{state.name}"
+    return [account for account in state.accounts if account.key != key] + [Account(key, budget.tokens, budget.usd)]
+
+
+def dated(account: Account, at: float) -> Account:
+    """The account that a call begun at `at` (epoch seconds) is counted in: that of the UTC day, for a budget of the day."""
+    if not account.key.startswith("day/"):
+        return account
+    return Account(f"{account.key}/{rfc3339(at)[:10]}", account.tokens, account.usd)

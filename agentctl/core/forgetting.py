@@ -1,0 +1,38 @@
+"""What a run under way need not remember, so that a loop of a hundred thousand iterations costs the memory of one."""
+
+from __future__ import annotations
+
+from agentctl.core.state import Frame, RunState
+
+
+def forget(state: RunState) -> None:
+    """Drop the steps inside items and iterations that ended well; their outputs are with the foreach or repeat already.
+
+    No decision looks at them again, but for a resume, which may open any of them (`--from`): so a finished run forgets nothing,
+    and RunResumed has to be decided on a state newly folded. A list that leaves traces (see `graph.Block`) is kept.
+    To be called between decisions, when nothing of the last one is to be performed any more.
+    """
+    if not state.ended or state.phase == "finished":
+        return
+    owners = {}
+    for frame in state.ended:
+        _drop(state, frame)
+        owner = frame.owner
+        assert owner is not None
+        owner.frame.below.pop(frame.key, None)
+        owners[owner.path] = owner
+    gone = {id(frame) for frame in state.ended}
+    for owner in owners.values():
+        owner.bodies = [body for body in owner.bodies if id(body) not in gone]
+    state.ended.clear()
+
+
+def _drop(state: RunState, frame: Frame) -> None:
+    for step in frame.steps:
+        state.steps.pop(step.path, None)
+        node = step.node
+        if node.body is not None or node.fallback is not None or node.probe is not None:
+            for base in (step.path, f"{step.path}.fallback", f"{step.path}.probe"):
+                state.rounds.pop(base, None)
+    for inner in frame.below.values():
+        _drop(state, inner)

@@ -1,0 +1,44 @@
+"""llm calls in the accounts of budgets: what an entry of the journal settles and reserves, the answer to one that did not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from agentctl.core import budget
+from agentctl.core.commands import Command, Execute
+from agentctl.core.events import AnyEvent, AttemptFailed, RunRecovered, StepSucceeded, Usage
+from agentctl.core.fold import gave_no_answer
+from agentctl.core.state import RunState
+from agentctl.ports import Refusal, Reservation, Settlement
+
+_NOTHING = Usage()
+
+
+def settlements(state: RunState, events: Iterable[AnyEvent]) -> list[Settlement]:
+    """The calls that have ended with these events: by their answer, or because whoever made them is gone."""
+    found = []
+    for event in events:
+        if isinstance(event, RunRecovered):
+            found.append(Settlement(None, None))
+        elif isinstance(event, StepSucceeded | AttemptFailed) and event.attempt and state.steps[event.path].uses == "llm":
+            cut_off = isinstance(event, AttemptFailed) and gave_no_answer(event.error)
+            found.append(Settlement(event.path, event.usage or (None if cut_off else _NOTHING)))
+    return found
+
+
+def reservations(state: RunState, commands: Iterable[Command], at: float) -> list[Reservation]:
+    """What the calls that are about to begin may take. `at`: epoch seconds, for the budgets of a day."""
+    calls = [command for command in commands if isinstance(command, Execute) and command.uses == "llm"]
+    accounts = [budget.dated(account, at) for account in budget.accounts_of(state)] if calls else []
+    return [Reservation(call.path, budget.estimate(call.params), accounts) for call in calls] if accounts else []
+
+
+def over_budget(refused: Refusal, attempt: int, at: float) -> AttemptFailed:
+    """The answer to a call that is not made."""
+    error = budget.exceeded(
+        refused.account, spent=refused.spent, usd=refused.usd, reserved=refused.reserved, wanted=refused.wanted
+    )
+    error = msgspec.structs.replace(error, step=refused.path, attempts=attempt)
+    return AttemptFailed(at=at, path=refused.path, attempt=attempt, error=error)

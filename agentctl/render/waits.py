@@ -1,0 +1,98 @@
+"""What runs wait for: an event, a person's signature, a person's look at an outcome; and the commands that answer.
+
+What is to be signed is shown in full, whatever its length, with every character that has no picture of its own written out.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from typing import Any
+
+from agentctl.language.inputs import expected
+from agentctl.ports import Waiting
+from agentctl.render.text import clock, indented, symbol, timestamp, visible
+
+JSON = Any
+
+
+def signed_text(value: JSON) -> str:
+    """Text or JSON in full. Beyond what `visible` writes out, nothing unprintable is left but newlines and tabs."""
+    return "".join(char if char.isprintable() or char in "\n\t" else f"\\u{{{ord(char):x}}}" for char in indented(value))
+
+
+def asked(waiting: Waiting) -> list[str]:
+    """All that a person is shown: message, what is signed (behind bars, so that it cannot pass for words of ours), the form."""
+    subject = waiting.subject
+    if waiting.kind == "unknown":
+        return [f"{subject['error']['type']}: {signed_text(subject['error']['message'])}"]
+    lines = signed_text(subject["message"]).split("\n")
+    if subject["show"] is not None:
+        lines += [f"│ {line}" for line in signed_text(subject["show"]).split("\n")]
+    for name, schema in subject["form"].items():
+        words = [expected(schema)]
+        if isinstance(schema, dict) and "description" in schema:
+            words.append(visible(str(schema["description"])))
+        if isinstance(schema, dict) and "default" in schema:
+            words.append(f"default {indented(schema['default'])}")
+        lines.append(f"{visible(name)}: {', '.join(words)}")
+    return lines
+
+
+def headline(waiting: Waiting) -> str:
+    """`waiting for event payment.received (until 2026-11-23 18:00:00)`."""
+    until = "" if waiting.due is None else f" (until {clock(waiting.due)})"
+    if waiting.kind == "event":
+        return f"waiting for event {visible(waiting.name)}{until}"
+    if waiting.kind == "approval":
+        return f"waiting for approval{until}"
+    return "of unknown outcome: somebody has to look how it ended"
+
+
+def commands(waiting: Waiting, where: str) -> dict[str, str]:
+    """What can be done -> the command that does it. `where`: options that lead to the store, with a blank before."""
+    if waiting.kind == "event":
+        name = "EVENT" if "*" in waiting.name.split(".") else shlex.quote(waiting.name)
+        return {"send": f"agentctl send {name} -d '{{...}}'{where}"}
+    step = f"{waiting.run_id} {shlex.quote(waiting.path)}"
+    if waiting.kind == "approval":
+        fields = "".join(f" --data {shlex.quote(name)}=..." for name in _required(waiting.subject["form"]))
+        return {"approve": f"agentctl approve {step}{fields}{where}", "reject": f"agentctl reject {step}{where}"}
+    resolve = f"agentctl resume {waiting.run_id} --step {shlex.quote(waiting.path)} --as"
+    return {verdict: f"{resolve} {verdict}{where}" for verdict in ("done", "retry", "failed")}
+
+
+def _required(form: dict[str, JSON]) -> Iterable[str]:
+    return (name for name, schema in form.items() if not (isinstance(schema, dict) and "default" in schema))
+
+
+def waiting_lines(waiting: Waiting, where: str) -> list[str]:
+    """For the screen: who waits for what, what is shown, and how to answer."""
+    mark = symbol("unknown" if waiting.kind == "unknown" else "waiting")
+    lines = [f"{visible(waiting.run_name)}  {mark} {visible(waiting.path)}  {headline(waiting)}"]
+    if waiting.kind != "event":
+        lines += [f"    {line}".rstrip() for line in asked(waiting)]
+    if waiting.answered is not None:
+        return [*lines, f"  answered at {clock(waiting.answered)}; it counts when the run is driven on"]
+    answers = commands(waiting, where)
+    width = max(map(len, answers)) + 1
+    return [*lines, *(f"  {f'{word}:':<{width}} {command}" for word, command in answers.items())]
+
+
+def inbox_document(waiting: Waiting, where: str) -> dict[str, JSON]:
+    """One entry of `inbox --json`. `error`: of an outcome that nobody knows; the rest of what is shown belongs to approvals."""
+    subject = waiting.subject
+    return {
+        "run_id": waiting.run_id,
+        "loop": waiting.run_name,
+        "path": waiting.path,
+        "kind": waiting.kind,
+        "since": timestamp(waiting.since),
+        "until": timestamp(waiting.due),
+        "message": subject.get("message"),
+        "show": subject.get("show"),
+        "form": subject.get("form"),
+        "digest": waiting.digest or None,
+        "error": subject.get("error"),
+        "commands": commands(waiting, where),
+    }

@@ -1,0 +1,149 @@
+"""What a step of a test comes to: its mock, what a pure action makes of its parameters, or, where allowed, the real thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import msgspec
+
+from agentctl.core import commands as cmd
+from agentctl.core import events as ev
+from agentctl.core.state import RunState
+from agentctl.errors import ActionError
+from agentctl.expressions.duration import format_duration
+from agentctl.expressions.references import references
+from agentctl.expressions.template import Template
+from agentctl.language.case_checks import PURE
+from agentctl.language.cases import Case, Mock, Outcome
+from agentctl.language.step_paths import closeness, matcher
+from agentctl.ports import Call, InstantAction, StoredDefinition
+
+JSON = Any
+REAL = frozenset({"shell", "http", "python", "llm"})
+_NOT_STARTED = ("skill.not_found", "skill.too_deep", "input.invalid")
+
+
+class Broken(Exception):
+    """The case cannot go on; `str(error)` says why, in a sentence for its author."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """How an attempt ends. `takes`: seconds.  `is_refusal`: the child run that the step wanted never began."""
+
+    output: JSON = None
+    error: ev.Error | None = None
+    usage: ev.Usage | None = None
+    takes: float = 0.0
+    retry_after: float | None = None
+    is_refusal: bool = False
+
+
+Real = Callable[[cmd.Execute, RunState], Answer]
+
+
+class Mocks:
+    """`real`: performs an attempt in earnest, for the actions that the case allows."""
+
+    def __init__(self, case: Case, real: Real) -> None:
+        self._case = case
+        self._real = real
+        self._chosen: dict[str, Mock | None] = {}
+        self._secrets: dict[str, frozenset[str]] = {}
+
+    def answer(self, path: str, number: int, command: cmd.Execute, state: RunState) -> Answer:
+        """The end of an attempt, of which `number` (from 1) says which outcome of a list it is. Raises Broken."""
+        mock = self._find(path)
+        if mock is not None:
+            return _in_time(_answer(mock, number), command.timeout)
+        if command.uses in PURE:
+            return _pure(command, state)
+        if command.uses in self._case.allow:
+            return self._real(command, state)
+        allow = f", or `allow: [{command.uses}]` to really run it" if command.uses in REAL else ""
+        raise Broken(
+            f"step '{path}' ({command.uses}) has no mock, so it would really run; "
+            f"say under `mocks` what it comes to: `{path}: {{output: ...}}`{allow}"
+        )
+
+    def child(self, path: str, attempt: int) -> Answer | None:
+        """The end of a mocked child run, or of a run that is waited for; None when it is no mocked one."""
+        mock = self._find(path)
+        if mock is None:
+            return None
+        answer = _answer(mock, attempt)
+        refused = answer.error is not None and answer.error.type in _NOT_STARTED
+        return msgspec.structs.replace(answer, is_refusal=refused)
+
+    def secret_names(self, stored: StoredDefinition) -> frozenset[str]:
+        """Those that the case gives; when it says nothing of secrets, all that the definition cannot do without."""
+        if self._case.secrets is not None:
+            return frozenset(self._case.secrets)
+        if stored.version not in self._secrets:
+            self._secrets[stored.version] = _needed_secrets(stored.definition)
+        return self._secrets[stored.version]
+
+    def _find(self, path: str) -> Mock | None:
+        """Of several that fit, the most exact; of those, the last."""
+        if path not in self._chosen:
+            fitting = [mock for mock in reversed(self._case.mocks) if matcher(mock.path)(path)]
+            self._chosen[path] = max(fitting, key=lambda mock: closeness(mock.path), default=None)
+        return self._chosen[path]
+
+
+def _pure(command: cmd.Execute, state: RunState) -> Answer:
+    from agentctl.actions.registry import action
+
+    call = Call(
+        run_id=state.run_id,
+        name=state.name,
+        path=command.path,
+        attempt=command.attempt,
+        idempotency_key=command.idempotency_key,
+        params=command.params,
+    )
+    try:
+        return Answer(output=cast(InstantAction, action(command.uses)).now(call).output)
+    except ActionError as error:
+        return Answer(error=ev.Error(error.type, error.message, data=error.data))
+
+
+def _answer(mock: Mock, number: int) -> Answer:
+    outcome: Outcome = mock.outcomes[min(number, len(mock.outcomes)) - 1]
+    error = None
+    if outcome.error is not None:
+        kind = outcome.error["type"]
+        error = ev.Error(kind, outcome.error.get("message", f"mocked {kind}"), data=outcome.error.get("data"))
+    usage = msgspec.convert(outcome.usage, ev.Usage) if outcome.usage is not None else None
+    return Answer(outcome.output, error, usage, outcome.takes, outcome.retry_after)
+
+
+def _in_time(answer: Answer, timeout: float | None) -> Answer:
+    """The engine stops an attempt that takes too long, whatever it would have come to."""
+    if timeout is None or answer.takes <= timeout:
+        return answer
+    said = f"the attempt took longer than {format_duration(timeout)}"
+    return Answer(error=ev.Error("timeout", said), takes=timeout)
+
+
+def _needed_secrets(definition: Any) -> frozenset[str]:
+    """Without those that it somewhere asks for by `is defined` or `default`."""
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    for template in _templates(definition):
+        for reference in references(template):
+            if reference.path[0] == "secrets" and len(reference.path) > 1:
+                found[reference.optional].add(str(reference.path[1]))
+    return frozenset(found[False] - found[True])
+
+
+def _templates(value: Any) -> Iterator[Template]:
+    if isinstance(value, Template):
+        yield value
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from _templates(getattr(value, name))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _templates(item)
+    elif isinstance(value, dict):
+        yield from _templates(list(value.values()))

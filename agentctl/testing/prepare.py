@@ -1,0 +1,70 @@
+"""Test files found, and their cases made ready to be played."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from agentctl.core.instant import parse_instant
+from agentctl.errors import NotFound
+from agentctl.language.case_checks import check_case, definition_of, place_of
+from agentctl.language.cases import SUFFIX, Case, CaseFile, read_cases
+from agentctl.language.load import Loaded
+from agentctl.language.problems import Problem
+from agentctl.ports import StoredDefinition
+from agentctl.testing.earnest import Earnest
+from agentctl.testing.play import Ready
+
+_PASSED_OVER = frozenset({"node_modules", "__pycache__", "site-packages"})
+
+
+def files_at(path: Path) -> list[Path]:
+    """The test files that PATH stands for: itself, or all below a folder. Raises NotFound when there are none."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise NotFound(f"no such file or folder: {path}")
+    found = sorted(_below(path))
+    if not found:
+        raise NotFound(f"no files named *{SUFFIX} below {path}")
+    return found
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for here, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in _PASSED_OVER and not name.startswith(".")]
+        yield from (Path(here, name) for name in files if name.endswith(SUFFIX))
+
+
+def check_test(path: Path) -> list[Problem]:
+    """Every problem of a test file, as `language.load.check` has those of a definition."""
+    found = read_cases(path)
+    prepare(found, path)
+    return found.problems
+
+
+def prepare(found: CaseFile, path: Path) -> list[Ready]:
+    """The cases of a file. What keeps one from being played is reported to the file's problems, and nothing is returned."""
+    known = definition_of(found, path) if not found.source.problems else None
+    if known is None:
+        return []
+    project, definitions, subject = known
+    ready = []
+    for case in found.cases:
+        given = check_case(found, case, subject.definition, definitions)
+        _check_start(found, case)
+        real = Earnest(project, case).perform
+        ready.append(Ready(case, _stored(subject), given, project.vars, lambda name: _stored(definitions.skill(name)), real))
+    return [] if found.source.problems else ready
+
+
+def _stored(loaded: Loaded) -> StoredDefinition:
+    return StoredDefinition(version=loaded.version, definition=loaded.definition, source=loaded.text, file=loaded.file)
+
+
+def _check_start(found: CaseFile, case: Case) -> None:
+    try:
+        parse_instant(case.start or 0.0)
+    except ValueError as error:
+        found.source.report(place_of(found, case, "start"), "wrong-value", f"'start': {error}")

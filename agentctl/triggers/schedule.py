@@ -1,0 +1,74 @@
+"""A `cron` or `every` trigger of a definition, read (LANGUAGE section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from agentctl.expressions.duration import parse_duration
+from agentctl.model import Definition
+
+Kind = Literal["cron", "every"]
+CatchUp = Literal["none", "latest", "all"]
+Overlap = Literal["queue", "skip", "cancel_running"]
+Gap = Literal["next", "skip"]
+Fold = Literal["once", "twice"]
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """One schedule of the definition `name`. Times in seconds.
+
+    `text`: the trigger as written, blanks made one.  `period`: of `every`, 0 for cron.  `limit`: how many missed slots
+    `catch_up: all` makes up for at most.  `jitter`: how much later than its slot a run starts at most.
+    """
+
+    name: str
+    kind: Kind
+    text: str
+    period: float = 0.0
+    timezone: str = "UTC"
+    catch_up: CatchUp = "latest"
+    limit: int = 100
+    jitter: float = 0.0
+    overlap: Overlap = "queue"
+    gap: Gap = "next"
+    fold: Fold = "once"
+
+    @property
+    def key(self) -> str:
+        """What a slot belongs to: the same for as long as the slots are, whatever else about the trigger is edited.
+
+        Two triggers of one definition with the same key are one schedule: a slot fires once.
+        """
+        return f"every {self.period:g}s" if self.kind == "every" else f"cron {self.text} {self.timezone}"
+
+
+def schedules(definition: Definition) -> tuple[Schedule, ...]:
+    """The schedules among a definition's triggers, in the order written, each key once."""
+    found: dict[str, Schedule] = {}
+    for trigger in definition.triggers:
+        if "cron" in trigger or "every" in trigger:
+            schedule = _schedule(definition.name, trigger)
+            found.setdefault(schedule.key, schedule)
+    return tuple(found.values())
+
+
+def _schedule(name: str, trigger: Mapping[str, Any]) -> Schedule:
+    kind: Kind = "cron" if "cron" in trigger else "every"
+    text = " ".join(trigger[kind].split())
+    dst = trigger.get("dst", {})
+    return Schedule(
+        name=name,
+        kind=kind,
+        text=text,
+        period=parse_duration(text) if kind == "every" else 0.0,
+        timezone=trigger.get("timezone", "UTC"),
+        catch_up=trigger.get("catch_up", "latest"),
+        limit=trigger.get("max", 100),
+        jitter=parse_duration(trigger.get("jitter", "0s")),
+        overlap=trigger.get("overlap", "queue"),
+        gap=dst.get("gap", "next"),
+        fold=dst.get("fold", "once"),
+    )

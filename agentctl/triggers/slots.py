@@ -1,0 +1,150 @@
+"""The slots of a schedule: the instants at which it is due, in epoch seconds. Pure: the present is an argument.
+
+A cron schedule names times on the wall clock of a zone. Most of them come once. When the clock is put forward some never come
+(`gap`), and when it is put back some come twice (`fold`):
+
+    clock on the wall    01:00  01:30  03:00  03:30       02:00  02:30  02:00  02:30  03:00
+                                     ^ gap: 02:00, 02:30                ^ fold: the second 02:00, 02:30
+    gap: next            fires once at 03:00              fold: once    fires at the first of the two
+    gap: skip            does not fire                    fold: twice   fires at both
+
+An `every` schedule knows no zone: its slots lie one period apart, on both sides of an anchor. That is the last slot that was
+scheduled, where there is one; else 1970-01-01T00:00:00Z, so that every host and every restart agrees about the first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from hashlib import sha256
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+from agentctl.triggers.cron import DAY, WallTimes, wall_times
+from agentctl.triggers.schedule import Schedule
+
+_HOUR = 3600
+_FOREVER = 50 * 366 * DAY  # seconds back in which a slot is looked for; croniter looks as far ahead
+_LATEST = 221_845_392_000  # the year 9000, which `datetime` can still show in every zone
+_MILLI = 1000
+
+
+def slots(schedule: Schedule, after: float, until: float = math.inf, *, anchor: float | None = None) -> Iterator[float]:
+    """The slots in (after, until], in order and each once; without `until` they may have no end. `anchor`: see above."""
+    if schedule.kind == "every":
+        return _every(schedule, after, min(until, _LATEST), anchor or 0.0)
+    return _cron(schedule, after, min(until, _LATEST))
+
+
+def next_slots(schedule: Schedule, after: float, count: int, *, anchor: float | None = None) -> list[float]:
+    """The first `count` slots later than `after`."""
+    return list(islice(slots(schedule, after, anchor=anchor), count))
+
+
+def previous_slots(schedule: Schedule, until: float, count: int, *, anchor: float | None = None) -> list[float]:
+    """The last `count` slots that are not later than `until`, the earliest first.
+
+    They are looked for forwards, in twice as much time with every try: so there is one way to find a slot, and not two that
+    may disagree.
+    """
+    span = float(_HOUR) if schedule.kind == "cron" else (count + 1) * schedule.period
+    while True:
+        found = deque(slots(schedule, until - span, until, anchor=anchor), maxlen=count)
+        if len(found) == count or span > _FOREVER:
+            return list(found)
+        span *= 2
+
+
+def start(schedule: Schedule, slot: float) -> float:
+    """When the run of a slot starts: up to `jitter` seconds later, derived from the definition's name and the slot."""
+    if not schedule.jitter:
+        return slot
+    digest = sha256(f"{schedule.name}\n{float(slot)!r}".encode()).digest()
+    return slot + schedule.jitter * int.from_bytes(digest[:8]) / 2**64
+
+
+def due(schedule: Schedule, handled: float, now: float, *, anchor: float | None = None) -> Iterator[float]:
+    """The slots after `handled` whose start has come by `now`, in order.
+
+    `handled`: the last slot that was dealt with in any way, or when the schedule was first seen. A clock that jumps back makes
+    nothing due again, for nothing at or before `handled` is. Jitter makes no slot overtake another: it waits for the one before.
+    """
+    for slot in slots(schedule, handled, now, anchor=anchor):
+        if start(schedule, slot) > now:
+            return
+        yield slot
+
+
+def _every(schedule: Schedule, after: float, until: float, anchor: float) -> Iterator[float]:
+    """In whole milliseconds: sums of fractions drift apart, and a slot's time is its identity."""
+    period = max(1, round(schedule.period * _MILLI))
+    origin = round(anchor * _MILLI) % period
+    slot = (math.floor(after * _MILLI) - origin) // period * period + origin
+    while slot / _MILLI <= after:
+        slot += period
+    while slot / _MILLI <= until:
+        yield slot / _MILLI
+        slot += period
+
+
+def _cron(schedule: Schedule, after: float, until: float) -> Iterator[float]:
+    """A day at a time, for no zone changes its clock twice within a day; days that the expression does not name are left out."""
+    walls = wall_times(schedule.text, schedule.name)
+    zone = ZoneInfo(schedule.timezone)
+    begin, end = math.floor(after), math.floor(until)
+    while begin < end:
+        # A wall clock is less than a day off UTC: what comes after `begin` is later than `begin - DAY` on the wall.
+        day = walls.next_day((begin - DAY) // DAY * DAY)
+        if day is None:
+            return
+        begin = max(begin, day - DAY)
+        stop = min(begin + DAY, end)
+        yield from map(float, _within(walls, zone, schedule, begin, stop))
+        begin = stop
+
+
+def _within(walls: WallTimes, zone: ZoneInfo, schedule: Schedule, after: int, until: int) -> Iterator[int]:
+    """The slots in (after, until], an interval in which the clock is put forward or back once at most."""
+    before, behind = _offset(zone, after), _offset(zone, until)
+    named = walls.between(after + min(before, behind), until + max(before, behind))
+    if before != behind:
+        found = {slot for wall in named for slot in _occurrences(zone, schedule, wall)}
+        yield from sorted(slot for slot in found if after < slot <= until)
+        return
+    for wall in named:
+        slot = wall - before
+        if schedule.fold == "twice" or not datetime.fromtimestamp(slot, zone).fold:
+            yield slot
+
+
+def _occurrences(zone: ZoneInfo, schedule: Schedule, wall: int) -> tuple[int, ...]:
+    """The instants at which a wall time fires: one, none or two. By PEP 495, `fold` picks the offset before or after a change."""
+    shown = datetime.fromtimestamp(wall, UTC)
+    first, second = (wall - _seconds(shown.replace(tzinfo=zone, fold=fold)) for fold in (0, 1))
+    if first > second:
+        return (_end_of_gap(zone, wall, second, first),) if schedule.gap == "next" else ()
+    return (first, second) if first < second and schedule.fold == "twice" else (first,)
+
+
+def _end_of_gap(zone: ZoneInfo, wall: int, before: int, behind: int) -> int:
+    """The first instant in (before, behind] at which the wall clock is past a time that it never shows."""
+    while behind - before > 1:
+        middle = (before + behind) // 2
+        if middle + _offset(zone, middle) > wall:
+            behind = middle
+        else:
+            before = middle
+    return behind
+
+
+def _offset(zone: ZoneInfo, instant: int) -> int:
+    """How many seconds the wall clock is ahead of UTC."""
+    return _seconds(datetime.fromtimestamp(instant, zone))
+
+
+def _seconds(moment: datetime) -> int:
+    offset = moment.utcoffset()
+    assert offset is not None  # it has a zone
+    return offset.days * DAY + offset.seconds

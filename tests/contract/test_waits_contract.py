@@ -1,0 +1,274 @@
+"""What every Store promises of events, of those who wait for them, and of people's answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentctl.core.events import ApprovalGiven, EventOffered, RunCreated, RunStarted
+from agentctl.errors import StoreError
+from agentctl.ports import Append, Lease, NewEvent, NewRun, OpenWait, Progress, Sent, Store
+from agentctl.store.ledger import open_store
+
+SUBJECT = {"message": "Ship it?", "show": {"order": 7}, "form": {}, "digest": "d1"}
+
+
+@pytest.fixture(params=[open_store], ids=["sqlite"])
+def open_one(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
+    """Opens the same store, each time as another process would."""
+    opened: list[Store] = []
+
+    def factory() -> Store:
+        opened.append(request.param(tmp_path / "project" / ".agentctl" / "agentctl.db"))
+        return opened[-1]
+
+    yield factory
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_one: Callable[[], Store]) -> Store:
+    return open_one()
+
+
+async def started(store: Store, *run_ids: str) -> list[Lease]:
+    created = [NewRun(created=RunCreated(at=1.0, run_id=name, name="demo", kind="loop", version="v1")) for name in run_ids]
+    await store.create(created)
+    return await store.acquire(run_ids)
+
+
+def entry(lease: Lease, *, head: int = 1, status: Any = "waiting", **more: Any) -> Append:
+    progress = Progress(status=status, started_at=2.0, finished_at=None, steps_done=0, steps_total=3)
+    return Append(lease=lease, head=head, events=[RunStarted(at=2.0)], progress=progress, **more)
+
+
+def for_event(name: str, path: str = "paid", since: float = 0.0, **more: Any) -> OpenWait:
+    return OpenWait(path=path, kind="event", at=2.0, name=name, kept_since=since, **more)
+
+
+def approval(path: str = "sign", digest: str = "d1", at: float = 2.0) -> OpenWait:
+    return OpenWait(path=path, kind="approval", at=at, digest=digest, subject=SUBJECT)
+
+
+def event(name: str, event_id: str, data: Any = None) -> NewEvent:
+    return NewEvent(name, data, event_id, 0.0)
+
+
+def yes(digest: str = "d1", path: str = "sign") -> ApprovalGiven:
+    return ApprovalGiven(at=5.0, path=path, approved=True, digest=digest, by="ada")
+
+
+def offers(store: Store, run_id: str = "r1") -> list[tuple[str, str, bool]]:
+    """(path, event id, kept) of what was offered to a run, in order."""
+    mail = [item.event for item in store.mail([run_id])]
+    return [(offer.path, offer.event["id"], offer.kept) for offer in mail if isinstance(offer, EventOffered)]
+
+
+def test_an_event_goes_to_every_wait_for_its_name_and_to_no_other(store: Store) -> None:
+    async def scenario() -> Sent:
+        one, two, three = await started(store, "r1", "r2", "r3")
+        await store.append(entry(one, waits=[for_event("payment.received"), for_event("payment.received", "again")]))
+        await store.append(entry(two, waits=[for_event("payment.received")]))
+        await store.append(entry(three, waits=[for_event("payment.refused")]))
+        return await store.send(event("payment.received", "e1", {"order": 7}))
+
+    assert asyncio.run(scenario()) == Sent(duplicate=False, delivered=["r1", "r2"])
+    assert offers(store) == [("again", "e1", False), ("paid", "e1", False)]
+    assert [item.event.event["data"] for item in store.mail(["r2"])] == [{"order": 7}]
+    assert offers(store, "r3") == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits"),
+    [
+        ("a.b.c", True),
+        ("a.*.c", True),
+        ("*.b.*", True),
+        ("*.*.*", True),
+        ("a.*", False),
+        ("*", False),
+        ("a.b", False),
+        ("a.b.*.d", False),
+        ("b.*.c", False),
+        ("a.b.c*", False),
+    ],
+)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_star_stands_for_one_dotted_part(store: Store, pattern: str, fits: bool, when: str) -> None:
+    async def scenario() -> None:
+        [lease] = await started(store, "r1")
+        if when == "before":
+            await store.send(event("a.b.c", "e1"))
+        await store.append(entry(lease, waits=[for_event(pattern)]))
+        if when == "after":
+            await store.send(event("a.b.c", "e1"))
+
+    asyncio.run(scenario())
+    assert offers(store) == ([("paid", "e1", when == "before")] if fits else [])
+
+
+def test_an_event_with_a_known_id_is_dropped(store: Store, open_one: Callable[[], Store]) -> None:
+    async def scenario() -> list[Sent]:
+        [lease] = await started(store, "r1")
+        await store.append(entry(lease, waits=[for_event("tick")]))
+        return [await store.send(event("tick", "e1")), await open_one().send(event("tick", "e1", {"other": True}))]
+
+    assert asyncio.run(scenario()) == [Sent(duplicate=False, delivered=["r1"]), Sent(duplicate=True, delivered=[])]
+    assert len(offers(store)) == 1
+
+
+def test_events_kept_for_a_wait_are_offered_in_their_order_when_it_begins(store: Store) -> None:
+    async def scenario() -> None:
+        [lease] = await started(store, "r1")
+        for number in range(4):
+            await store.send(event("tick", f"e{number}"))
+        await store.append(entry(lease, waits=[for_event("tick", taken=frozenset({"e1"}))]))
+        await store.send(event("tick", "e4"))
+
+    asyncio.run(scenario())
+    assert [(event_id, kept) for _, event_id, kept in offers(store)] == [
+        ("e0", True),
+        ("e2", True),
+        ("e3", True),
+        ("e4", False),
+    ]
+
+
+def test_an_event_from_before_the_run_is_not_kept_for_it(store: Store) -> None:
+    async def scenario() -> None:
+        [lease] = await started(store, "r1")
+        await store.send(event("tick", "early"))
+        begin = time.time() + 0.001
+        while time.time() <= begin:
+            pass
+        await store.send(event("tick", "late"))
+        await store.append(entry(lease, waits=[for_event("tick", since=begin)]))
+
+    asyncio.run(scenario())
+    assert offers(store) == [("paid", "late", True)]
+
+
+def test_a_wait_that_is_told_again_is_offered_nothing_twice(store: Store) -> None:
+    async def scenario() -> None:
+        [lease] = await started(store, "r1")
+        await store.send(event("tick", "e1"))
+        await store.append(entry(lease, waits=[for_event("tick")]))
+        await store.append(entry(lease, head=2, waits=[for_event("tick")]))
+
+    asyncio.run(scenario())
+    assert offers(store) == [("paid", "e1", True)]
+
+
+def test_a_forgotten_wait_is_offered_nothing(store: Store) -> None:
+    async def scenario() -> Sent:
+        [lease] = await started(store, "r1")
+        await store.append(entry(lease, waits=[for_event("tick")]))
+        await store.append(entry(lease, head=2, forgotten=["paid"]))
+        return await store.send(event("tick", "e1"))
+
+    assert asyncio.run(scenario()).delivered == []
+    assert store.waits("r1") == []
+
+
+def test_a_wait_that_is_forgotten_and_begun_anew_in_one_commit_is_offered_what_is_kept(store: Store) -> None:
+    async def scenario() -> None:
+        [lease] = await started(store, "r1")
+        await store.append(entry(lease, waits=[for_event("tick")]))
+        await store.send(event("tick", "e1"))
+        await store.append(entry(lease, head=2, forgotten=["paid"], waits=[for_event("tick")]))
+
+    asyncio.run(scenario())
+    assert offers(store) == [("paid", "e1", False), ("paid", "e1", True)]
+
+
+def test_what_a_run_emits_becomes_durable_with_its_commit_and_reaches_its_own_wait(store: Store) -> None:
+    async def scenario() -> None:
+        one, two = await started(store, "r1", "r2")
+        await store.append(entry(two, waits=[for_event("tick")]))
+        await store.append(entry(one, emitted=[event("tick", "e1")], waits=[for_event("tick")]))
+
+    asyncio.run(scenario())
+    assert offers(store) == [("paid", "e1", True)]
+    assert offers(store, "r2") == [("paid", "e1", False)]
+
+
+def test_an_append_that_is_refused_emits_nothing_and_waits_for_nothing(store: Store) -> None:
+    async def scenario() -> None:
+        [lease] = await started(store, "r1")
+        with pytest.raises(StoreError):
+            await store.append(entry(lease, head=9, emitted=[event("tick", "e1")], waits=[for_event("tick")]))
+        assert (await store.send(event("tick", "e1"))) == Sent(duplicate=False, delivered=[])
+
+    asyncio.run(scenario())
+    assert store.waits("r1") == []
+
+
+def test_new_mail_is_told_by_its_numbers(store: Store, open_one: Callable[[], Store]) -> None:
+    async def scenario() -> None:
+        one, two = await started(store, "r1", "r2")
+        await store.append(entry(one, waits=[for_event("tick")]))
+        await store.append(entry(two, waits=[for_event("tock")]))
+        await open_one().send(event("tick", "e1"))
+        [(first, run_id)] = store.mailed(0)
+        assert run_id == "r1"
+        await open_one().send(event("tock", "e2"))
+        assert [run_id for _, run_id in store.mailed(first)] == ["r2"]
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_counts_once_and_only_for_what_is_shown(store: Store) -> None:
+    async def scenario() -> list[bool]:
+        [lease] = await started(store, "r1")
+        await store.append(entry(lease, waits=[approval()]))
+        attempts = [("r1", yes("d0")), ("r1", yes(path="other")), ("nobody", yes()), ("r1", yes()), ("r1", yes())]
+        return [await store.answer(run_id, answer) for run_id, answer in attempts]
+
+    assert asyncio.run(scenario()) == [False, False, False, True, False]
+    assert [item.event for item in store.mail(["r1"])] == [yes()]
+
+
+def test_what_is_shown_anew_wants_a_new_answer(store: Store) -> None:
+    async def scenario() -> list[bool]:
+        [lease] = await started(store, "r1")
+        await store.append(entry(lease, waits=[approval()]))
+        first = await store.answer("r1", yes())
+        await store.append(entry(lease, head=2, forgotten=["sign"], waits=[approval(digest="d2")]))
+        return [first, await store.answer("r1", yes("d1")), await store.answer("r1", yes("d2"))]
+
+    assert asyncio.run(scenario()) == [True, False, True]
+
+
+def test_the_inbox_has_what_waits_for_people_oldest_first(store: Store) -> None:
+    async def scenario() -> None:
+        one, two = await started(store, "r1", "r2")
+        unknown = OpenWait(path="charge", kind="unknown", at=1.0, subject={"error": {"type": "step.unknown_outcome"}})
+        await store.append(entry(one, waits=[approval(at=3.0), approval("answered"), for_event("tick")]))
+        await store.append(entry(two, waits=[unknown]))
+        await store.answer("r1", yes(path="answered"))
+
+    asyncio.run(scenario())
+    assert [(found.run_id, found.path, found.kind) for found in store.inbox()] == [
+        ("r2", "charge", "unknown"),
+        ("r1", "sign", "approval"),
+    ]
+    assert store.inbox()[1].subject == SUBJECT
+    assert [(found.path, found.answered) for found in store.waits("r1")] == [("answered", 5.0), ("paid", None), ("sign", None)]
+
+
+def test_a_large_event_arrives_whole(store: Store) -> None:
+    text = "x" * (2 << 20)
+
+    async def scenario() -> None:
+        [lease] = await started(store, "r1")
+        await store.send(event("big", "e1", text))
+        await store.append(entry(lease, waits=[for_event("big")]))
+
+    asyncio.run(scenario())
+    assert [item.event.event["data"] for item in store.mail(["r1"])] == [text]

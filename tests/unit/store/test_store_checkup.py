@@ -1,0 +1,155 @@
+"""What `doctor` says of a store: each kind of damage is found, named, and comes with what to do about it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections import namedtuple
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from agentctl.ports import Finding
+from agentctl.store.checkup import examine, has_wal_bug
+from agentctl.store.ledger import open_store
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A store that nothing is wrong with."""
+    made = tmp_path / "store" / "agentctl.db"
+    open_store(made).close()
+    return made
+
+
+def found(path: Path) -> dict[str, Finding]:
+    """The findings by check, the SQLite of this machine aside; of several the first that is not ok."""
+    first: dict[str, Finding] = {}
+    for finding in examine(path):
+        if finding.check not in first or first[finding.check].status == "ok":
+            first[finding.check] = finding
+    first.pop("sqlite")
+    return first
+
+
+def test_a_good_store_is_ok_in_every_way(path):
+    statuses = {check: finding.status for check, finding in found(path).items()}
+    assert statuses == dict.fromkeys(["store", "store.disk", "store.wal", "store.integrity", "store.permissions"], "ok")
+
+
+def test_examining_changes_nothing(path):
+    before = path.read_bytes()
+    examine(path)
+    assert path.read_bytes() == before
+
+
+def test_no_store_yet_is_no_error(tmp_path):
+    finding = found(tmp_path / "new" / "agentctl.db")["store"]
+    assert (finding.status, finding.mend) == ("ok", "")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_damaged_page_is_found(path):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("CREATE TABLE filler (text)")
+        connection.executemany("INSERT INTO filler VALUES (?)", [("x" * 100,)] * 2000)
+        connection.commit()
+        connection.execute("PRAGMA journal_mode = WAL")
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size - 3 * 4096)
+        file.write(b"\xff" * 4096)
+    (finding,) = [finding for finding in examine(path) if finding.status == "error"]
+    assert finding.check in ("store", "store.integrity")
+    assert "damaged" in finding.message
+    assert "restore a backup" in finding.mend
+
+
+def test_what_is_no_database_is_found(path):
+    path.write_text("no database" * 1000)
+    finding = found(path)["store"]
+    assert finding.status == "error"
+    assert "restore a backup" in finding.mend
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("PRAGMA user_version = 999", "newer agentctl"),
+        ("PRAGMA application_id = 1", "another program's"),
+    ],
+)
+def test_a_store_that_is_not_for_us_is_an_error(path, change, words):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(change)
+    finding = found(path)["store"]
+    assert finding.status == "error"
+    assert words in finding.message
+    assert finding.mend
+
+
+def test_another_journal_mode_than_wal_is_an_error(path):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    finding = found(path)["store.wal"]
+    assert finding.status == "error"
+    assert "PRAGMA journal_mode = WAL" in finding.mend
+
+
+def test_rows_that_refer_to_nothing_are_found(path):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO journal (run, seq, event) VALUES (77, 1, '{}')")
+        connection.commit()
+    finding = found(path)["store.integrity"]
+    assert finding.status == "error"
+    assert "rows of journal refer to nothing" in finding.message
+
+
+@pytest.mark.parametrize(("name", "mode", "mend"), [("agentctl.db", 0o644, "chmod 600 "), ("", 0o755, "chmod 700 ")])
+def test_what_others_can_read_is_a_warning_with_the_command_that_closes_it(path, name, mode, mend):
+    opened = path.parent / name
+    opened.chmod(mode)
+    finding = found(path)["store.permissions"]
+    assert finding.status == "warning"
+    assert finding.mend == f"{mend}{opened}"
+
+
+@pytest.mark.parametrize(("free", "status"), [(1 << 20, "error"), (500 << 20, "warning"), (50 << 30, "ok")])
+def test_a_disk_that_is_nearly_full_is_told(path, monkeypatch, free, status):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1 << 40, 1 << 40, free))
+    assert found(path)["store.disk"].status == status
+
+
+def test_a_network_file_system_is_an_error(path, monkeypatch):
+    for module in ("agentctl.store.checkup", "agentctl.store.place"):
+        monkeypatch.setattr(f"{module}.file_system_type", lambda _: "nfs4")
+    finding = next(finding for finding in examine(path) if finding.check == "store.disk")
+    assert finding.status == "error"
+    assert "local disk" in finding.mend
+
+
+def test_a_file_in_place_of_the_folder_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    finding = found(tmp_path / "file" / "agentctl.db")["store"]
+    assert finding.status == "error"
+    assert "a folder was expected" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("version", "bug"),
+    [
+        ((3, 40, 1), True),
+        ((3, 44, 5), True),
+        ((3, 44, 6), False),
+        ((3, 45, 0), True),
+        ((3, 50, 6), True),
+        ((3, 50, 7), False),
+        ((3, 51, 2), True),
+        ((3, 51, 3), False),
+        ((3, 52, 0), False),
+    ],
+)
+def test_the_versions_of_sqlite_with_the_wal_bug_are_known(version, bug):
+    assert has_wal_bug(version) == bug
