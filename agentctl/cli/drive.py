@@ -114,7 +114,8 @@ def report(ended: Ended, hints: Hints, *, json: bool) -> int:
     if json:
         output.print_json(outcome_document(row))
     elif row.status == "succeeded" and row.output is not None:
-        output.say(indented(row.output))
+        as_it_is = isinstance(row.output, str) and not output.on_terminal()  # for a program or a file: no byte is altered
+        output.say(row.output if as_it_is else indented(row.output))
     for line in [f"interrupted; go on with: {hints.resume}"] if ended.stopped else ending(row, hints):
         output.note(line)
     for line in ended.unsettled:

@@ -89,7 +89,8 @@ def _in_doubt(row: RunRow, state: RunState, path: str) -> StepState:
         raise NotFound(f"run {row.id} has no step {path!r}{did_you_mean(path, state.steps)}")
     doubtful = [step for step in named if _awaits_verdict(row, step, state)]
     if len(doubtful) > 1:
-        raise UsageError(f"several steps called {path!r} are in doubt; give one by its path: {', '.join(s.path for s in doubtful)}")
+        paths = ", ".join(step.path for step in doubtful)
+        raise UsageError(f"several steps called {path!r} are in doubt; give one by its path: {paths}")
     if not doubtful:
         raise UsageError(f"step {named[0].path} of run {row.id} is not in doubt: {_why_not(named[0])}")
     return doubtful[0]

@@ -69,7 +69,9 @@ def exceeded(account: Account, *, spent: int, usd: float, reserved: int, wanted:
     else:
         held = f", {reserved:,} are reserved for calls under way" if reserved else ""
         limit = account.tokens or 0
-        said = f"the budget {of} has no room for the call: of {limit:,} tokens {spent:,} are spent{held}; it may take {wanted:,}"
+        hint = " (a lower `max_tokens` makes it less)" if wanted > limit else ""
+        left = f"of {limit:,} tokens {spent:,} are spent{held}"
+        said = f"the budget {of} has no room for the call: {left}; it may take {wanted:,}{hint}"
     data = {
         "budget": account.key,
         "tokens": account.tokens,

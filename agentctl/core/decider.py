@@ -41,11 +41,18 @@ class Decider:
         if state.forgotten:
             self.commands += [cmd.Forget(path) for path in state.forgotten]
             state.forgotten.clear()
-        match event:
+        match event:  # the most frequent first: the cases are tried in their order
             case ev.StepStarted():
                 step = state.steps[event.path]
                 self.commands += orders.launch(state, step)
                 self._set_timers(event.path, ("timeout", "wait"))
+            case ev.StepSucceeded():
+                step = state.steps[event.path]
+                if step.key is not None and step.source is None:
+                    recovered = event.status == "recovered"  # what a fallback put out is no result of the step itself
+                    self.commands.append(orders.give_back(step) if recovered else orders.keep_result(step))
+                if step.uses == "remember" and event.attempt:
+                    self.commands.append(cmd.Remember(event.path, event.output))
             case ev.RetryScheduled():
                 self._set_timers(event.path, ("retry",))
             case ev.BlockFinished():
@@ -54,13 +61,6 @@ class Decider:
                 self.commands += orders.all_timers(state)
             case ev.StepKeyed():
                 self.commands.append(orders.find_result(state.steps[event.path]))
-            case ev.StepSucceeded():
-                step = state.steps[event.path]
-                if step.key is not None and step.source is None:
-                    recovered = event.status == "recovered"  # what a fallback put out is no result of the step itself
-                    self.commands.append(orders.give_back(step) if recovered else orders.keep_result(step))
-                if step.uses == "remember" and event.attempt:
-                    self.commands.append(cmd.Remember(event.path, event.output))
             case ev.StepFailed() | ev.StepCancelled():
                 step = state.steps[event.path]
                 if step.key is not None and step.status != "unknown":  # a doubt keeps its claim
@@ -212,7 +212,7 @@ class Decider:
         if step.stopping or step.frame.is_halted():
             self.emit(ev.StepCancelled(at=self.at, path=step.path))
             return
-        if step.node.is_once and gave_no_answer(error):
+        if step.node.is_once and step.node.body is None and gave_no_answer(error):
             said = f"the attempt gave no answer that could be read ({error.type}: {error.message})"
             error = ev.Error("step.unknown_outcome", said, step.path, step.attempt, error.data)
             self.emit(ev.OutcomeUnknown(at=self.at, path=step.path, error=error))

@@ -398,7 +398,7 @@ def gave_no_answer(error: ev.Error) -> bool:
 
 def is_in_doubt(step: StepState) -> bool:
     """True when an attempt of an `effect: once` step was begun and did not say how it ended."""
-    if not step.node.is_once:
+    if not step.node.is_once or step.node.body is not None:  # of a container, only the steps in it can be
         return False
     return step.status in ("running", "unknown") or (
         step.status == "failing" and step.error is not None and gave_no_answer(step.error)
@@ -445,6 +445,7 @@ def _step_keyed(state: RunState, e: ev.StepKeyed) -> None:
     step = state.steps[e.path]
     _go_live(step, e.at)
     step.status = lifecycle.next_step_status(e.path, step.status, "StepKeyed")
+    step.fired = False
     step.key = state.lookups[e.path] = e.key
 
 

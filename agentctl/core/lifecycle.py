@@ -64,7 +64,8 @@ STEP: dict[str, dict[str, str]] = {
         "BlockStarted": "running",
         "OutcomeUnknown": "unknown",
     },
-    "retrying": {"StepStarted": "running", "AttemptFailed": "failing", "StepCancelled": "cancelled"},
+    # StepKeyed while retrying: its key could not be evaluated the first time, or a resume has opened it again
+    "retrying": {"StepStarted": "running", "AttemptFailed": "failing", "StepCancelled": "cancelled", "StepKeyed": "waiting"},
     # a cancelled run does not make the doubt go away
     "unknown": {
         "StepSucceeded": "succeeded",

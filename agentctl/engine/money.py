@@ -17,12 +17,18 @@ _NOTHING = Usage()
 
 
 def settlements(state: RunState, events: Iterable[AnyEvent]) -> list[Settlement]:
-    """The calls that have ended with these events: by their answer, or because whoever made them is gone."""
+    """The calls that have ended with these events: by their answer, or because whoever made them is gone.
+
+    Of other attempts that ended nothing is reserved, so they settle nothing: which were calls need not be known here, where a
+    step of a round that is over may be forgotten already.
+    """
+    if not budget.accounts_of(state):
+        return []
     found = []
     for event in events:
         if isinstance(event, RunRecovered):
             found.append(Settlement(None, None))
-        elif isinstance(event, StepSucceeded | AttemptFailed) and event.attempt and state.steps[event.path].uses == "llm":
+        elif isinstance(event, StepSucceeded | AttemptFailed) and event.attempt:
             cut_off = isinstance(event, AttemptFailed) and gave_no_answer(event.error)
             found.append(Settlement(event.path, event.usage or (None if cut_off else _NOTHING)))
     return found

@@ -36,7 +36,16 @@ from agentctl.core.commands import (
     Stop,
     Withdraw,
 )
-from agentctl.core.events import AnyEvent, AttemptFailed, CancelRequested, ChildFinished, RunCreated, RunResumed, TimerFired, decode
+from agentctl.core.events import (
+    AnyEvent,
+    AttemptFailed,
+    CancelRequested,
+    ChildFinished,
+    RunCreated,
+    RunResumed,
+    TimerFired,
+    decode,
+)
 from agentctl.engine.attempts import Attempts
 from agentctl.engine.children import Birth, Children
 from agentctl.engine.definitions import Definitions

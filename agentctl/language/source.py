@@ -120,7 +120,7 @@ def read_text(text: str, file: str = "<text>") -> Source:
     """As `read_file`, of a text."""
     source = Source(file, text)
     try:
-        source.root = _Tree(source).read()
+        source.root = _read(source)
         source.data = _Data(source).of(source.root, 0)
     except Refused as refused:
         source.root = source.data = None
@@ -128,11 +128,34 @@ def read_text(text: str, file: str = "<text>") -> Source:
     return source
 
 
+def _read(source: Source) -> Node:
+    """The tree, by the quick parser; by the slow one where that knows less of YAML 1.2: it takes no `{url: http://x}`."""
+    from agentctl.language.yaml_errors import BEHIND, explain
+
+    try:
+        return _Tree(source).read()
+    except Refused:
+        raise
+    except Exception as error:  # every kind of error of the parser; `explain` re-raises what is none
+        refused = explain(error, source.text)
+        if BEHIND not in str(error):
+            raise refused from None
+    source.problems.clear()
+    try:
+        return _Tree(source, quick=False).read()
+    except Refused:
+        raise
+    except Exception as error:
+        explain(error, source.text)
+        raise refused from None
+
+
 class _Tree:
     """Events to nodes, with an explicit stack."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, quick: bool = True) -> None:
         self.source = source
+        self.quick = quick
         self.anchors: dict[str, Node] = {}
         self.stack: list[Node] = []
         self.pending: list[tuple[str, Place] | None] = []  # the key read last, for each open mapping
@@ -140,15 +163,8 @@ class _Tree:
         self.documents = 0
 
     def read(self) -> Node:
-        from agentctl.language.yaml_errors import explain
-
-        try:
-            for event in _events(self.source.text):
-                self.take(event)
-        except Refused:
-            raise
-        except Exception as error:  # every kind of error of the parser; `explain` re-raises what is none
-            raise explain(error, self.source.text) from None
+        for event in _events(self.source.text, quick=self.quick):
+            self.take(event)
         if self.root is None or (self.root.value is None and self.root.style == ""):
             raise Refused((1, 1), "empty", "the file is empty; a definition begins with 'loop: NAME' or 'skill: NAME'")
         return self.root
@@ -279,10 +295,10 @@ class _Data:
             self.count += len(other.value)
 
 
-def _events(text: str) -> Iterator[Any]:
+def _events(text: str, *, quick: bool) -> Iterator[Any]:
     from ruamel.yaml import YAML
 
-    yield from YAML(typ="safe").parse(text)
+    yield from YAML(typ="safe", pure=not quick).parse(text)
 
 
 def _plain(text: str, place: Place) -> Any:

@@ -121,6 +121,9 @@ class _Shape:
                 self.source.report(self.source.at(path), "missing-key", f"{title} needs {wording.listed(missing, 'and')}")
             elif error.validator == "dependentRequired":
                 self.beside(path, error)
+            elif error.validator == "not":
+                names = wording.listed([f"'{key}'" for key in error.validator_value["required"]], "and")
+                self.source.report(self.source.at(path), "wrong-value", f"{error.schema['title']} takes only one of {names}")
             elif error.validator == "anyOf":
                 self.source.report(self.source.at((*path, "with")), "misplaced-key", "'with' stands beside 'python' or 'skill'")
 

@@ -60,7 +60,7 @@ def took(row: RunRow, now: float) -> str:
         return ""
     if row.status in FINISHED and row.finished_at is not None:
         return seconds(row.finished_at - row.started_at)
-    return f"{seconds(now - row.started_at)}…" if row.status in ("running", "waiting") else ""
+    return f"{seconds(now - row.started_at)}…" if row.status in ("running", "waiting", "blocked") else ""
 
 
 def format_history(rows: Sequence[RunRow], now: float) -> str:

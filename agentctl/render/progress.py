@@ -18,7 +18,7 @@ from agentctl.core.events import (
     StepStarted,
     StepSucceeded,
 )
-from agentctl.render.journal import JournalView, StepView, is_undo, parent, tree_order
+from agentctl.render.journal import JournalView, StepView, is_undo, tree_order
 from agentctl.render.text import cells, clock, cut, error_line, pad, seconds, size, style, summary, symbol, usage_text, visible
 from agentctl.render.timeline import Line
 
@@ -50,7 +50,7 @@ def _line(view: JournalView, event: AnyEvent) -> str:
             by = f" by {visible(event.by)}" if event.by else ""
             return f"{symbol('unknown')} {visible(event.path)}  looked up{by}: {event.verdict}"
         case BlockFinished() if event.error is not None and is_undo(event.path):
-            undone = visible(parent(pattern(event.path)) if "@" in event.path else parent(event.path))
+            undone = visible(event.path.rpartition(".undo")[0])
             return f"{symbol('failed')} {undone}  NOT UNDONE, what it did still stands: {error_line(event.error)}"
         case StepStarted() if event.child is not None:
             return f"{symbol('running')} {visible(event.path)}  run {event.child}"

@@ -2,7 +2,7 @@
 
 <folder>/<name>          the database        <folder>/executors/<id>   one locked file per living executor
 <folder>/<name>.lock     the writers' lock   <folder>/payloads/<hash>  large outputs
-                                             <folder>/logs/<run>.jsonl the log of a run
+<folder>/project.json    agentctl.yaml, read <folder>/logs/<run>.jsonl the log of a run
 """
 
 from __future__ import annotations

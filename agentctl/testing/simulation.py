@@ -63,6 +63,7 @@ class Simulation:
         self.sent: list[ev.AnyEvent] = []  # what was delivered already, to deliver again
         self.executed: dict[str, int] = {}  # path -> performed attempts, crashes included
         self.crashes = 0
+        self.claims: set[str] = set()  # steps that hold the claim on a key
         self.restart()
 
     def restart(self) -> None:
@@ -178,12 +179,18 @@ class Simulation:
             return
         self.journal += decision.events
         self.todo += decision.commands
+        self._count_claims(decision)
         rebuilt = fold(self.journal, lambda version: self.plan)
         if self.forgetful:
             forget(self.state)
             rebuilt.steps = {path: step for path, step in rebuilt.steps.items() if path in self.state.steps}
         if snapshot(rebuilt) != snapshot(self.state):
             raise Illegal(f"the journal does not fold to the state:\n{snapshot(rebuilt)}\n{snapshot(self.state)}")
+
+    def _count_claims(self, decision: Decision) -> None:
+        """Who holds a key, as a store would have it."""
+        self.claims |= {event.path for event in decision.events if isinstance(event, ev.ResultMissing)}
+        self.claims -= {command.path for command in decision.commands if isinstance(command, cmd.KeepResult | cmd.GiveBack)}
 
     def _check(self, events: list[ev.AnyEvent]) -> None:
         """No step starts before its needs have ended well."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import pwd
 import select
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -99,33 +101,13 @@ def test_what_is_signed_is_shown_in_full_with_its_control_characters_visible(age
         "loops/ship.yaml",
         "loop: ship\ninput: {text: {type: string}}\nsteps: [{approve: {message: m, show: '${{ input.text }}'}}]\n",
     )
-    project.write("input.json", '{"text": ' + __import__("json").dumps("\n".join([*lines, trick])) + "}")
+    project.write("input.json", json.dumps({"text": "\n".join([*lines, trick])}))
     result = agentctl("run", "ship", "--input-file", "input.json", "--no-wait")
     if command != "run":
         result = agentctl(command, *(["last"] if command == "approve" else []))
     shown = result.err + result.out
     assert all(f"│ {line}\n" in shown for line in lines)
     assert "│ pay 1 EUR\\r\\x1b[2K\\u202epay\\u200b 2\\u{e0041} EUR\n" in shown
-
-
-def test_an_answer_to_what_is_shown_no_more_is_refused(agentctl, project):
-    """The step is retried after its timeout and shows something else: the answer to what was shown before does not count."""
-    from agentctl.core.events import ApprovalGiven
-    from agentctl.store.ledger import open_store
-
-    project.write("loops/ship.yaml", "loop: ship\nsteps: [{id: sign, approve: {message: 'Ship?', show: old}}]\n")
-    run_id = agentctl("run", "ship", "--no-wait", "--json").json["run_id"]
-    store = open_store(project.store)
-    try:
-        import asyncio
-
-        async def answer(digest: str) -> bool:
-            return await store.answer(run_id, ApprovalGiven(at=1.0, path="sign", approved=True, digest=digest, by="ada"))
-
-        assert asyncio.run(answer("0" * 64)) is False
-        assert store.mail([run_id]) == []
-    finally:
-        store.close()
 
 
 def test_a_second_answer_is_refused(agentctl, asking):
@@ -235,15 +217,16 @@ class Terminal:
         self.descriptor = descriptor
         self.process = process
         self.shown = ""
+        self._looked = 0  # up to where `until` has read
 
     def until(self, word: str, patience: float = 30) -> None:
-        """Read until the word is on the screen after what was read before."""
-        seen, end = "", time.monotonic() + patience
-        while word not in seen:
-            assert time.monotonic() < end, self.shown + seen
+        """Wait until the word is on the screen, after the last one that was waited for."""
+        end = time.monotonic() + patience
+        while (found := self.shown.find(word, self._looked)) < 0:
+            assert time.monotonic() < end, self.shown
             if select.select([self.descriptor], [], [], 0.1)[0]:
-                seen += os.read(self.descriptor, 4096).decode(errors="replace")
-        self.shown += seen
+                self.shown += os.read(self.descriptor, 4096).decode(errors="replace")
+        self._looked = found + len(word)
 
     def type(self, text: str) -> None:
         os.write(self.descriptor, text.encode())
@@ -349,3 +332,15 @@ def test_on_a_terminal_approve_asks_once_more(agentctl, asking, terminal, typed,
         person.type(typed)
         assert person.end() == code, person.shown
     assert len(agentctl("inbox", "--json").json) == left
+
+
+def test_a_signature_under_what_is_shown_no_more_is_refused(agentctl, project, asking, terminal):
+    """While the person reads, the step comes to show something else."""
+    with terminal("approve", asking, "--data", "count=1") as person:
+        person.until("approve this? [y/N] ")
+        with closing(sqlite3.connect(project.store, timeout=30)) as connection, connection:
+            connection.execute("UPDATE waits SET digest = ?", ("0" * 64,))
+        person.type("y\n")
+        assert person.end() == 2, person.shown
+    assert "shows something else now: nothing was signed" in person.shown
+    assert len(agentctl("inbox", "--json").json) == 1

@@ -29,7 +29,9 @@ RUN_KEYS = [
     "run_id", "loop", "kind", "version", "status", "trigger", "parent", "created_at", "started_at", "finished_at",
     "duration_ms", "steps_done", "steps_total", "usage", "error",
 ]  # fmt: skip
-STEP_KEYS = ["path", "action", "status", "attempts", "input", "output", "error", "started_at", "finished_at", "usage"]
+STEP_KEYS = [
+    "path", "action", "status", "attempts", "input", "output", "error", "started_at", "finished_at", "usage", "source", "waits_for",
+]  # fmt: skip
 
 
 @pytest.fixture

@@ -288,3 +288,18 @@ def test_a_cancelled_run_says_so_once(agentctl, project):
     assert result.code == 1
     assert "cancelled: the run was cancelled" in result.err
     assert "cancelled: cancelled" not in result.err
+
+
+def test_an_output_with_control_characters_is_harmless_on_a_terminal_and_as_it_is_in_a_pipe(agentctl, project):
+    project.write("loops/title.yaml", "loop: title\nsteps: [{shell: [printf, '\\033]0;owned\\007\\nnext']}]\n")
+    assert agentctl("run", "title").out == "\x1b]0;owned\x07\nnext\n"
+    screen, terminal = os.openpty()
+    command = [sys.executable, "-m", "agentctl", "run", "title"]
+    done = subprocess.run(
+        command, cwd=project.root, env=agentctl.environment(), stdout=terminal, stderr=subprocess.DEVNULL, timeout=60
+    )
+    os.close(terminal)
+    shown = os.read(screen, 4096).decode()
+    os.close(screen)
+    assert done.returncode == 0
+    assert "\\x1b]0;owned\\x07\r\nnext" in shown

@@ -57,6 +57,7 @@ def test_crashes_duplicates_and_late_answers_do_no_harm(definition: Definition, 
 
     assert state.status in ("succeeded", "failed")
     assert len(simulation.journal) == state.head
+    assert not simulation.claims, "a key stays claimed by a run that has ended"
 
 
 @SLOW
@@ -90,7 +91,9 @@ def test_a_cancelled_run_stops_wherever_it_is(definition: Definition, seed: int,
     simulation.trouble = 0.0
     simulation.deliver(ev.CancelRequested(at=simulation.now, reason="enough"))
 
-    assert simulation.run().status in (("succeeded", "failed") if settled else ("cancelled",))
+    state = simulation.run()
+    assert state.status in (("succeeded", "failed") if settled else ("cancelled",))
+    assert simulation.claims <= {path for path, step in state.steps.items() if step.status == "unknown"}
 
 
 @SLOW

@@ -8,7 +8,7 @@ from typing import Any
 from agentctl.core.events import RunStarted, Usage
 from agentctl.errors import ActionError
 from agentctl.expressions.parse import parse_expression
-from agentctl.model import Budget, Foreach, Step
+from agentctl.model import Budget, Foreach, Repeat, Step
 from agentctl.ports import Call, Outcome
 from agentctl.testing.definitions import inputs, set_step, skill, stored, task
 from agentctl.testing.world import World
@@ -163,3 +163,14 @@ async def test_a_remembering_step_that_a_wait_follows_lets_the_run_rest(world: W
     run_id = await engine.create(stored("loop", remember("r", k=1), wait("w", "1h")), {})
     row = await engine.drive(run_id, until="rest")
     assert (row.status, row.owner) == ("waiting", None)
+
+
+async def test_the_calls_of_rounds_that_are_over_are_settled_like_any_other(world: World) -> None:
+    for n in range(5):
+        answers(world, f"poll[{n}].q", tokens=60)
+    steps = (ask("q"), set_step("after", n="${{ index }}"))
+    poll = Step(id="poll", action=Repeat(steps, max=5), uses="repeat")
+    row = await drive(world, stored("loop", poll, budget=Budget(tokens=250, per="day")))
+    assert row.error.type == "budget.exceeded"
+    assert (row.error.data["spent_tokens"], row.error.data["reserved_tokens"]) == (180, 0)
+    assert len(world.llm.calls) == 3

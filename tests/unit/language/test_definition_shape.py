@@ -40,6 +40,18 @@ def test_a_step_with_two_actions_is_told_which(steps: Only) -> None:
     assert "'shell' and 'llm'" in message
 
 
+def test_an_http_step_has_one_body(steps: Only) -> None:
+    line, column, code, message = steps("- http: {url: 'http://x', json: {a: 1}, body: x}\n")
+    assert (line, column, code) == (1, 3, "wrong-value")
+    assert message == "http takes only one of 'json' and 'body'"
+
+
+def test_a_step_has_one_kind_of_key(steps: Only) -> None:
+    line, column, code, message = steps("- shell: x\n  idempotency_key: k\n  cache: {key: k, ttl: 1h}\n")
+    assert (line, column, code) == (1, 3, "wrong-value")
+    assert message == "a step takes only one of 'idempotency_key' and 'cache'"
+
+
 def test_steps_is_no_second_action_beside_foreach(problems: Problems) -> None:
     assert problems("loop: x\nsteps:\n- foreach: [1]\n  steps: [{set: {a: 1}}]\n") == []
 

@@ -134,3 +134,16 @@ def test_a_place_inside_a_text_is_found_in_every_style(text: str) -> None:
     source = read_text(text)
     line, column = source.inside(("a",), source.data["a"].index("${{"))
     assert source.lines[line - 1][column - 1 :].startswith("${{")
+
+
+def test_a_plain_value_inside_braces_may_hold_colons() -> None:
+    source = read_text("a: {url: http://x/y, at: 12:30:00}\nb: [c:d]\nb: 1\n")
+    assert source.data == {"a": {"url": "http://x/y", "at": "12:30:00"}, "b": ["c:d"]}
+    assert source.at(("a", "at")) == (1, 22)
+    assert [problem.code for problem in source.problems] == ["duplicate-key"]
+
+
+def test_a_file_with_such_a_value_and_a_mistake_is_told_the_mistake() -> None:
+    assert "needs quotes inside { }" in read_text("a: {url: http://x, b: c: d}").problems[0].message
+    source = read_text("a: {url: http://x}\nb: " + "[" * 100_000)
+    assert [problem.code for problem in source.problems] == ["too-large"]

@@ -60,6 +60,8 @@ def test_show_adds_input_output_and_event_to_the_run() -> None:
             "started_at": None,
             "finished_at": None,
             "usage": None,
+            "source": None,
+            "waits_for": None,
         }
     ]
     assert shown["events"] == [{"seq": 1, "at": "2026-11-23T15:40:51.500Z", "type": "RunStarted", "path": None}]
