@@ -64,7 +64,8 @@ class HttpAction:
                 finally:
                     await response.aclose()
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
-            raise ActionError("input.invalid", f"The request to {params.get('url')!r} cannot be made: {str(error).rstrip('.')}.") from None
+            said = str(error).rstrip(".")
+            raise ActionError("input.invalid", f"The request to {params.get('url')!r} cannot be made: {said}.") from None
         except (httpx2.RequestError, httpx2.StreamError) as error:
             said = str(error).rstrip(".") or type(error).__name__
             unsent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)

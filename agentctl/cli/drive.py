@@ -31,7 +31,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Ended(NamedTuple):
-    """`stopped`: a signal ended our part in the run, not the run's own end.  `unsettled`: lines on what a person has to look at."""
+    """`stopped`: a signal ended our part in the run, not the run's own end.  `unsettled`: lines for a person to look at."""
 
     row: RunRow
     stopped: bool
@@ -130,7 +130,8 @@ def ending(row: RunRow, hints: Hints) -> list[str]:
     if row.status == "failed":
         return [f"error: {why(row)}", f"  look at it:   {hints.show}", f"  try it again: {hints.resume}"]
     if row.status == "cancelled":
-        return [why(row) if row.error is not None else f"cancelled: {why(row)}", f"  look at it:   {hints.show}", f"  go on anyway: {hints.resume}"]
+        said = why(row) if row.error is not None else f"cancelled: {why(row)}"
+        return [said, f"  look at it:   {hints.show}", f"  go on anyway: {hints.resume}"]
     if row.status == "blocked":
         return ["blocked: nobody can say whether this took effect; look, and say what became of it"]
     until = f" until {clock(row.wake_at)}" if row.status == "waiting" and row.wake_at is not None else ""

@@ -33,11 +33,11 @@ def command(
     ] = False,
     step: Annotated[
         str | None,
-        typer.Option("--step", metavar="PATH", help="A step whose outcome is in doubt; needs --as.", autocompletion=complete.doubts),
+        typer.Option("--step", metavar="PATH", help="A step in doubt; needs --as.", autocompletion=complete.doubts),
     ] = None,
     verdict: Annotated[
         str | None,
-        typer.Option("--as", metavar="VERDICT", help="What became of it: done, retry or failed.", autocompletion=complete.verdicts),
+        typer.Option("--as", metavar="VERDICT", help="What became of it: done, retry, failed.", autocompletion=complete.verdicts),
     ] = None,
     result: Annotated[
         str | None, typer.Option("--output", metavar="JSON", help="With --as done: the output of the step. Default: null.")

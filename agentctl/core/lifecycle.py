@@ -64,8 +64,15 @@ STEP: dict[str, dict[str, str]] = {
         "BlockStarted": "running",
         "OutcomeUnknown": "unknown",
     },
-    # StepKeyed while retrying: its key could not be evaluated the first time, or a resume has opened it again
-    "retrying": {"StepStarted": "running", "AttemptFailed": "failing", "StepCancelled": "cancelled", "StepKeyed": "waiting"},
+    # all but the first three: its expressions failed before, and are evaluated once more
+    "retrying": {
+        "StepStarted": "running",
+        "AttemptFailed": "failing",
+        "StepCancelled": "cancelled",
+        "StepSkipped": "skipped",
+        "StepSucceeded": "succeeded",
+        "StepKeyed": "waiting",
+    },
     # a cancelled run does not make the doubt go away
     "unknown": {
         "StepSucceeded": "succeeded",

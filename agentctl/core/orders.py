@@ -89,14 +89,27 @@ def give_back(step: StepState) -> cmd.GiveBack:
 
 
 def withdrawals(undone: StepState) -> list[cmd.Withdraw]:
-    """The results that a step and those in it recorded, which its undo has made untrue."""
-    found: list[cmd.Withdraw] = []
-    if undone.key is not None and undone.source is None:
-        found.append(cmd.Withdraw(undone.path, place_in_definition(undone), undone.key))
-    for body in undone.bodies:
-        for step in body.steps:
-            found += withdrawals(step)
+    """The results that its undo has made untrue: those that the step, the steps in it and those that hold it recorded."""
+    found = _recorded_within(undone)
+    holder = undone.frame.owner
+    while holder is not None:
+        found += _recorded(holder)
+        holder = holder.frame.owner
     return found
+
+
+def _recorded_within(step: StepState) -> list[cmd.Withdraw]:
+    found = _recorded(step)
+    for body in step.bodies:
+        for inner in body.steps:
+            found += _recorded_within(inner)
+    return found
+
+
+def _recorded(step: StepState) -> list[cmd.Withdraw]:
+    if step.key is None or step.source is not None:
+        return []
+    return [cmd.Withdraw(step.path, place_in_definition(step), step.key)]
 
 
 def place_in_definition(step: StepState) -> str:

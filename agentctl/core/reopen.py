@@ -48,10 +48,14 @@ def _reopen_frame(state: RunState, frame: Frame, redo: set[str], at: float) -> N
             needs = [frame.steps[frame.block.index[need]] for need in step.node.step.needs]
             waits = any(need.node.step.id in going_on or not is_kept(need) for need in needs)
             _hold(state, step, redo)
-            if not waits:
+            if not waits and not _has_key(step):  # its claim was given back when it ended: it asks for the key again
                 go_on(state, step, at)
     frame.restart()
     state.look_at(frame)
+
+
+def _has_key(step: StepState) -> bool:
+    return step.node.step.idempotency_key is not None or step.node.step.cache is not None
 
 
 def _goes_on(step: StepState, redo: set[str]) -> bool:
@@ -107,7 +111,7 @@ def go_on(state: RunState, step: StepState, at: float) -> None:
     for name, value in step.held.items():
         setattr(step, name, value)
     step.held, redo = None, step.redo
-    step.status, step.attempt = "running", 1
+    step.status, step.attempt, step.begun = "running", 1, True
     if step.node.step.timeout is not None:
         state.set_timer(step.path, "timeout", at + step.node.step.timeout)
     step.parked = [frame for frame in step.bodies if not frame.ended_well or _is_stale(frame, redo)]

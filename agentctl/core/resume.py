@@ -143,4 +143,3 @@ def _without_lines(value: JSON) -> JSON:
     if isinstance(value, list | tuple):
         return [_without_lines(item) for item in value]
     return value
-

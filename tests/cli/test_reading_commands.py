@@ -30,7 +30,8 @@ RUN_KEYS = [
     "duration_ms", "steps_done", "steps_total", "usage", "error",
 ]  # fmt: skip
 STEP_KEYS = [
-    "path", "action", "status", "attempts", "input", "output", "error", "started_at", "finished_at", "usage", "source", "waits_for",
+    "path", "action", "status", "attempts", "input", "output", "error", "started_at", "finished_at", "usage",
+    "source", "waits_for",
 ]  # fmt: skip
 
 

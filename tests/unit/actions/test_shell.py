@@ -267,7 +267,9 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     ],
     ids=["aliases", "long text", "itself", "merge keys", "two documents", "depth"],
 )
-def test_yaml_that_would_fill_the_memory_or_is_no_document_is_invalid_output(call: Make, around: Any, text: str, said: str) -> None:
+def test_yaml_that_would_fill_the_memory_or_is_no_document_is_invalid_output(
+    call: Make, around: Any, text: str, said: str
+) -> None:
     error = failure(call(argv=["cat"], stdin=text, parse="yaml"), around)
     assert error.type == "output.invalid"
     assert said in error.message

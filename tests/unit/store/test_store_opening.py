@@ -256,6 +256,23 @@ def public(new_run) -> Iterator[Path]:
         path.parent.chmod(0o755)
 
 
+LOCKED = """
+if os.geteuid() == 0:  # the superuser may look into anything
+    os.setresuid(65534, 65534, 65534)
+for read_only in (False, True):
+    try:
+        open_store(path, read_only=read_only)
+    except StoreError as error:
+        say(error)
+"""
+
+
+def test_a_folder_that_may_not_be_looked_into_is_a_store_that_cannot_be_used(script, public: Path) -> None:
+    public.parent.chmod(0o000)
+    out, err = script(LOCKED, at=public).communicate(timeout=30)
+    assert out.splitlines() == [f"the store {public} cannot be used: Permission denied ({public})"] * 2, err
+
+
 def test_a_read_only_store_refuses_to_be_written_and_can_be_read(script, public: Path) -> None:
     out, err = script(UNPRIVILEGED, at=public).communicate(timeout=30)
     assert out.splitlines() == [
