@@ -526,6 +526,13 @@ class Action(Protocol):
     async def perform(self, call: Call, around: Surroundings) -> Outcome: ...
 
 
+class SlowAction(Action, Protocol):
+    """An action that takes long to get ready, and can do so in the background."""
+
+    def expect(self) -> None:
+        """A run that has steps of this kind is being driven. Returns at once; called again, it does nothing more."""
+
+
 class InstantAction(Action, Protocol):
     def now(self, call: Call) -> Outcome:
         """The same as `perform`, at once, so that the engine can answer in the turn that started the attempt."""

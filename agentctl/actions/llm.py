@@ -17,7 +17,7 @@ import msgspec
 from agentctl.actions.litellm_library import library, warm_up
 from agentctl.actions.model_answer import correction, full_schema, instruction, problems_of, read_answer, response_format
 from agentctl.actions.model_errors import translate
-from agentctl.actions.models import Model, ReadKey, resolve
+from agentctl.actions.models import Model, ReadKey, is_any_usable, resolve
 from agentctl.actions.texts import as_text
 from agentctl.core.events import Usage
 from agentctl.errors import ActionError
@@ -42,6 +42,11 @@ class LlmAction:
         """
         self.models = models
         self.read_key = read_key
+
+    def expect(self) -> None:
+        """Begin the import of litellm, which takes seconds, unless there is no model that could be called."""
+        if is_any_usable(self.models, self.read_key):
+            warm_up()
 
     async def perform(self, call: Call, around: Surroundings) -> Outcome:
         failures: list[ActionError] = []

@@ -69,6 +69,17 @@ def resolve(wanted: str | None, models: Mapping[str, JSON], read_key: ReadKey) -
     return Model(name, options, supports_schema)
 
 
+def is_any_usable(models: Mapping[str, JSON], read_key: ReadKey) -> bool:
+    """Whether a call could reach a model at all: by an alias of the project file, or by the key of a provider."""
+    for alias in models:
+        try:
+            resolve(alias, models, read_key)
+        except ActionError:
+            continue
+        return True
+    return any(read_key(variable) for variables in KEYS.values() for variable in variables)
+
+
 def _base(name: str, read_key: ReadKey) -> str | None:
     """The server that stands in for OpenAI's own. litellm looks in the environment alone; it may be in the project's .env."""
     if _provider(name) != "openai":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentctl.cli import output, place
 from agentctl.cli.words import did_you_mean
-from agentctl.errors import NotFound, StoreBusy, UsageError
+from agentctl.errors import NotFound, NothingToResume, StoreBusy, UsageError
 
 if TYPE_CHECKING:
     from agentctl.core.state import RunState, StepState
@@ -91,6 +91,8 @@ def _in_doubt(row: RunRow, state: RunState, path: str) -> StepState:
     if len(doubtful) > 1:
         paths = ", ".join(step.path for step in doubtful)
         raise UsageError(f"several steps called {path!r} are in doubt; give one by its path: {paths}")
+    if doubtful and row.status == "succeeded":  # a `return` cut the step off
+        raise NothingToResume(f"run {row.id} has succeeded without step {doubtful[0].path}: there is nothing to resume")
     if not doubtful:
         raise UsageError(f"step {named[0].path} of run {row.id} is not in doubt: {_why_not(named[0])}")
     return doubtful[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import msgspec
@@ -83,7 +84,7 @@ def _leaves_traces(node: Node) -> bool:
 class Plan:
     """What `interpreter` needs to know of a definition."""
 
-    __slots__ = ("definition", "handlers", "root")
+    __slots__ = ("definition", "handlers", "root", "uses")
 
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
@@ -95,3 +96,11 @@ class Plan:
             "finally": definition.finally_,
         }
         self.handlers = {name: Block(steps) for name, steps in lists.items() if steps}
+        self.uses = frozenset(_uses([self.root, *self.handlers.values()]))  # the kinds of action that its steps perform
+
+
+def _uses(blocks: Iterable[Block | None]) -> Iterator[str]:
+    for block in blocks:
+        for node in block.nodes if block is not None else ():
+            yield node.step.uses
+            yield from _uses((node.body, node.fallback, node.probe, node.undo))

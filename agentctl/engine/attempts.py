@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ from agentctl.core.commands import Execute
 from agentctl.core.events import AnyEvent, AttemptFailed, Error, StepSucceeded, Usage
 from agentctl.engine.outputs import clean_text, flaw
 from agentctl.errors import ActionError
-from agentctl.ports import Action, Call, Clock, InstantAction, Outcome, Surroundings
+from agentctl.ports import Action, Call, Clock, InstantAction, Outcome, SlowAction, Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,13 @@ class Attempts:
 
     def __len__(self) -> int:
         return len(self._live)
+
+    def expect(self, uses: Iterable[str]) -> None:
+        """Let the actions that a run will need get ready in the background."""
+        for name in uses:
+            action = self._actions.get(name)
+            if hasattr(action, "expect"):
+                cast(SlowAction, action).expect()
 
     def at_once(self, run_id: str, name: str, command: Execute) -> AnyEvent | None:
         """The answer, when the action needs no time (`set`): no task, no worker. None: it has to be started."""

@@ -151,9 +151,16 @@ class Engine:
         await self._send(run_id, resumed)
 
     async def resolve(
-        self, run_id: str, path: str, verdict: str, *, output: Any = None, by: str | None = None, vars: dict[str, Any] | None = None
+        self,
+        run_id: str,
+        path: str,
+        verdict: str,
+        *,
+        output: Any = None,
+        by: str | None = None,
+        vars: dict[str, Any] | None = None,
     ) -> None:
-        """Say what became of a step whose outcome is in doubt: `done` (with `output`), `retry` or `failed`; `drive` goes on with it.
+        """Say what became of a step in doubt: `done` (with `output`), `retry` or `failed`; `drive` goes on with it.
 
         A run that has ended with the doubt is resumed; `vars`: the project's, as of now. Raises NotFound.
         """
@@ -191,7 +198,7 @@ class Engine:
     async def drive(self, run_id: str, *, until: Until = "finished") -> RunRow:
         """Drive a run and its children, until it ended or (`rest`) until only waiting is left; returns what it came to.
 
-        A run that is `blocked`, itself or by a child, and that nothing but a word on the outcome in doubt can move on is left, too.
+        A run that is `blocked`, itself or by a child, and that only a word on the outcome in doubt can move on is left, too.
         Children that it started with `detach` are driven until they rest, too: nobody else may be there to do it.
         After `stop` it returns at once, with the run interrupted. Raises NotFound, StoreBusy when another process holds the run,
         LeaseLost, and any StoreError that kept a commit from being written: what was committed before stands.

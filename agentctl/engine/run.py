@@ -248,6 +248,7 @@ class HeldRun:
         self.state = interpreter.fold(events, parts.definitions.plan, parts.secret_names)
         self._version = self.state.version
         self._head = len(events)
+        parts.attempts.expect(self.state.plan.uses)
         interpreter.forget(self.state)
         if lease.has_mail:
             self._read_mail()

@@ -173,7 +173,8 @@ SELECT id FROM (
         ORDER BY created_at LIMIT :limit)
     UNION
     SELECT * FROM (SELECT id, created_at FROM runs INDEXED BY runs_asleep
-        WHERE owner IS NULL AND status IN ('waiting', 'blocked') AND wake_at IS NOT NULL AND wake_at <= :now ORDER BY wake_at LIMIT :limit)
+        WHERE owner IS NULL AND status IN ('waiting', 'blocked') AND wake_at IS NOT NULL AND wake_at <= :now
+        ORDER BY wake_at LIMIT :limit)
     UNION
     SELECT id, created_at FROM runs WHERE key IN (SELECT run FROM mail)
         AND (owner IS NULL OR owner IN (SELECT value FROM json_each(:dead)))

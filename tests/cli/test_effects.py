@@ -106,7 +106,8 @@ def test_a_verdict_drives_the_run_on(
     if asked:
         agentctl("resume", "last")
     answered = agentctl("resume", "last", "--step", "pay", *options, "--json")
-    assert (answered.code, answered.json["output"]) == (code, output)
+    assert answered.code == code, answered.out + answered.err
+    assert answered.json["output"] == output
     assert paid(project.root) == payments
     resolved = [event for event in agentctl("show", "last", "--json").json["events"] if event["type"] == "StepResolved"]
     assert [event["verdict"] for event in resolved] == [options[1]]
