@@ -15,8 +15,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from agentctl.cli import output
-from agentctl.cli.words import nearest
 from agentctl.errors import AgentctlError, UsageError
+from agentctl.expressions.nearest import nearest
 
 # name -> what `agentctl --help` says of it; the module agentctl.cli.<name> has the function `command`
 COMMANDS = {

@@ -126,8 +126,8 @@ class Asker:
                 return said.startswith("y")
 
     async def _form(self, form: dict[str, Any]) -> dict[str, Any]:
-        from agentctl.language.forms import has_default, read_field
-        from agentctl.language.inputs import expected
+        from agentctl.language.forms import read_field
+        from agentctl.language.inputs import expected, has_default
         from agentctl.render.text import indented, visible
 
         values = {}

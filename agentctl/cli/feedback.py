@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from agentctl.cli import output, params, place, words
+from agentctl.cli import output, params, place
 from agentctl.errors import UsageError
+from agentctl.expressions.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from agentctl.language.project import Project
@@ -31,7 +32,7 @@ def command(
 
     known = get_args(Verdict)
     if verdict not in known:
-        raise UsageError(f"feedback is one of {', '.join(known)}, not {verdict!r}{words.did_you_mean(verdict, known)}")
+        raise UsageError(f"feedback is one of {', '.join(known)}, not {verdict!r}{did_you_mean(verdict, known)}")
     project = place.project(db)
     with place.reading(db) as store:
         row = place.found(store, run)

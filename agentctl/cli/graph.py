@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentctl.cli import complete, output, params, place
-from agentctl.cli.words import did_you_mean
 from agentctl.errors import AgentctlError, NotFound, UsageError
+from agentctl.expressions.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from agentctl.render.graph import Graph

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agentctl.cli import output, place
-from agentctl.cli.words import did_you_mean
 from agentctl.errors import NotFound, NothingToResume, StoreBusy, UsageError
+from agentctl.expressions.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from agentctl.core.state import RunState, StepState

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentctl.cli import complete, output, params, place
-from agentctl.cli.words import did_you_mean
 from agentctl.errors import NotFound, NothingToResume, UsageError
+from agentctl.expressions.nearest import did_you_mean
 from agentctl.ports import FINISHED
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentctl.cli import complete, output, params, place, words
+from agentctl.cli import complete, output, params, place
 from agentctl.errors import NotFound, UsageError
+from agentctl.expressions.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from agentctl.language.project import Project
@@ -36,13 +37,13 @@ def command(
         remembered = _remembered(project, store, loop)
     if action == "get":
         if key not in remembered:
-            raise NotFound(f"{loop} remembers no {key!r}{words.did_you_mean(key or '', remembered)}")
+            raise NotFound(f"{loop} remembers no {key!r}{did_you_mean(key or '', remembered)}")
         output.print_json(remembered[key]) if json else output.say(_shown(remembered[key]))
         return
     if action is not None:
         assert key is not None
         if action == "unset" and key not in remembered:
-            raise NotFound(f"{loop} remembers no {key!r}{words.did_you_mean(key, remembered)}")
+            raise NotFound(f"{loop} remembers no {key!r}{did_you_mean(key, remembered)}")
         import asyncio
 
         values = {} if value is None else {key: _read(value)}
@@ -64,7 +65,7 @@ def _check(action: str | None, key: str | None, value: str | None) -> None:
     if action is None:
         return
     if action not in _ARGUMENTS:
-        raise UsageError(f"state takes get, set or unset, not {action!r}{words.did_you_mean(action, _ARGUMENTS)}")
+        raise UsageError(f"state takes get, set or unset, not {action!r}{did_you_mean(action, _ARGUMENTS)}")
     given = [word for word in (key, value) if word is not None]
     if len(given) != _ARGUMENTS[action]:
         wanted = "KEY VALUE" if action == "set" else "KEY"
@@ -80,7 +81,7 @@ def _remembered(project: Project, store: Store | None, name: str) -> dict[str, A
     if not found and (store is None or not store.history(HistoryFilter(name=name, limit=1))):
         catalog = Catalog(project)
         if catalog.kind(name) is None:
-            raise NotFound(f"there is no loop or skill named {name!r}{words.did_you_mean(name, catalog.names())}")
+            raise NotFound(f"there is no loop or skill named {name!r}{did_you_mean(name, catalog.names())}")
     return found
 
 

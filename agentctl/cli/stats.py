@@ -9,6 +9,7 @@ import typer
 
 from agentctl.cli import complete, output, params, place, words
 from agentctl.errors import NotFound
+from agentctl.expressions.nearest import did_you_mean
 from agentctl.ports import Statistics
 
 
@@ -53,4 +54,4 @@ def _refuse_unknown(loop: str, db: str | None) -> None:
         if store is not None:
             known = store.statistics(name=loop)
     if not known:
-        raise NotFound(f"there is no loop or skill named {loop!r}{words.did_you_mean(loop, catalog.names())}")
+        raise NotFound(f"there is no loop or skill named {loop!r}{did_you_mean(loop, catalog.names())}")

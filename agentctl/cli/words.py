@@ -1,25 +1,12 @@
-"""What people type, read: names that are nearly right, points in time, counts."""
+"""What people type, read: points in time, counts, statuses."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import get_args
 
 from agentctl.errors import UsageError
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was most likely meant."""
-    from difflib import get_close_matches
-
-    return next(iter(get_close_matches(word, list(known), n=1)), None)
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean "x"?`, or nothing."""
-    near = nearest(word, known)
-    return f"; did you mean {near!r}?" if near else ""
+from agentctl.expressions.nearest import did_you_mean
 
 
 def point_in_time(option: str, text: str, now: float) -> float:

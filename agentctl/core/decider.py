@@ -9,7 +9,8 @@ from typing import Any
 from agentctl.core import budget, orders, retry, start
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
-from agentctl.core.fold import apply, gave_no_answer
+from agentctl.core.fold import apply
+from agentctl.core.fold_attempts import gave_no_answer
 from agentctl.core.frames import round_key
 from agentctl.core.scope import Scope, scope_of
 from agentctl.core.state import Frame, RunState, StepState, live_below

@@ -9,7 +9,7 @@ import msgspec
 from agentctl.core import budget
 from agentctl.core.commands import Command, Execute
 from agentctl.core.events import AnyEvent, AttemptFailed, RunRecovered, StepSucceeded, Usage
-from agentctl.core.fold import gave_no_answer
+from agentctl.core.fold_attempts import gave_no_answer
 from agentctl.core.state import RunState
 from agentctl.ports import Refusal, Reservation, Settlement
 

@@ -17,8 +17,8 @@ from agentctl.errors import ExpressionError
 from agentctl.expressions.checks import CHECKS
 from agentctl.expressions.filters import FILTERS, LEFT_OUT
 from agentctl.expressions.limits import MAX_BITS, MAX_DEPTH
+from agentctl.expressions.nearest import nearest, suggest
 from agentctl.expressions.tree import Tree
-from agentctl.expressions.values import did_you_mean, nearest
 
 _ENVIRONMENT = Environment(autoescape=False)
 _SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "lteq": "<=", "gt": ">", "gteq": ">=", "in": "in", "notin": "not in"}
@@ -153,7 +153,7 @@ class _Converter:
             named = node.node.name if isinstance(node.node, nodes.Name) else None
             suggestion = "range" if named and nearest(named, ["range"]) else None
             written = f"`{named}` cannot be called" if named else "a value cannot be called"
-            self.refuse(node, f"{written}; the only function is range{did_you_mean(suggestion)}", suggestion)
+            self.refuse(node, f"{written}; the only function is range{suggest(suggestion)}", suggestion)
         args, kwargs = self.arguments(node)
         if kwargs or not 1 <= len(args) <= 3:
             self.refuse(node, "range takes one to three integers")
@@ -234,7 +234,7 @@ class _Converter:
             self.refuse(node, f"there is no filter '{name}': {reason}")
         names = [*table, *_SELECTS, "map", "default"] if what == "filter" else [*table, "defined", "undefined"]
         suggestion = nearest(name, names)
-        self.refuse(node, f"there is no {what} '{name}'{did_you_mean(suggestion)}", suggestion)
+        self.refuse(node, f"there is no {what} '{name}'{suggest(suggestion)}", suggestion)
 
     def check(
         self,

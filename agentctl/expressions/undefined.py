@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentctl.errors import ExpressionError
-from agentctl.expressions.values import SECRET_MISUSE, Lookup, SecretText, a_kind, did_you_mean, nearest
+from agentctl.expressions.nearest import nearest, suggest
+from agentctl.expressions.values import SECRET_MISUSE, Lookup, SecretText, a_kind
 
 
 class Undefined(Exception):
@@ -31,7 +32,7 @@ class Undefined(Exception):
             suggestion = nearest(key, known) if isinstance(key, str) else None
             shown = f"'{key}'" if isinstance(key, str) else key
             start = f"{label} has no {shown}" if label else f"{shown} is not defined"
-            return start + did_you_mean(suggestion), suggestion
+            return start + suggest(suggestion), suggestion
         return f"{label} is {a_kind(container)}; it has no '{key}'", None
 
 

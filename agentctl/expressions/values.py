@@ -176,16 +176,3 @@ def check_built(value: Any, *, secrets: bool = False, depth: int = 0) -> None:
                 check_built(item, secrets=secrets, depth=depth + 1)
     elif isinstance(value, SecretText) and not secrets:
         raise ExpressionError(SECRET_MISUSE)
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that looks most like `name`, if one does."""
-    import difflib  # only a mistake needs it
-
-    matches = difflib.get_close_matches(str(name), [str(one) for one in known], n=1)
-    return matches[0] if matches else None
-
-
-def did_you_mean(suggestion: str | None) -> str:
-    """The end of a sentence about an unknown name."""
-    return f"; did you mean '{suggestion}'?" if suggestion else ""

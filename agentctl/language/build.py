@@ -8,6 +8,7 @@ from agentctl import model
 from agentctl.expressions.duration import parse_duration
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.expressions.template import Template
+from agentctl.language.inputs import has_default
 from agentctl.language.nodes import Path
 from agentctl.language.sizes import parse_size
 from agentctl.language.source import Source
@@ -187,8 +188,8 @@ def _retry(retry: Any) -> model.Retry:
 
 
 def _input(schema: Any) -> model.Input:
-    has_default = isinstance(schema, dict) and "default" in schema
-    return model.Input(schema=schema, has_default=has_default, default=schema["default"] if has_default else None)
+    given = has_default(schema)
+    return model.Input(schema=schema, has_default=given, default=schema["default"] if given else None)
 
 
 def _seconds(duration: str | None) -> float | None:

@@ -16,7 +16,7 @@ from typing import Any
 from agentctl.expressions.duration import parse_duration
 from agentctl.language.nodes import Path, Place
 from agentctl.language.problems import Problem, in_order
-from agentctl.language.source import Source, read_bytes, read_file
+from agentctl.language.source import Source, read_file
 from agentctl.language.validate import validate
 
 JSON = Any
@@ -100,15 +100,7 @@ class CaseFile:
 
 def read_cases(path: FilePath, shown: str | None = None) -> CaseFile:
     """Never raises for what is in the file: `problems` tells. `shown`: the name under which problems call it."""
-    return _cases(read_file(path, shown))
-
-
-def read_cases_text(text: str, shown: str) -> CaseFile:
-    """As `read_cases`, of a text."""
-    return _cases(read_bytes(text.encode("utf-8", "replace"), shown))
-
-
-def _cases(source: Source) -> CaseFile:
+    source = read_file(path, shown)
     found = CaseFile(source)
     if source.root is None:
         return found

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agentctl.errors import NotFound
-from agentctl.language.problems import nearest
+from agentctl.expressions.nearest import did_you_mean
 from agentctl.language.project import FOLDERS, Project
 
 _HEAD = 4096  # bytes in which the key that names the kind has to stand
@@ -38,7 +38,7 @@ class Catalog:
     def path(self, name: str) -> Path:
         """The file that defines `name`; of several, the first by path. Raises NotFound with the nearest name."""
         if name not in self._found:
-            raise NotFound(f"there is no loop or skill '{name}' in {self.project.root}{nearest(name, self._found)}")
+            raise NotFound(f"there is no loop or skill '{name}' in {self.project.root}{did_you_mean(name, self._found)}")
         return self._found[name][0][1]
 
     def kind(self, name: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agentctl.language.flow import check_flow, check_triggers
-from agentctl.language.inputs import wrong_value
+from agentctl.language.inputs import has_default, wrong_value
 from agentctl.language.names import Names
 from agentctl.language.problems import Problem
 from agentctl.language.skills import check_calls, check_self_call
@@ -61,16 +61,16 @@ def _defaults_of_inputs(source: Source) -> None:
     broken = {problem.line for problem in source.problems if problem.code in ("bad-schema", "wrong-type")}
     for name, schema in declared.items() if isinstance(declared, dict) else ():
         place = source.at(("input", name, "default"))
-        if isinstance(schema, dict) and "default" in schema and not broken & {place[0], source.at(("input", name))[0]}:
+        if has_default(schema) and not broken & {place[0], source.at(("input", name))[0]}:
             said = _wrong_default(schema)
             if said:
                 source.report(place, "bad-default", f"the default of '{name}' {said}")
 
 
 def _wrong_default(schema: dict[str, Any]) -> str | None:
-    from agentctl.language.json_schema import is_schema
+    from agentctl.language.json_schema import schema_error
 
-    return wrong_value(schema["default"], schema) if is_schema(schema) else None
+    return wrong_value(schema["default"], schema) if schema_error(schema) is None else None
 
 
 def _once(source: Source) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agentctl.expressions.duration import parse_duration
+from agentctl.expressions.nearest import did_you_mean
 from agentctl.language.source import Source
 from agentctl.language.vocabulary import FLOW
 from agentctl.language.walk import Scope, Walk
@@ -31,7 +32,7 @@ def _trigger(source: Source, walk: Walk, index: int, trigger: dict[str, Any]) ->
     mapped = trigger.get("input")
     for name, value in mapped.items() if isinstance(mapped, dict) else ():
         if name not in walk.names.inputs:
-            hint = source.nearest(name, walk.names.inputs) if walk.names.inputs else "; the definition declares no input"
+            hint = did_you_mean(name, walk.names.inputs) if walk.names.inputs else "; the definition declares no input"
             source.report(source.at((*path, "input", name)), "unknown-input", f"there is no input '{name}'{hint}")
         walk.value((*path, "input", name), value, _OF_TRIGGERS)
     if "webhook" in trigger and "secret" not in trigger and trigger.get("scheme") != "none":

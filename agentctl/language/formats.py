@@ -64,17 +64,11 @@ def _cron(value: Any) -> None:
 
 
 def _json_schema(value: Any) -> None:
-    if not isinstance(value, dict) or set(value) <= {"description", "default", "title", "examples"}:
-        return
-    if set(value) <= {"type", "description", "default", "title", "examples"} and value["type"] in _TYPES:
-        return
     from agentctl.language.json_schema import schema_error
 
-    if found := schema_error(value):
+    if isinstance(value, dict) and (found := schema_error(value)):
         raise InnerError(*found)
 
-
-_TYPES = ("string", "integer", "number", "boolean", "null", "array", "object")
 
 FORMATS: dict[str, Callable[[Any], None]] = {
     "agentctl-duration": _duration,

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agentctl.errors import InputInvalid
-from agentctl.language.inputs import expected, read_text, wrong_value
-from agentctl.language.problems import nearest
+from agentctl.expressions.nearest import did_you_mean
+from agentctl.language.inputs import expected, has_default, read_text, wrong_value
 
 
 def read_form(form: Mapping[str, Any], pairs: Iterable[str], *, complete: bool) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def read_form(form: Mapping[str, Any], pairs: Iterable[str], *, complete: bool) 
         if not equals or not name:
             raise InputInvalid(f"a field of the form is given as --data NAME=VALUE, not '{pair}'")
         if name not in form:
-            hint = nearest(name, form) or (f"; it has {', '.join(form)}" if form else "")
+            hint = did_you_mean(name, form) or (f"; it has {', '.join(form)}" if form else "")
             raise InputInvalid(f"the approval has no field '{name}'{hint}" if form else "the approval has no form to fill in")
         given[name] = read_field(name, text, form[name])
     missing = [name for name, schema in form.items() if name not in given and not has_default(schema)]
@@ -46,7 +46,3 @@ def read_field(name: str, text: str, schema: Any) -> Any:
     if said:
         raise InputInvalid(f"field '{name}' {said}")
     return value
-
-
-def has_default(schema: Any) -> bool:
-    return isinstance(schema, dict) and "default" in schema

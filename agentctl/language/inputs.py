@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agentctl.errors import InputInvalid
-from agentctl.language.problems import nearest
+from agentctl.expressions.nearest import did_you_mean
 from agentctl.model import Definition, Input
 
 _ARTICLES = {
@@ -62,7 +62,7 @@ def _declared(definition: Definition, name: str) -> None:
         return
     if not definition.input:
         raise InputInvalid(f"{definition.kind} '{definition.name}' takes no input, but '{name}' was given")
-    hint = nearest(name, definition.input) or f"; it takes {', '.join(definition.input)}"
+    hint = did_you_mean(name, definition.input) or f"; it takes {', '.join(definition.input)}"
     raise InputInvalid(f"{definition.kind} '{definition.name}' has no input '{name}'{hint}")
 
 
@@ -153,12 +153,16 @@ def wrong_value(value: Any, schema: Any) -> str | None:
         if types and not any(_is(kind, value) for kind in types):
             return f"has to be {expected(schema)}, not {_short(_shown(value))}"
         if "enum" in schema and not any(_same(value, choice) for choice in schema["enum"]):
-            hint = nearest(value, map(str, schema["enum"])) if isinstance(value, str) else ""
+            hint = did_you_mean(value, schema["enum"]) if isinstance(value, str) else ""
             return f"has to be {expected(schema)}, not {_short(_shown(value))}{hint}"
         return None
     from agentctl.language.json_schema import first_error
 
     return first_error(value, schema)
+
+
+def has_default(schema: Any) -> bool:
+    return isinstance(schema, dict) and "default" in schema
 
 
 def _same(value: Any, choice: Any) -> bool:

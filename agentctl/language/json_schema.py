@@ -1,6 +1,6 @@
 """JSON Schemas that users write (inputs, forms, outputs of models): are they valid, and does a value fit?
 
-jsonschema takes 70 ms to import, so it is imported here and only when a schema needs it. References to other
+jsonschema takes 70 ms to import, so it is imported here, and only for a schema that is not of the plain kind. References to other
 documents are never fetched: the registry is empty.
 """
 
@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+_TYPES = ("string", "integer", "number", "boolean", "null", "array", "object")
+_PLAIN = frozenset({"type", "description", "default", "title", "examples"})
+
 
 def schema_error(schema: Any) -> tuple[tuple[str | int, ...], str] | None:
     """Where inside a JSON Schema it is not a valid one, and why; None when it is valid."""
+    if _is_plain(schema):
+        return None
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
 
@@ -39,12 +44,6 @@ def first_error(value: Any, schema: Any) -> str | None:
     return f"does not fit its schema{' at ' + where.removeprefix('.') if where else ''}: {message}"
 
 
-def is_schema(schema: Any) -> bool:
-    """Whether it is a valid JSON Schema; those of the common kind are told without jsonschema."""
-    if isinstance(schema, dict) and set(schema) <= {"type", "default", "description"}:
-        kind = schema.get("type", "string")
-        return isinstance(kind, str) and kind in _TYPES
-    return schema_error(schema) is None
-
-
-_TYPES = frozenset({"string", "integer", "number", "boolean", "null", "array", "object"})
+def _is_plain(schema: Any) -> bool:
+    """A type, words for people and a default, as most schemas are."""
+    return isinstance(schema, dict) and _PLAIN.issuperset(schema) and schema.get("type", "string") in _TYPES

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from agentctl.language.nodes import Path, Place
+from agentctl.expressions.nearest import did_you_mean
+from agentctl.language.nodes import Place
 from agentctl.language.source import Source
 from agentctl.language.vocabulary import (
     ALWAYS,
@@ -67,7 +68,7 @@ class Names:
         elif top in self.homes or top in self.top:
             report(where(), "unknown-name", f"there is no name '{top}'; did you mean 'steps.{top}'?")
         else:
-            report(where(), "unknown-name", f"there is no name '{top}'{self.source.nearest(top, known)}")
+            report(where(), "unknown-name", f"there is no name '{top}'{did_you_mean(top, known)}")
 
     def step(self, name: Name, where: Callable[[], Place], frames: tuple[Frame, ...]) -> None:
         if len(name) < 2 or not isinstance(name[1], str):
@@ -83,10 +84,10 @@ class Names:
             self.missing(wanted, where, frames)
             return
         if len(name) > 2 and name[2] not in STEP_FIELDS:
-            hint = self.source.nearest(str(name[2]), STEP_FIELDS) or f"; did you mean 'steps.{wanted}.output.{name[2]}'?"
+            hint = did_you_mean(str(name[2]), STEP_FIELDS) or f"; did you mean 'steps.{wanted}.output.{name[2]}'?"
             self.source.report(where(), "unknown-name", f"a step has no '{name[2]}'{hint}")
         elif len(name) > 3 and name[2] == "error" and name[3] not in ERROR_FIELDS:
-            hint = self.source.nearest(str(name[3]), ERROR_FIELDS)
+            hint = did_you_mean(str(name[3]), ERROR_FIELDS)
             self.source.report(where(), "unknown-name", f"an error has no '{name[3]}'{hint}")
 
     def use(self, wanted: str, frame: Frame, where: Callable[[], Place]) -> None:
@@ -105,7 +106,7 @@ class Names:
             self.source.report(where(), "out-of-scope", f"steps.{wanted} is inside {home} and not visible here")
             return
         visible = [name for frame in frames for name in frame.ids]
-        self.source.report(where(), "unknown-step", f"there is no step '{wanted}'{self.source.nearest(wanted, visible)}")
+        self.source.report(where(), "unknown-step", f"there is no step '{wanted}'{did_you_mean(wanted, visible)}")
 
     def secret(self, name: Name, where: Callable[[], Place], scope: Scope) -> None:
         if scope.no_secrets is not None:
@@ -117,34 +118,34 @@ class Names:
 
     def field(self, top: str, part: str | int, where: Callable[[], Place]) -> None:
         if top == "input" and part not in self.inputs:
-            hint = self.source.nearest(str(part), self.inputs) if self.inputs else "; the definition declares no input"
+            hint = did_you_mean(str(part), self.inputs) if self.inputs else "; the definition declares no input"
             self.source.report(where(), "unknown-input", f"there is no input '{part}'{hint}")
         elif top == "vars" and self.variables is not None and part not in self.variables:
             self.unset.append((part, where))
         elif top in _FIELDS and part not in _FIELDS[top]:
             kind = "an" if top[0] == "e" else "a"
-            hint = self.source.nearest(str(part), _FIELDS[top])
+            hint = did_you_mean(str(part), _FIELDS[top])
             self.source.report(where(), "unknown-name", f"{kind} {top} has no '{part}'{hint}")
 
     def report_unset_variables(self) -> None:
         """Warn of variables that the project file does not set, but for those the file itself tests (`is defined`, `default`)."""
         for part, where in self.unset:
             if part not in self.tested:
-                message = f"the project file sets no variable '{part}'{self.source.nearest(str(part), self.variables or ())}"
+                message = f"the project file sets no variable '{part}'{did_you_mean(str(part), self.variables or ())}"
                 self.source.report(where(), "unknown-var", message, "warning")
 
 
-def _homes(value: Any, path: Path = (), home: str = "") -> Iterable[tuple[str, str]]:
+def _homes(value: Any, home: str = "") -> Iterable[tuple[str, str]]:
     """Every step id that is inside something, with what it is inside of."""
     if isinstance(value, dict):
         for key, item in value.items():
             if isinstance(item, list) and key in ("steps", "fallback", "probe", *HANDLERS):
-                yield from _list(key, value, item, home)
+                yield from _list(key, item, home)
             elif key in ("undo", "on_unknown"):
-                yield from _homes(item, (), home)
+                yield from _homes(item, home)
 
 
-def _list(key: str, holder: dict[str, Any], steps: list[Any], home: str) -> Iterable[tuple[str, str]]:
+def _list(key: str, steps: list[Any], home: str) -> Iterable[tuple[str, str]]:
     inner = home
     if key != "steps":
         inner = f"the {key} of {home}" if home else f"'{key}'"
@@ -154,4 +155,4 @@ def _list(key: str, holder: dict[str, Any], steps: list[Any], home: str) -> Iter
         if isinstance(step, dict):
             actions = actions_of(step)
             kind = "group" if actions[:1] == ["steps"] else actions[0] if actions else "step"
-            yield from _homes(step, (), f"{kind} '{name}'")
+            yield from _homes(step, f"{kind} '{name}'")

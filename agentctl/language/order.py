@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agentctl.expressions.nearest import did_you_mean
 from agentctl.language.nodes import Path, Place
 from agentctl.language.source import Source
 
@@ -48,7 +49,7 @@ def _written(source: Source, path: Path, step: Any, own: str, index: dict[str, i
         elif isinstance(name, str) and name in index:
             found.append(index[name])
         elif isinstance(name, str):
-            source.report(place, "unknown-step", f"there is no step '{name}' in this list of steps{source.nearest(name, index)}")
+            source.report(place, "unknown-step", f"there is no step '{name}' in this list of steps{did_you_mean(name, index)}")
     return found
 
 

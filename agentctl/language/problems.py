@@ -86,12 +86,3 @@ def format_problem(problem: Problem, text: str) -> str:
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
     """Sorted by place, each only once."""
     return sorted(set(problems), key=lambda problem: (problem.file, problem.line, problem.column, problem.code))
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the known name that is most like this one, or nothing."""
-    import difflib
-
-    folded = {str(candidate).lower(): str(candidate) for candidate in known}
-    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
-    return f"; did you mean '{folded[close[0]]}'?" if close else ""

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from agentctl.errors import DefinitionInvalid
+from agentctl.expressions.nearest import did_you_mean
 from agentctl.language.nodes import Path as KeyPath
-from agentctl.language.problems import in_order, nearest
+from agentctl.language.problems import in_order
 from agentctl.language.project import SOURCES
 from agentctl.language.source import Source, read_file
 
@@ -55,7 +56,7 @@ def _mapping(source: Source, path: KeyPath, value: Any, name: str, keys: tuple[s
         return False
     for key in value:
         if keys is not None and key not in keys:
-            hint = nearest(key, keys) or f"; it takes {', '.join(keys)}"
+            hint = did_you_mean(key, keys) or f"; it takes {', '.join(keys)}"
             source.report(source.at((*path, key)), "unknown-key", f"unknown key '{key}' in {name}{hint}")
     return True
 
@@ -76,7 +77,7 @@ def _choices(source: Source, path: KeyPath, value: Any, choices: tuple[str, ...]
         return
     for index, item in enumerate(value):
         if item not in choices:
-            hint = nearest(str(item), choices)
+            hint = did_you_mean(str(item), choices)
             source.report(source.at((*path, index)), "wrong-value", f"'{item}' is not one of {', '.join(choices)}{hint}")
 
 
@@ -85,7 +86,7 @@ def _policy(source: Source, policy: dict[str, Any]) -> None:
         publish = policy["agents"].get("publish", "review")
         if publish not in _PUBLISH:
             place = source.at(("policy", "agents", "publish"))
-            source.report(place, "wrong-value", f"'publish' has to be review or auto{nearest(str(publish), _PUBLISH)}")
+            source.report(place, "wrong-value", f"'publish' has to be review or auto{did_you_mean(str(publish), _PUBLISH)}")
     if _mapping(source, ("policy", "http"), policy.get("http"), "'http'", ("deny",)):
         deny = policy["http"].get("deny", [])
         for index, network in enumerate(deny if isinstance(deny, list) else [deny]):

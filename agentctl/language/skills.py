@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agentctl.expressions.nearest import did_you_mean
+from agentctl.language.inputs import has_default
 from agentctl.language.nodes import Path
 from agentctl.language.source import Source
 from agentctl.language.vocabulary import actions_of
@@ -65,7 +67,7 @@ def check_calls(source: Source, walk: Walk, catalog: Catalog) -> None:
         kind = catalog.kind(name)
         place = source.at(path)
         if kind is None:
-            source.report(place, "unknown-skill", f"there is no skill '{name}'{source.nearest(name, catalog.names('skill'))}")
+            source.report(place, "unknown-skill", f"there is no skill '{name}'{did_you_mean(name, catalog.names('skill'))}")
         elif kind != "skill":
             source.report(place, "unknown-skill", f"'{name}' is a loop; only a skill can be called")
         elif path[-1] == "skill" and "agent" not in path[-4:-1]:
@@ -82,10 +84,10 @@ def _arguments(source: Source, path: Path, name: str, declared: dict[str, Any] |
         return
     for key in given:
         if key not in declared:
-            hint = (source.nearest(key, declared) or f"; it takes {', '.join(declared)}") if declared else "; it takes none"
+            hint = (did_you_mean(key, declared) or f"; it takes {', '.join(declared)}") if declared else "; it takes none"
             source.report(source.at((*path, "with", key)), "skill-argument", f"skill '{name}' has no input '{key}'{hint}")
     for key, schema in declared.items():
-        if key not in given and not (isinstance(schema, dict) and "default" in schema):
+        if key not in given and not has_default(schema):
             said = f"skill '{name}' needs the input '{key}': pass it by 'with'"
             source.report(source.at((*path, "skill")), "skill-argument", said)
 

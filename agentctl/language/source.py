@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
 
 from agentctl.language.nodes import Node, Path, Place, find, locate
-from agentctl.language.problems import Problem, Severity, nearest
+from agentctl.language.problems import Problem, Severity
 
 MAX_BYTES = 1024 * 1024
 MAX_NODES = 100_000  # after aliases are expanded
@@ -73,10 +73,6 @@ class Source:
             return self.at(path)
         place, node = find(self.root, path)
         return locate(node, offset, self.lines) if node and isinstance(node.value, str) else place
-
-    def nearest(self, name: str, known: Iterable[str]) -> str:
-        """`problems.nearest` for names of a sane length: a comparison takes a millisecond, and more for longer ones."""
-        return nearest(name, known) if len(name) < 100 else ""
 
     def report(self, place: Place, code: str, message: str, severity: Severity = "error") -> None:
         if len(self.problems) < MAX_PROBLEMS:

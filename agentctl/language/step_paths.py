@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from agentctl import model
-from agentctl.language.problems import nearest
+from agentctl.expressions.nearest import did_you_mean
 from agentctl.language.vocabulary import HANDLERS
 
 _PART = re.compile(r"(?P<id>[a-z_][a-z0-9_]*|\*)(?:@\d+)?(?P<number>\[(?:\d+|\*)\])?(?:@\d+)?")
@@ -76,7 +76,7 @@ def _in_list(steps: tuple[model.Step, ...], parts: list[str], path: str) -> mode
     for step in steps:
         if step.id == id:
             return _below(step, rest, path, has_number=bool(match["number"]))
-    hint = nearest(id, [step.id for step in steps]) or f"; there are {', '.join(step.id for step in steps) or 'no steps'}"
+    hint = did_you_mean(id, [step.id for step in steps]) or f"; there are {', '.join(step.id for step in steps) or 'no steps'}"
     raise NoSuchStep(f"there is no step '{id}' in '{path}'{hint}")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
+from agentctl.expressions.nearest import did_you_mean
 from agentctl.language import wording
 from agentctl.language.formats import FORMATS, InnerError
 from agentctl.language.nodes import Path
@@ -90,7 +91,7 @@ class _Shape:
 
     def unknown(self, path: Path, key: str, title: str, known: Any) -> None:
         meant = wording.SYNONYMS.get(key.lower().replace("-", "_"))
-        hint = f"; did you mean '{meant}'?" if meant in known else "" if meant else self.source.nearest(key, known)
+        hint = f"; did you mean '{meant}'?" if meant in known else "" if meant else did_you_mean(key, known)
         if hint:
             self.renamed.add(path)
         elif len(known) <= 10:

@@ -113,8 +113,7 @@ class Walk:
     def step(self, path: Path, step: Any, scope: Scope) -> None:
         if not isinstance(step, dict):
             return
-        actions = actions_of(step)
-        self.not_yet += [(*path, action) for action in NOT_YET.intersection(actions)]
+        self.not_yet += [(*path, action) for action in NOT_YET.intersection(actions_of(step))]
         for key, value in step.items():
             if key == "if":
                 self.expression((*path, key), value, scope)
@@ -129,7 +128,7 @@ class Walk:
         if "wait" in step:
             self.wait((*path, "wait"), step["wait"], scope.without_secrets("'wait'"))
         self.called(path, step)
-        self.nested(path, step, scope, actions)
+        self.nested(path, step, scope)
         self.beside(path, step, scope)
 
     def shell(self, path: Path, shell: Any, scope: Scope) -> None:
@@ -156,7 +155,7 @@ class Walk:
             else:
                 self.value((*path, key), value, scope)
 
-    def nested(self, path: Path, step: dict[str, Any], scope: Scope, actions: list[str]) -> None:
+    def nested(self, path: Path, step: dict[str, Any], scope: Scope) -> None:
         """The inner list of a group, foreach or repeat, and what looks at it."""
         inner = scope
         if "foreach" in step:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from agentctl.expressions.nearest import did_you_mean
 from agentctl.language.nodes import Path
-from agentctl.language.problems import nearest
 
 # Words of other tools for keys of ours; offered where ours is possible and no nearer name is.
 SYNONYMS = {
@@ -78,7 +78,7 @@ def value(path: Path, error: Any) -> str:
         case "format":
             return f"{name}: {error.cause}"
         case "enum":
-            hint = nearest(instance, map(str, limit)) if isinstance(instance, str) else ""
+            hint = did_you_mean(instance, limit) if isinstance(instance, str) else ""
             return f"{name} has to be {expected(error.schema)}, not {found(instance)}{hint}"
         case "minItems" | "minLength" | "minProperties":
             return f"{name} is empty"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from agentctl.language.nodes import Place
 from agentctl.language.source import Refused
 
 _HALF_QUOTED = re.compile(r"""^[\s-]*[\w-]+:\s+(?:'[^']*'|"[^"\\]*")\s*[^\s#,\]}]""")
@@ -51,25 +52,28 @@ def explain(error: Exception, text: str) -> Refused:
     else:
         at = getattr(error, "position", None) or 0
         place = (text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+    return _refused(said, place, (opened.line + 1, opened.column + 1) if opened is not None else place, text)
+
+
+def _refused(said: str, place: Place, opened: Place, text: str) -> Refused:
+    """`said`: the parser's words.  `opened`: where what it was reading begins."""
+    line = _line(text, place[0])
     if "cannot start any token" in said:
-        line = _line(text, place[0])
         char = line[place[1] - 1 : place[1]]
         if "\t" in (char, line[:1]):
             return Refused(place, "yaml-syntax", "YAML does not take tabs for indentation; use spaces")
         return Refused(place, "yaml-syntax", f"a value cannot begin with {char or 'this'}; put it in quotes")
-    line_text = _line(text, place[0])
-    if _HALF_QUOTED.search(line_text) and "mapping values" not in said and "not closed" not in said:
-        said_better = "a value that begins with a quote ends at the next one; put the whole value in quotes"
-        return Refused(place, "yaml-syntax", said_better)
-    for begin, sentence in _SENTENCES:
-        if said.startswith(begin):
-            if opened is not None and opened.line + 1 != place[0]:
-                sentence += f" (it begins in line {opened.line + 1})"
-                if "not closed" in sentence or "never closed" in sentence:
-                    place = (opened.line + 1, opened.column + 1)
-                    sentence = sentence.rsplit(" (", 1)[0]
-            return Refused(place, "yaml-syntax", sentence)
-    return Refused(place, "yaml-syntax", f"this is not valid YAML: {said}")
+    if _HALF_QUOTED.search(line) and "mapping values" not in said and "not closed" not in said:
+        half_quoted = "a value that begins with a quote ends at the next one; put the whole value in quotes"
+        return Refused(place, "yaml-syntax", half_quoted)
+    sentence = next((sentence for begin, sentence in _SENTENCES if said.startswith(begin)), None)
+    if sentence is None:
+        return Refused(place, "yaml-syntax", f"this is not valid YAML: {said}")
+    if opened[0] == place[0]:
+        return Refused(place, "yaml-syntax", sentence)
+    if "not closed" in sentence or "never closed" in sentence:
+        return Refused(opened, "yaml-syntax", sentence)
+    return Refused(place, "yaml-syntax", f"{sentence} (it begins in line {opened[0]})")
 
 
 def _line(text: str, number: int) -> str:

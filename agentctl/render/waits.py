@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
-from agentctl.language.inputs import expected
+from agentctl.language.inputs import expected, has_default
 from agentctl.ports import Waiting
 from agentctl.render.text import clock, indented, symbol, timestamp, visible
 
@@ -33,7 +33,7 @@ def asked(waiting: Waiting) -> list[str]:
         words = [expected(schema)]
         if isinstance(schema, dict) and "description" in schema:
             words.append(visible(str(schema["description"])))
-        if isinstance(schema, dict) and "default" in schema:
+        if has_default(schema):
             words.append(f"default {indented(schema['default'])}")
         lines.append(f"{visible(name)}: {', '.join(words)}")
     return lines
@@ -63,7 +63,7 @@ def commands(waiting: Waiting, where: str) -> dict[str, str]:
 
 
 def _required(form: dict[str, JSON]) -> Iterable[str]:
-    return (name for name, schema in form.items() if not (isinstance(schema, dict) and "default" in schema))
+    return (name for name, schema in form.items() if not has_default(schema))
 
 
 def waiting_lines(waiting: Waiting, where: str) -> list[str]:

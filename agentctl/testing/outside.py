@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
-from agentctl.core.fold import gave_no_answer
+from agentctl.core.fold_attempts import gave_no_answer
 from agentctl.core.instant import rfc3339
 from agentctl.expressions.duration import format_duration
+from agentctl.expressions.nearest import did_you_mean
 from agentctl.language.cases import Happening
-from agentctl.language.forms import has_default
-from agentctl.language.inputs import wrong_value
-from agentctl.language.problems import nearest
+from agentctl.language.inputs import has_default, wrong_value
 from agentctl.language.step_paths import matcher
 from agentctl.testing.mocks import Broken
 
@@ -149,7 +148,7 @@ def _filled(form: dict[str, JSON], said: dict[str, JSON], *, complete: bool) -> 
     """The data of an approval as `agentctl approve` would hand it in: checked, with the form's defaults. Raises Broken."""
     data, step = said.get("data", {}), said["step"]
     for name, value in data.items():
-        why = wrong_value(value, form[name]) if name in form else f"is no field of the form{nearest(name, form)}"
+        why = wrong_value(value, form[name]) if name in form else f"is no field of the form{did_you_mean(name, form)}"
         if why is not None:
             raise Broken(f"the approval of '{step}' cannot be given: '{name}' {why}")
     missing = [name for name, schema in form.items() if name not in data and not has_default(schema)]

@@ -1,0 +1,106 @@
+"""Fold: what a step that is not executing is told by timers, other runs, people, events and recorded results."""
+
+from __future__ import annotations
+
+from agentctl.core import events as ev
+from agentctl.core import lifecycle
+from agentctl.core.fold_attempts import add_usage, go_live, let_go
+from agentctl.core.instant import rfc3339
+from agentctl.core.state import RunState, live_below
+
+
+def outcome_unknown(state: RunState, e: ev.OutcomeUnknown) -> None:
+    step = state.steps[e.path]
+    step.status = lifecycle.next_step_status(e.path, step.status, "OutcomeUnknown")
+    let_go(state, step)
+    step.error, step.lost, step.stopping, step.probed = e.error, False, False, False
+    state.unknown[e.path] = step
+    state.look_at(step)
+
+
+def step_resolved(state: RunState, e: ev.StepResolved) -> None:
+    step = state.steps[e.path]
+    if e.verdict == "retry":
+        step.fired = True
+    elif e.verdict == "done":
+        step.answer = (e.output, None)
+    else:
+        step.answer = (None, ev.Error("step.unknown_outcome", "the step was looked up and had failed", e.path, step.attempt))
+    state.look_at(step)
+
+
+def event_received(state: RunState, e: ev.EventReceived) -> None:
+    step = state.steps[e.path]
+    state.taken.add(e.event["id"])
+    step.answer = (e.event, None)
+    state.look_at(step)
+
+
+def approval_given(state: RunState, e: ev.ApprovalGiven) -> None:
+    step = state.steps[e.path]
+    answer = {"approved": e.approved, "by": e.by, "comment": e.comment, "data": e.data, "at": rfc3339(e.at)}
+    said = f": {e.comment}" if e.comment else ""
+    error = None if e.approved else ev.Error("approval.rejected", f"rejected by {e.by}{said}", data=answer)
+    step.answer = (answer, error)
+    state.look_at(step)
+
+
+def step_keyed(state: RunState, e: ev.StepKeyed) -> None:
+    step = state.steps[e.path]
+    go_live(step, e.at)
+    step.status = lifecycle.next_step_status(e.path, step.status, "StepKeyed")
+    step.fired = False
+    step.key = state.lookups[e.path] = e.key
+
+
+def result_found(state: RunState, e: ev.ResultFound) -> None:
+    step = state.steps[e.path]
+    step.answer, step.source = (e.output, None), e.source
+    state.look_at(step)
+
+
+def result_missing(state: RunState, e: ev.ResultMissing) -> None:
+    """It is pending again, at the head of its list; `key` says that this time it runs."""
+    step = state.steps[e.path]
+    step.status = lifecycle.next_step_status(e.path, step.status, "ResultMissing")
+    del state.lookups[e.path]
+    del step.frame.live[step.node.index]
+    step.frame.ready.appendleft(step.node.index)
+    state.look_at(step.frame)
+
+
+def timer_fired(state: RunState, e: ev.TimerFired) -> None:
+    del state.timers[e.path, e.timer]
+    if e.timer == "run":
+        state.expired = True
+        state.look_at(state)
+        return
+    step = state.steps[e.path]
+    if e.timer == "timeout":
+        step.halted = ev.Error("timeout", "", e.path, step.attempt)  # the interpreter words it
+        for inner in [*live_below(step), step]:
+            inner.stopping = inner.path in state.executing or inner.path in state.children
+    else:
+        step.fired = True
+    state.look_at(step)
+
+
+def child_finished(state: RunState, e: ev.ChildFinished) -> None:
+    step = state.steps[e.path]
+    state.children.pop(e.path, None)
+    if e.usage is not None and step.node.kind == "skill":
+        add_usage(state, step, ev.less_usage(e.usage, state.children_usage.get(e.run_id)))  # a resumed child ends again
+        state.children_usage[e.run_id] = e.usage
+    error = e.error
+    if e.status == "not_found":
+        error = ev.Error("input.invalid", f"there is no run {e.run_id}")
+    elif getattr(step.node.step.action, "detach", False):
+        step.answer = ({"run_id": e.run_id}, None)
+        state.look_at(step)
+        return
+    elif e.status != "succeeded":
+        said = f": {error.message}" if error is not None else ""
+        data = {"run_id": e.run_id, "error": error.to_json() if error is not None else None}
+        error = ev.Error("skill.failed", f"run {e.run_id} {e.status}{said}", data=data)
+    step.answer = (e.output, error)
+    state.look_at(step)

@@ -1,0 +1,99 @@
+"""Fold: lists of steps that begin by a decision, and lists that are over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentctl.core import events as ev
+from agentctl.core import lifecycle
+from agentctl.core.frames import close_frame, open_frame
+from agentctl.core.reopen import open_items
+from agentctl.core.state import Frame, RunState, StepState
+
+
+def block_started(state: RunState, e: ev.BlockStarted) -> None:
+    if e.role == "handler":
+        name = e.path.split("@")[0]
+        state.todo.remove(name)
+        names: dict[str, Any] = {"error": state.error.to_json() if state.error else None}
+        frame = Frame(e.path, state.plan.handlers[name], "handler", outer=state.root, vars=names)
+        open_frame(state, frame, name)
+        return
+    assert e.owner is not None
+    step = state.steps[e.owner]
+    node = step.node
+    if e.role == "fallback":
+        assert node.fallback is not None
+        assert step.error is not None
+        step.status = lifecycle.next_step_status(step.path, step.status, "BlockStarted")
+        names = {"error": step.error.to_json()}
+        frame = Frame(e.path, node.fallback, "fallback", owner=step, outer=step.frame, vars=names)
+        open_frame(state, frame, f"{step.path}.fallback")
+    elif e.role == "probe":
+        assert node.probe is not None
+        frame = Frame(e.path, node.probe, "probe", owner=step, outer=step.frame)
+        open_frame(state, frame, f"{step.path}.probe")
+    elif e.role == "undo":
+        assert node.undo is not None
+        state.undoable.remove(step)
+        step.undone = True
+        names = {"error": state.error.to_json() if state.error else None}
+        frame = Frame(e.path, node.undo, "undo", outer=step.frame, prefix=f"{step.path}.", vars=names)
+        open_frame(state, frame, f"{step.path}.undo")
+    else:
+        assert node.body is not None
+        step.fired = False
+        names = {"index": step.iteration, "last": step.last, "item": step.iteration}
+        frame = Frame(e.path, node.body, "iteration", owner=step, outer=step.frame, index=step.iteration, vars=names)
+        step.iteration += 1
+        step.bodies.clear()  # only the last iteration can go on after a resume
+        open_frame(state, frame)
+
+
+def block_finished(state: RunState, e: ev.BlockFinished) -> None:
+    frame = state.frames[e.path]
+    frame.ended_well = e.error is None
+    close_frame(state, frame)
+    step = frame.owner
+    if step is None:  # a handler, an undo, or the run's own list after a halt
+        state.look_at(state)
+        return
+    if frame.role == "probe":
+        _after_probe(step, e)
+        state.look_at(step)
+        return
+    if e.error is not None:
+        step.failure = step.failure or e.error
+    elif not frame.block.leaves_traces:
+        state.ended.append(frame)
+    if frame.role == "item":
+        step.outputs[frame.index] = e.output
+        if not frame.is_halted():
+            open_items(state, step, e.at)
+    else:
+        step.last = e.output
+        _after_iteration(state, step, e)
+    state.look_at(step)
+
+
+def _after_probe(step: StepState, e: ev.BlockFinished) -> None:
+    """`{done: true, output}`: it was done; `{done: false}`: it may execute; anything else: the probe could not tell."""
+    found = e.output
+    step.probed = True
+    if e.error is None and isinstance(found, dict) and isinstance(found.get("done"), bool):
+        if found["done"]:
+            step.answer = (found.get("output"), None)
+        else:
+            step.fired = True
+
+
+def _after_iteration(state: RunState, step: StepState, e: ev.BlockFinished) -> None:
+    """Another iteration begins at once or after a pause; none: the step is over (`fired` stays false, `answer` is set)."""
+    action = step.node.step.action
+    every, most = getattr(action, "every", 0.0), getattr(action, "max", 0)
+    if e.error is not None or not e.again:
+        step.answer = (step.last, e.error)
+    elif every and step.iteration < most:
+        state.set_timer(step.path, "pause", e.at + every)
+    else:
+        step.fired = True
