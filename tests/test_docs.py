@@ -31,15 +31,43 @@ BLOCKS = [
 FIRST_SCREEN = 45
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-def test_every_yaml_block_is_a_valid_definition_or_project_file(block, project, agentctl, repository):
+def named(block: str) -> str | None:
+    """The name of the loop or skill that a block defines."""
+    found = re.search(r"^(?:loop|skill): ([a-z0-9-]+)", block, re.MULTILINE)
+    return found[1] if found else None
+
+
+@pytest.fixture
+def documented(project, repository):
+    """A project with every definition that a page shows, and the skills that ship, which some of them call."""
     shutil.copytree(repository / "skills", project.root / "skills", dirs_exist_ok=True)
+    for [block] in (parameter.values for parameter in BLOCKS):
+        if named(block):
+            project.write(f"loops/{named(block)}.yaml", block)
+    return project
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_yaml_block_is_a_valid_definition_or_project_file(block, documented, agentctl):
+    project = documented
     if block.startswith("# agentctl.yaml"):
         project.write("agentctl.yaml", block)
         block = "loop: any\nsteps:\n  - set: {metrics: '${{ vars.metrics_url }}'}\n"
-    project.write("loops/block.yaml", block)
-    result = agentctl("validate", "loops/block.yaml", "--json")
+    file = project.write(f"loops/{named(block)}.yaml", block)
+    result = agentctl("validate", file, "--json")
     assert (result.code, result.json) == (0, [])
+
+
+def test_every_definition_that_a_page_shows_does_what_its_test_says(documented, agentctl, repository):
+    """`tests/docs` has a file of cases for each; every case is played with a crash at every point, too."""
+    shutil.copytree(repository / "tests" / "docs", documented.root / "tests")
+    names = [named(block) for [block] in (parameter.values for parameter in BLOCKS) if named(block)]
+    assert len(names) == len(set(names))
+    # docs/testing.md shows a test of its own definition: tests/cli/test_test_command.py
+    assert {file.name.removesuffix(".test.yaml") for file in documented.root.glob("tests/*")} == set(names) - {"chase-ticket"}
+    result = agentctl("test", "--crash-everywhere", "--json", timeout=120)
+    failed = [case for case in result.json["cases"] if case["outcome"] != "passed"]
+    assert (result.code, failed, result.json["problems"]) == (0, [], [])
 
 
 def test_the_readme_names_every_command_and_no_other(agentctl):

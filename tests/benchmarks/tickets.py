@@ -1,6 +1,6 @@
 """200 support tickets over three days, with a process that runs out of memory now and then: a `while True` beside a loop.
 
-    python tests/benchmarks/tickets.py [--kills 6] [--seed 1]
+    python tests/benchmarks/tickets.py [--tickets 200] [--kills 6] [--seed 1]
 
 Both answer the same tickets with the same (pretended) model and mail service, which live outside the process and count. Both are
 killed with SIGKILL at the same points of their work and started again at once. Days are virtual: the clock jumps over idle time.
@@ -21,14 +21,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agentctl.actions.set import SetAction
 from agentctl.engine.engine import Engine
 from agentctl.language.load import load_text
 from agentctl.ports import Action, Call, HistoryFilter, Outcome, StoredDefinition
 from agentctl.store.ledger import open_store
 from agentctl.testing.clock import VirtualClock
-from agentctl.testing.world import PlainSurroundings, SetAction
+from agentctl.testing.world import PlainSurroundings
 
-TICKETS, DAYS, POLL, TOKENS = 200, 3, 600.0, 900
+DAYS, POLL, TOKENS = 3, 600.0, 900
 START = 1_800_000_000.0
 END = START + DAYS * 86_400
 
@@ -176,24 +177,25 @@ def figures(world: World, deaths: int) -> dict[str, int]:
     drafts = [event for event in events if event["what"] == "draft"]
     return {
         "killed": deaths,
-        "tickets": TICKETS,
+        "tickets": len(world.arrivals),
         "mails": sum(mails.values()),
         "duplicate mails": sum(mails.values()) - len(mails),
-        "tickets lost": TICKETS - len(mails),
+        "tickets lost": len(world.arrivals) - len(mails),
         "model calls": len(drafts),
         "tokens paid": sum(event["tokens"] for event in drafts),
-        "tokens paid twice": sum(event["tokens"] for event in drafts) - TOKENS * TICKETS,
+        "tokens paid twice": sum(event["tokens"] for event in drafts) - TOKENS * len(world.arrivals),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tickets", type=int, default=200)
     parser.add_argument("--kills", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     dice = random.Random(options.seed)
-    arrivals = sorted(dice.uniform(START, END - 3600) for _ in range(TICKETS))
-    kills = set(dice.sample(range(20, 2 * TICKETS), options.kills))
+    arrivals = sorted(dice.uniform(START, END - 3600) for _ in range(options.tickets))
+    kills = set(dice.sample(range(options.tickets // 10, 2 * options.tickets), options.kills))
     told = {}
     for name, work in (("while True", naive), ("agentctl", durable)):
         with tempfile.TemporaryDirectory() as folder:

@@ -154,7 +154,7 @@ def test_a_wrong_option_says_what_was_expected(agentctl, arguments, words):
 def test_show_has_run_steps_and_events(agentctl, ran):
     shown = agentctl("show", "last", "--json").json
     assert list(shown) == ["run", "steps", "events"]
-    assert list(shown["run"]) == [*RUN_KEYS, "input", "output", "event"]
+    assert list(shown["run"]) == [*RUN_KEYS, "input", "output", "event", "feedback"]
     steps = {step["path"]: step for step in shown["steps"]}
     assert all(list(step) == STEP_KEYS for step in steps.values())
     assert {path: (step["action"], step["status"]) for path, step in steps.items()} == {

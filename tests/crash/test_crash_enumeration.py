@@ -6,6 +6,7 @@ leave in the store. What a step did in the world is counted by the lines that it
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 from collections import Counter
@@ -77,6 +78,8 @@ def _graph(root: Path, repository: Path) -> None:
 
 def _tickets(root: Path, repository: Path) -> None:
     shutil.copytree(repository / "examples/ticket-queue", root, dirs_exist_ok=True)
+    tickets = json.loads((root / "tickets.json").read_text())
+    (root / "tickets.json").write_text(json.dumps(tickets[:3]))  # three show all that eight do, in a third of the time
 
 
 def _health(root: Path, repository: Path) -> None:

@@ -12,14 +12,19 @@ import pytest
 
 from agentctl.actions.litellm_library import library
 from agentctl.actions.llm import LlmAction
-from agentctl.actions.model_answer import full_schema, is_closed, read_answer
+from agentctl.actions.model_answer import is_closed, read_answer
 from agentctl.core.events import Error
 from agentctl.errors import ActionError
 from agentctl.ports import Call, Outcome
 
 Make = Callable[..., Call]
 
-SCHEMA = {"severity": {"type": "string", "enum": ["low", "high"]}}
+SCHEMA = {
+    "type": "object",
+    "properties": {"severity": {"type": "string", "enum": ["low", "high"]}},
+    "required": ["severity"],
+    "additionalProperties": False,
+}
 
 
 def said(text: str | None, **more: Any) -> tuple[int, dict[str, str], bytes]:
@@ -195,15 +200,8 @@ def test_a_schema_that_is_none_is_invalid_input(call: Make, around: Any, models:
     assert models.failure(call(prompt="x", schema={"$ref": "http://127.0.0.1:9/x"}), around).type == "input.invalid"
 
 
-def test_the_short_form_of_a_schema_requires_everything() -> None:
-    assert full_schema({"type": {"type": "string"}}) == {
-        "type": "object",
-        "properties": {"type": {"type": "string"}},
-        "required": ["type"],
-        "additionalProperties": False,
-    }
-    for schema in ({"type": "object"}, {"properties": {"a": {"type": "string"}}}, {"anyOf": [{"type": "string"}]}):
-        assert full_schema(schema) is schema
+def test_a_schema_is_closed_when_every_object_in_it_says_exactly_what_it_holds() -> None:
+    assert is_closed(SCHEMA)
     assert not is_closed({"type": "object", "properties": {"a": {"type": "object", "properties": {}}}, "required": ["a"]})
 
 

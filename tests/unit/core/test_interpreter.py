@@ -406,6 +406,47 @@ def test_what_was_undone_runs_again_after_a_resume() -> None:
     assert run.began == ["pay", "ship", "pay.undo", "pay", "ship"]
 
 
+def test_a_once_step_whose_undo_failed_keeps_its_result_on_resume_and_is_undone_again_when_the_run_fails_again() -> None:
+    pay = task("pay", undo=task("undo"), effect="once")
+    run = Run(pay, task("ship", "pay"), answers={"ship": BROKEN, "pay.undo": [BROKEN, {}]})
+    run.run()
+    planned = {i.path: i.action for i in intents(fold(run.journal, lambda version: run.plan), [])}
+    assert planned == {"pay": "reuse", "ship": "rerun"}
+    run.deliver(ev.RunResumed(at=run.now))
+    assert run.run().status == "failed"
+    assert run.began == ["pay", "ship", "pay.undo", "ship", "pay.undo"]
+
+
+def test_the_plan_of_a_resume_says_that_an_undone_step_within_a_container_runs_again() -> None:
+    group = Group((task("pay", undo=task("undo")), task("tell", "pay")))
+    run = Run(task("a", undo=task("undo")), step("g", group, "a"), task("ship", "g"), answers={"ship": [BROKEN, {}]})
+    run.run()
+    planned = {i.path: i.action for i in intents(fold(run.journal, lambda version: run.plan), [])}
+    assert planned == {"a": "rerun", "g": "run", "g.pay": "rerun", "g.tell": "reuse", "ship": "rerun"}
+    run.began.clear()
+    run.deliver(ev.RunResumed(at=run.now))
+    run.run()
+    assert run.began == ["a", "g.pay", "ship"]
+
+
+def test_what_follows_from_an_answer_that_lay_in_the_mail_is_measured_from_now() -> None:
+    wait = Wait(event=parse_value("paid"))
+    after = Wait(event=parse_value("shipped"), timeout=60.0)
+    run = Run(step("w", wait), step("after", after, "w"))
+    run.todo.clear()
+    event = {"name": "paid", "data": {}, "id": "e1", "received_at": "1970-01-01T00:00:05Z"}
+    decision = decide(run.state, ev.EventOffered(at=5.0, path="w", event=event, kept=True), 1000.0)
+    assert {event.at for event in decision.events} == {1000.0}
+    assert run.state.next_due == 1060.0
+
+
+def test_an_approval_keeps_its_own_time_and_what_it_sets_free_begins_now() -> None:
+    run = Run(step("ask", Approve(message=parse_value("go?"))), task("go", "ask"))
+    run.todo.clear()
+    given = ev.ApprovalGiven(at=5.0, path="ask", approved=True, digest=run.state.approvals["ask"], by="ann")
+    assert [event.at for event in decide(run.state, given, 1000.0).events] == [5.0, 1000.0, 1000.0]
+
+
 def test_resume_from_a_step_runs_it_and_all_that_needs_it() -> None:
     run = Run(task("a"), task("b", "a"), task("side"), task("c", "b"), answers={"c": [BROKEN, {}]})
     run.run()

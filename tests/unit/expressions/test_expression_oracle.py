@@ -139,7 +139,9 @@ def combine(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 def test_random_expressions_mean_what_they_mean_in_jinja_or_fail_in_both(source: str) -> None:
     try:
         expected = as_json(ENVIRONMENT.compile_expression(source, undefined_to_none=False)(**SCOPE))
-    except Exception:  # whatever Jinja or Python says, ours is an ExpressionError
+    except Exception as error:  # whatever Jinja or Python says, ours is an ExpressionError
+        if "unhashable" in str(error):  # but for `[1] in m`: a mapping has no such key, so it is false
+            return
         with pytest.raises(ExpressionError):
             parse_expression(source).evaluate(SCOPE)
         return
@@ -148,7 +150,9 @@ def test_random_expressions_mean_what_they_mean_in_jinja_or_fail_in_both(source:
     try:
         actual = parse_expression(source).evaluate(SCOPE)
     except ExpressionError as error:
-        # Where we are stricter on purpose: a format by %, a look-up in text, keys that are no strings.
-        assert any(words in error.message for words in ("filter `format`", "cannot look for", "`%`"))  # noqa: PT017
+        # Where we are stricter on purpose: a format by %, a look-up in text, keys that are no strings, and calls, which are
+        # refused before anything is evaluated (Jinja reads `1 + not (x)` as one, and does not mind while it is not reached).
+        stricter = ("filter `format`", "cannot look for", "`%`", "the only function is range")
+        assert any(words in error.message for words in stricter)  # noqa: PT017
         return
     assert actual == expected

@@ -10,7 +10,8 @@ from jsonschema import Draft202012Validator
 from agentctl.language.formats import FORMATS
 from agentctl.language.schema import schema
 from agentctl.language.source import read_text
-from agentctl.language.vocabulary import ACTIONS, FLOW, HANDLERS
+from agentctl.language.vocabulary import ACTIONS, FLOW
+from agentctl.model import HANDLERS
 
 PLAIN = Draft202012Validator(schema())
 
@@ -22,24 +23,31 @@ triggers:
   - {event: infra.check.requested, if: event.data.x == 1, input: {service: "${{ event.data.x }}"}}
 input: {service: {type: string, default: all}}
 concurrency: {limit: 2, key: "${{ input.service }}", on_limit: skip}
-throttle: {limit: 1, per: 1m}
-debounce: {for: 5s}
-batch: {size: 5, for: 1m}
+throttle: {limit: 1, per: 1m, key: "${{ input.service }}"}
+rate_limit: {limit: 1, per: 1m, key: "${{ input.service }}"}
+debounce: {for: 5s, key: "${{ input.service }}"}
+batch: {size: 5, for: 1m, key: "${{ event.data.x }}"}
 priority: input.service == 'all'
 dedupe: {key: "${{ input.service }}", for: 24h}
 timeout: 10m
 budget: {tokens: 50000, usd: 0.50, per: day}
-defaults: {retry: {attempts: 3}, timeout: 1m}
+defaults: {retry: {attempts: 3, delay: 1s, backoff: 3, max_delay: 1m, jitter: 0, on: [any], never: [x]}, timeout: 1m}
 permissions: {shell: [git, [git, log, "*"]], http: [example.org], skills: [a], secrets: [B]}
 steps:
   - {id: a, name: A, if: input.service != 'x', needs: [], shell: uptime, parse: text, env: {A: 1}, stdin: x, cwd: /, timeout: 5s}
-  - {id: b, shell: {run: "x", ok_codes: [0, 1], interpreter: bash}, effect: once, on_unknown: {probe: [{set: {done: false}}]}}
+  - id: b
+    shell: {run: "x", ok_codes: [0, 1], interpreter: bash, cwd: /, env: {A: 1}, stdin: x, parse: json}
+    effect: once
+    on_unknown: {probe: [{set: {done: false}}]}
   - {python: "pkg.mod:fn", with: {x: 1}, idempotency_key: "${{ input.service }}"}
   - http: {method: POST, url: "http://x", headers: {a: b}, query: {c: 1}, json: 1, ok: [2xx, 404], parse: json, max_bytes: 1MiB}
   - {llm: {prompt: x, system: y, model: local, schema: {a: {type: string}}, temperature: 0, max_tokens: 5, fallback_models: [z]}}
   - {llm: {messages: [{role: user, content: x}]}, cache: {key: k, ttl: 1h}}
   - agent:
       goal: x
+      system: y
+      model: local
+      schema: {a: {type: string}}
       tools:
         - {skill: a, approve: true, name: ask, description: x, effect: once}
         - {shell: [git, log, "*"], max_calls: 2}

@@ -59,12 +59,6 @@ def test_timestamps_are_rfc_3339_in_utc_with_milliseconds() -> None:
     assert text.timestamp(None) is None
 
 
-def test_durations_in_documents_are_whole_milliseconds_and_never_negative() -> None:
-    assert text.milliseconds(10.0, 11.2341) == 1234
-    assert text.milliseconds(11.0, 10.0) == 0
-    assert text.milliseconds(None, 10.0) is None
-
-
 def test_a_time_is_told_relative_to_now() -> None:
     assert [text.ago(100.0, now) for now in (100.5, 112.0, 400.0, 90.0)] == ["just now", "12s ago", "5m ago", "in 10s"]
 

@@ -1,0 +1,213 @@
+"""Keys of the language that no other test runs, each with what it does: real processes, a loopback server, a model behind one."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+KEYS_OF_SHELL = """
+loop: keys-of-shell
+description: What a process is given, and what is read from it.
+steps:
+  - id: inside
+    name: All of it inside
+    shell:
+      run: |
+        import json, os, sys
+        print(json.dumps({"folder": os.path.basename(os.getcwd()), "word": os.environ["WORD"], "read": sys.stdin.read()}))
+        sys.exit(3)
+      interpreter: python3
+      cwd: loops
+      env: {WORD: "${{ 'a' ~ 'b' }}"}
+      stdin: {a: 1}
+      parse: json
+      ok_codes: [0, 3]
+  - {id: beside, shell: 'basename "$PWD"', cwd: skills}
+  - {id: seven, shell: {run: [sh, -c, exit 7], ok_codes: [7]}}
+output: {inside: "${{ steps.inside.output }}", beside: "${{ steps.beside.output }}", seven: "${{ steps.seven.status }}"}
+"""
+KEYS_OF_HTTP = """
+loop: keys-of-http
+input: {url: {type: string}}
+steps:
+  - id: teapot
+    http:
+      {url: "${{ input.url }}/echo", method: POST, query: {q: a b, n: 1}, headers: {X-Word: w}, body: raw, ok: [418], parse: text}
+  - id: large
+    continue_on_error: true
+    http: {url: "${{ input.url }}/echo", ok: [4xx], max_bytes: 8}
+output:
+  teapot: ${{ steps.teapot.output.status }}
+  echo: ${{ steps.teapot.output.body | fromjson }}
+  large: ${{ steps.large.error.type }}
+"""
+KEYS_OF_LLM = """
+loop: keys-of-llm
+budget: {tokens: 100000, usd: 5, per: day}
+steps:
+  - id: sort
+    llm:
+      prompt: hello
+      system: You sort.
+      model: gone
+      fallback_models: [here]
+      schema: {kind: {type: string}}
+      temperature: 0.5
+      max_tokens: 77
+  - id: again
+    llm: {messages: [{role: user, content: hello}], model: here}
+output: {kind: "${{ steps.sort.output.kind }}", model: "${{ steps.sort.usage.model }}"}
+"""
+KEYS_OF_RETRY = """
+loop: keys-of-retry
+timeout: 1m
+defaults:
+  retry: {attempts: 4, delay: 10ms, backoff: 3, max_delay: 20ms, jitter: 0, on: [shell.exit], never: [shell.signal]}
+  timeout: 300ms
+steps:
+  - {id: exits, continue_on_error: true, shell: exit 1}
+  - {id: slow, continue_on_error: true, shell: sleep 30}
+  - {id: stubborn, continue_on_error: true, retry: {attempts: 3, delay: 1ms, never: [shell.*]}, shell: exit 1}
+output:
+  - ${{ steps.exits.attempts }}
+  - ${{ steps.slow.error.type }}
+  - ${{ steps.stubborn.attempts }}
+"""
+KEYS_OF_FLOW = """
+loop: keys-of-flow
+steps:
+  - id: countdown
+    repeat: {while: last is none or last > 0, max: 2, every: 1ms, on_max: continue}
+    steps: [{id: left, set: {n: "${{ 5 if last is none else last - 1 }}"}}]
+    output: ${{ steps.left.output.n }}
+  - id: asked
+    continue_on_error: true
+    approve: {message: "Go on?", timeout: 10ms, on_timeout: approve}
+  - id: each
+    foreach: [x, y]
+    as: letter
+    steps: [{emit: {event: letter.seen, data: "${{ letter }}", id: "letter-${{ letter }}-${{ index }}"}}]
+    output: ${{ steps.emit_1.output.id }}
+  - id: group
+    steps:
+      - {id: kept, cache: {key: always, ttl: 1h}, shell: date +%N}
+  - if: steps.countdown.output == 4
+    return: {asked: "${{ steps.asked.output.approved }}", each: "${{ steps.each.output }}", kept: "${{ steps.group.output }}"}
+  - fail: never reached
+on_success: [{id: told, set: {well: true}}]
+finally: [{id: swept, set: {swept: true}}]
+"""
+KEYS_OF_FAILURE = """
+loop: keys-of-failure
+steps:
+  - id: doubtful
+    effect: once
+    on_unknown: {probe: [{id: look, set: {done: true, output: seen}}]}
+    shell: kill -9 $$
+  - fail: {type: own.kind, message: "It was ${{ steps.doubtful.output }}", data: {n: [1, 2]}}
+"""
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Answers 418 with what it was asked; as a model, with what the request asked of the model as usage and text."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
+        address = urlsplit(self.path)
+        if address.path.endswith("/chat/completions"):
+            asked = json.loads(body)
+            self.server.asked.append(asked)  # type: ignore[attr-defined]  # the fixture's own list
+            text = json.dumps({"kind": "greeting"})
+            message = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+            usage = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
+            shape = {"id": "1", "object": "chat.completion", "created": 1, "model": asked["model"]}
+            status, answer = 200, {**shape, "choices": [message], "usage": usage}
+        else:
+            status, answer = 418, {"query": parse_qs(address.query), "word": self.headers.get("x-word"), "body": body}
+        data = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_GET = do_POST
+
+    def log_message(self, *_: object) -> None:
+        """Keeps the test's output free of access logs."""
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    running = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    running.asked = []  # type: ignore[attr-defined]  # what the model was asked
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    yield running
+    running.shutdown()
+    running.server_close()
+
+
+def output_of(agentctl, project, text: str, *arguments: str, **more: Any) -> Any:
+    result = agentctl("run", project.write("loops/keys.yaml", text), *arguments, "--json", **more)
+    assert result.code == 0, result.out + result.err
+    return result.json["output"]
+
+
+def test_a_process_is_given_its_folder_environment_and_stdin(agentctl, project):
+    assert output_of(agentctl, project, KEYS_OF_SHELL) == {
+        "inside": {"folder": "loops", "word": "ab", "read": '{"a":1}'},
+        "beside": "skills",
+        "seven": "succeeded",
+    }
+
+
+def test_a_request_has_its_query_headers_and_body_and_an_answer_its_bounds(agentctl, project, server):
+    said = output_of(agentctl, project, KEYS_OF_HTTP, "-i", f"url=http://127.0.0.1:{server.server_port}")
+    assert said == {
+        "teapot": 418,
+        "echo": {"query": {"q": ["a b"], "n": ["1"]}, "word": "w", "body": "raw"},
+        "large": "http.too_large",
+    }
+
+
+def test_a_model_is_asked_as_the_step_says_and_another_takes_over(agentctl, project, server):
+    here = f"{{model: openai/test, api_base: 'http://127.0.0.1:{server.server_port}/v1'}}"
+    gone = "{model: openai/gone, api_base: 'http://127.0.0.1:9/v1'}"
+    project.write("agentctl.yaml", f"models: {{here: {here}, gone: {gone}}}\n")
+    said = output_of(agentctl, project, KEYS_OF_LLM, env={"OPENAI_API_KEY": "sk-test"})
+    assert said["kind"] == "greeting"
+    assert "test" in said["model"]
+    first, second = server.asked
+    assert (first["temperature"], first["max_tokens"]) == (0.5, 77)
+    assert first["messages"][0]["role"] == "system"
+    assert first["messages"][0]["content"].startswith("You sort.")
+    assert second["messages"] == [{"role": "user", "content": "hello"}]
+
+
+def test_defaults_say_what_is_tried_again_how_often_and_for_how_long(agentctl, project):
+    assert output_of(agentctl, project, KEYS_OF_RETRY) == [4, "timeout", 1]
+    journal = agentctl("show", "last", "--json").json["events"]
+    retries = [event for event in journal if event["type"] == "RetryScheduled" and event["path"] == "exits"]
+    assert len(retries) == 3
+
+
+def test_what_repeats_asks_emits_returns_and_comes_last(agentctl, project):
+    said = output_of(agentctl, project, KEYS_OF_FLOW)
+    assert (said["asked"], said["each"]) == (True, ["letter-x-0", "letter-y-1"])
+    statuses = {step["path"]: step["status"] for step in agentctl("show", "last", "--json").json["steps"]}
+    assert (statuses["on_success.told"], statuses["finally.swept"]) == ("succeeded", "succeeded")
+    # a second run is handed the cached result
+    assert output_of(agentctl, project, KEYS_OF_FLOW)["kept"] == said["kept"]
+
+
+def test_an_error_of_ones_own_ends_the_run_with_its_type_and_data(agentctl, project):
+    result = agentctl("run", project.write("loops/keys.yaml", KEYS_OF_FAILURE), "--json")
+    assert result.code == 1
+    error = result.json["error"]
+    assert (error["type"], error["message"], error["data"]) == ("own.kind", "It was seen", {"n": [1, 2]})
