@@ -155,6 +155,10 @@ class Budget(msgspec.Struct, frozen=True, omit_defaults=True):
     per: Literal["run", "day"] = "run"
 
 
+# The lists of steps that run once the others are done; `finally` comes last.
+HANDLERS = ("on_failure", "on_success", "on_cancel", "finally")
+
+
 class Definition(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: Literal["loop", "skill"]
     name: str
@@ -172,6 +176,15 @@ class Definition(msgspec.Struct, frozen=True, omit_defaults=True):
     flow: dict[str, JSON] = {}  # concurrency, throttle, rate_limit, debounce, batch, priority, dedupe; as validated
     permissions: JSON = None
     skills: tuple[str, ...] = ()  # names of every skill it calls, anywhere
+
+    def handler(self, name: str) -> tuple[Step, ...]:
+        """The steps of one of HANDLERS; empty when the definition has none."""
+        return {
+            "on_failure": self.on_failure,
+            "on_success": self.on_success,
+            "on_cancel": self.on_cancel,
+            "finally": self.finally_,
+        }[name]
 
 
 def encode(definition: Definition) -> bytes:

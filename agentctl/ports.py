@@ -22,6 +22,7 @@ JSON = Any
 
 RunStatus = Literal["queued", "running", "waiting", "blocked", "succeeded", "failed", "cancelled", "interrupted"]
 FINISHED: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
+UNFINISHED: tuple[RunStatus, ...] = ("queued", "running", "waiting", "blocked", "interrupted")
 
 
 # --- records -------------------------------------------------------------------------------------------------------
@@ -271,7 +272,8 @@ class Awaiter(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One result of `agentctl doctor`. `check`: dotted name of what was looked at.  `mend`: what to do about it; "" when all is well."""
+    """One result of `agentctl doctor`. `check`: dotted name of what was looked at.  `mend`: what to do about it; "" when all is
+    well."""
 
     check: str
     status: Literal["ok", "warning", "error"]

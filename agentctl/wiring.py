@@ -68,9 +68,12 @@ def skill_loader(store: Store, catalog: Catalog) -> Callable[[str], StoredDefini
     return load_skill
 
 
-def load_definition(store: Store, catalog: Catalog, path: Path) -> tuple[StoredDefinition, list[Any]]:
-    """A definition, and the warnings about it (none when it was checked before). Raises DefinitionInvalid, NotFound."""
-    known = known_definition(store, catalog, path)
+def load_definition(store: Store | None, catalog: Catalog, path: Path) -> tuple[StoredDefinition, list[Any]]:
+    """A definition, and the warnings about it (none when it was checked before). Raises DefinitionInvalid, NotFound.
+
+    The store is only looked at, for the compiled form. None: there is none yet.
+    """
+    known = None if store is None else known_definition(store, catalog, path)
     if known is not None:
         return known, []
     from agentctl.language.load import load_to_run

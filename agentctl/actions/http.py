@@ -1,6 +1,6 @@
 """`http`: one request.
 
-Params: {method, url, headers, query, json, body, ok: [2xx], parse: auto|json|text, max_bytes: 10MiB}.
+Params: {method, url, headers, query, json, body, ok: [2xx], parse: auto|json|text, max_bytes: 10485760}.
 Output: {status, headers, body}, header names in lower case.
 Errors: http.status.NNN {status, headers, body}, http.connect, http.too_large, output.invalid, input.invalid.
 
@@ -40,15 +40,13 @@ SILENCE_TIMEOUT = 300.0  # seconds without a byte; the step's own `timeout` is t
 # Headers that go along to another origin.
 PUBLIC = {"accept", "accept-encoding", "accept-language", "user-agent", "range", "if-none-match", "if-modified-since"}
 
-_UNITS = {"": 1, "b": 1, "kb": 10**3, "kib": 1 << 10, "mb": 10**6, "mib": 1 << 20, "gb": 10**9, "gib": 1 << 30}
-
 
 class HttpAction:
     instant = False
 
     async def perform(self, call: Call, around: Surroundings) -> Outcome:
         params = call.params
-        limit = read_size(params.get("max_bytes", MAX_BYTES))
+        limit = params.get("max_bytes", MAX_BYTES)
         ok = params.get("ok") or ["2xx"]
         context = await asyncio.to_thread(_tls)  # also imports httpx2: both take tens of milliseconds, once
         import httpx2
@@ -193,11 +191,3 @@ def _http_date(text: str) -> float | None:
         return parsedate_to_datetime(text).timestamp()
     except (ValueError, TypeError):
         return None
-
-
-def read_size(value: JSON) -> int:
-    """Bytes from a number or from text such as `10MiB`. Raises ActionError input.invalid."""
-    match = re.fullmatch(r"\s*(\d+)\s*([a-z]*)\s*", str(value).lower())
-    if match is None or match[2] not in _UNITS:
-        raise ActionError("input.invalid", f"`max_bytes` expects a size such as 10MiB, got {value!r}.")
-    return int(match[1]) * _UNITS[match[2]]

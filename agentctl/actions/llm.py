@@ -15,15 +15,13 @@ from typing import Any
 import msgspec
 
 from agentctl.actions.litellm_library import library, warm_up
-from agentctl.actions.model_answer import correction, full_schema, instruction, problems_of, read_answer, response_format
+from agentctl.actions.model_answer import correction, instruction, problems_of, read_answer, response_format
 from agentctl.actions.model_errors import translate
 from agentctl.actions.models import Model, ReadKey, is_any_usable, resolve
 from agentctl.actions.texts import as_text
 from agentctl.core.events import Usage
 from agentctl.errors import ActionError
 from agentctl.ports import Call, Outcome, Surroundings
-
-__all__ = ["LlmAction", "warm_up"]
 
 JSON = Any
 
@@ -62,7 +60,7 @@ class LlmAction:
 
     async def _ask(self, model: Model, call: Call) -> Outcome:
         litellm = await library()
-        schema = full_schema(call.params["schema"]) if call.params.get("schema") else None
+        schema = call.params.get("schema") or None
         arguments = _arguments(litellm, model, call, schema)
         started = time.monotonic()
         try:

@@ -16,15 +16,6 @@ _FENCE = re.compile(r"```[a-zA-Z]*\s*\n(.*?)```", re.DOTALL)
 _THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
 
 
-def full_schema(schema: dict[str, JSON]) -> dict[str, JSON]:
-    """The JSON Schema that is meant: itself, or for the short form (property -> schema) an object with all of them required."""
-    properties = schema.get("properties")
-    written_out = isinstance(properties, dict) and all(isinstance(value, dict) for value in properties.values())
-    if written_out or not all(isinstance(value, dict) for value in schema.values()):
-        return schema
-    return {"type": "object", "properties": schema, "required": list(schema), "additionalProperties": False}
-
-
 def response_format(schema: dict[str, JSON]) -> dict[str, JSON]:
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": is_closed(schema)}}
 

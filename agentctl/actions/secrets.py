@@ -21,6 +21,7 @@ JSON = Any
 
 MASK = "***"
 SHORTEST = 4
+SHORTEST_WITHIN = 6  # bytes; of shorter ones too little is left to be told from chance
 _SOUNDS_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|AUTH|PRIVATE|DSN", re.IGNORECASE)
 _PLAIN = re.compile(r"[a-z]+|[0-9]{1,5}")
 
@@ -164,15 +165,32 @@ def _credentials(folder: str | None) -> dict[str, str]:
 
 
 def _forms(value: str) -> set[str]:
-    """The ways in which a secret may show up: as it is, in JSON, in a URL, in base64; each line of it when it has several."""
+    """The ways in which a secret may show up: as it is, in JSON (also within a text of JSON), in a URL, in base64; each line of
+    it when it has several."""
     data = value.encode("utf-8", "surrogateescape")
     forms = {value, value.strip(), json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
     forms |= {quote(value, safe="", errors="surrogateescape"), quote_plus(value, errors="surrogateescape")}
+    forms |= {json.dumps(form)[1:-1] for form in (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1])}
+    forms |= {json.dumps(json.dumps(value, ensure_ascii=False)[1:-1], ensure_ascii=False)[1:-1]}
     forms |= {quote(value, errors="surrogateescape")}
     for encoded in (base64.b64encode(data).decode(), base64.urlsafe_b64encode(data).decode()):
         forms |= {encoded, encoded.rstrip("=")}
+    forms |= _within_base64(data)
     # A key in PEM form is printed line by line by many tools; short lines are too common to be scrubbed.
     forms |= {line for line in value.splitlines() if len(line.strip()) >= 16}
+    return forms
+
+
+def _within_base64(data: bytes) -> set[str]:
+    """What a secret becomes inside a longer text in base64 (`user:secret` of basic authentication): by how the bytes before it
+    fall, one of three. Left out at both ends is the character that it shares with its neighbours."""
+    if len(data) < SHORTEST_WITHIN:
+        return set()
+    forms: set[str] = set()
+    for before in range(3):
+        begin, end = -(-8 * before // 6), 8 * (before + len(data)) // 6
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            forms.add(encode(b"\0" * before + data).decode()[begin:end])
     return forms
 
 

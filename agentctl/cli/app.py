@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from agentctl.cli import output
+from agentctl.cli.exit_codes import CUT_OFF, FAILED, INTERRUPTED
 from agentctl.errors import AgentctlError, UsageError
 from agentctl.expressions.nearest import nearest
 
@@ -42,8 +43,6 @@ COMMANDS = {
     "schema": "Print the JSON Schema of a definition.",
     "version": "Print the version.",
 }
-INTERRUPTED = 130
-_EPIPE = 141  # as a shell reports a process that SIGPIPE ended
 
 
 class _AsGiven:
@@ -170,15 +169,15 @@ def _system(error: OSError, *, as_json: bool) -> int:
     said = error.strerror or str(error)
     if error.filename is not None:
         output.print_failure("os", f"{error.filename}: {said}", as_json=as_json)
-        return 1
+        return FAILED
     if isinstance(error, FileNotFoundError):
         output.print_failure("os", "the current folder is gone; change to one that exists", as_json=as_json)
         return UsageError.exit_code
     output.drop_stdout()  # it is our own output that cannot be written
     if isinstance(error, BrokenPipeError):
-        return _EPIPE
+        return CUT_OFF
     output.note(f"error: the output cannot be written: {said}")
-    return 1
+    return FAILED
 
 
 def _unexpected(error: Exception, *, as_json: bool) -> int:
@@ -188,4 +187,4 @@ def _unexpected(error: Exception, *, as_json: bool) -> int:
         traceback.print_exception(error)
     said = f"internal error: {type(error).__name__}: {error}".rstrip(": ")
     output.print_failure("internal", f"{said}; please report this (AGENTCTL_DEBUG=1 shows where it happened)", as_json=as_json)
-    return 1
+    return FAILED

@@ -9,16 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from agentctl.cli import output
-from agentctl.cli.people import inside_a_step, login_name
+from agentctl.cli.people import inside_a_step, signature
 from agentctl.cli.watch import Watch
-from agentctl.core.events import ApprovalGiven
 from agentctl.errors import InputInvalid
 from agentctl.ports import Waiting
 from agentctl.render.waits import asked, commands, headline
@@ -106,15 +104,7 @@ class Asker:
         except EOFError:
             output.note("\nnot answered; later on: " + commands(waiting, self._where)["approve"])
             return
-        answer = ApprovalGiven(
-            at=time.time(),
-            path=waiting.path,
-            approved=approved,
-            digest=waiting.digest,
-            by=login_name(),
-            comment=comment,
-            data=values,
-        )
+        answer = signature(waiting, values, comment, approved=approved)
         self._open = None  # our own answer does not make the question moot
         if not await self._engine.answer(waiting.run_id, answer):
             output.note("it was answered meanwhile, or shows something else now: nothing was signed")

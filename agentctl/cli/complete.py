@@ -44,7 +44,9 @@ def runs(ctx: Any, incomplete: str) -> Offered:
 @_quiet
 def unfinished_runs(ctx: Any, incomplete: str) -> Offered:
     """Those that can still be cancelled."""
-    return _runs(ctx, incomplete, ("queued", "running", "waiting", "blocked", "interrupted"))
+    from agentctl.ports import UNFINISHED
+
+    return _runs(ctx, incomplete, UNFINISHED)
 
 
 @_quiet

@@ -28,26 +28,18 @@ def loaded(project: Project, path: Path) -> StoredDefinition:
     The store is only looked at, for the compiled form: a file with mistakes leaves no store behind.
     """
     from agentctl.language.catalog import Catalog
-    from agentctl.wiring import known_definition
-
-    catalog = Catalog(project)
-    with place.glance(project) as store:
-        known = None if store is None else known_definition(store, catalog, path)
-    if known is not None:
-        return known
-    from agentctl.language.load import load_to_run
-    from agentctl.ports import StoredDefinition
+    from agentctl.wiring import load_definition
 
     try:
-        found = load_to_run(path, catalog)
+        with place.glance(project) as store:
+            stored, warnings = load_definition(store, Catalog(project), path)
     except DefinitionInvalid as error:
         raise InvalidFile(error.problems, path) from None
-    warnings = found.problems
     if warnings:
-        from agentctl.cli.validate import problem_blocks
+        from agentctl.cli.problems import problem_blocks
 
         output.note(problem_blocks(warnings, {warning.file: path for warning in warnings}))
-    return StoredDefinition(version=found.version, definition=found.definition, source=found.text, file=found.file)
+    return stored
 
 
 def document(source: str | None) -> dict[str, Any] | None:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentctl.cli import output, params, place
+from agentctl.cli.exit_codes import FAILED
 from agentctl.errors import AgentctlError, DefinitionInvalid, NotFound
+from agentctl.language.project import FOLDERS
 from agentctl.ports import Finding
 from agentctl.render.text import size
 
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from agentctl.language.project import Project
 
 _CALLS_A_MODEL = ("llm", "agent")
-_FAILED = 1
 
 
 def command(db: params.Db = None, json: params.Json = False) -> int:
@@ -37,7 +38,7 @@ def command(db: params.Db = None, json: params.Json = False) -> int:
         )
         counts = {status: sum(finding.status == status for finding in findings) for status in ("error", "warning")}
         output.note(", ".join(size(count, status) for status, count in counts.items() if count) or "all is well")
-    return _FAILED if any(finding.status == "error" for finding in findings) else 0
+    return FAILED if any(finding.status == "error" for finding in findings) else 0
 
 
 def _findings(db: str | None) -> Iterator[Finding]:
@@ -70,7 +71,7 @@ def _files(root: Path) -> list[Path]:
     """The definitions of a project; elsewhere than in its two folders there are none."""
     from agentctl.cli.validate import definitions
 
-    if not any((root / name).is_dir() for name in ("loops", "skills")):
+    if not any((root / name).is_dir() for name in FOLDERS):
         return []
     try:
         return definitions(root)

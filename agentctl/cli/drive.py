@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentctl.cli import output
+from agentctl.cli.exit_codes import FAILED, INTERRUPTED, UNFINISHED
 from agentctl.cli.trouble import show_log
 from agentctl.cli.unsettled import unsettled_lines
 from agentctl.cli.watch import Watch
@@ -24,8 +25,15 @@ if TYPE_CHECKING:
     from agentctl.language.project import Project
     from agentctl.ports import RunRow
 
-INTERRUPTED = 130
-_EXIT = {"succeeded": 0, "failed": 1, "cancelled": 1, "queued": 3, "waiting": 3, "blocked": 3, "interrupted": INTERRUPTED}
+_EXIT_CODES = {
+    "succeeded": 0,
+    "failed": FAILED,
+    "cancelled": FAILED,
+    "queued": UNFINISHED,
+    "waiting": UNFINISHED,
+    "blocked": UNFINISHED,
+    "interrupted": INTERRUPTED,
+}
 _PATIENCE = 0.5  # seconds of a stop after which people are told what it waits for
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -120,7 +128,7 @@ def report(ended: Ended, hints: Hints, *, json: bool) -> int:
         output.note(line)
     for line in ended.unsettled:
         output.note(line)
-    return INTERRUPTED if ended.stopped else _EXIT.get(row.status, 1)
+    return INTERRUPTED if ended.stopped else _EXIT_CODES.get(row.status, FAILED)
 
 
 def ending(row: RunRow, hints: Hints) -> list[str]:

@@ -84,9 +84,7 @@ def _of_run(run: str, db: str | None) -> Graph:
     from agentctl.render.journal import complete as completed
     from agentctl.render.journal import view
 
-    with place.reading(db) as store:
-        row = place.found(store, run)
-        assert store is not None  # else nothing would have been found
+    with place.recorded(db, run) as (store, row):
         events = list(store.journal(row.id))
         state = place.folded(store, events)
     graph = graph_of(state.plan.definition)

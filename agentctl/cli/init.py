@@ -11,6 +11,7 @@ import typer
 
 from agentctl.cli import output, params
 from agentctl.errors import UsageError
+from agentctl.language.project import FOLDERS
 
 SCHEMA = "agentctl.schema.json"
 _IGNORED = (".agentctl/", ".env")  # the store with all outputs, and the secrets
@@ -61,7 +62,7 @@ def _refuse(root: Path, texts: dict[str, str]) -> None:
     if taken:
         verb = "exists" if len(taken) == 1 else "exist"
         raise UsageError(f"{', '.join(str(root / name) for name in taken)} {verb} already; nothing was written")
-    for name in ("loops", "skills"):
+    for name in FOLDERS:
         if (root / name).exists() and not (root / name).is_dir():
             raise UsageError(f"{root / name} is a file; a folder was expected; nothing was written")
 

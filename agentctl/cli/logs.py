@@ -28,9 +28,7 @@ def command(
     """Print what the steps of a run wrote."""
     if follow and json:
         raise UsageError("--follow never ends in one JSON document; leave out --follow or --json")
-    with place.reading(db) as store:
-        row = place.found(store, run)
-        assert store is not None
+    with place.recorded(db, run) as (store, row):
         path = store.log_path(row.id)
         if json:
             output.print_json([{**entry, "at": timestamp(entry["at"])} for entry in entries(path)])

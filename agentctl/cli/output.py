@@ -64,7 +64,7 @@ def print_error(error: AgentctlError, *, as_json: bool) -> None:
     if as_json or not isinstance(error, DefinitionInvalid):
         print_failure(error.kind, str(error), as_json=as_json)
         return
-    from agentctl.cli.validate import problem_blocks
+    from agentctl.cli.problems import problem_blocks
 
     path = getattr(error, "path", None)
     note(problem_blocks(error.problems, {} if path is None else {problem.file: path for problem in error.problems}))

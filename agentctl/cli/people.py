@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,28 +33,17 @@ def sign(run: str, step: str | None, comment: str | None, data: list[str], db: s
 
     Raises UsageError (inside a step, ambiguous, nothing asked, a wrong form, changed meanwhile), NotFound.
     """
-    from agentctl.core.events import ApprovalGiven
     from agentctl.language.forms import read_form
     from agentctl.render.documents import status_document
 
     if inside_a_step():
         raise UsageError("this is a step of a run, and steps sign nothing: an approval is a person's")
     project = place.project(db)
-    with place.reading(db) as store:
-        row = place.found(store, run)
-        assert store is not None
+    with place.recorded(db, run) as (store, row):
         waiting = _meant(store, row, step)
     values = read_form(waiting.subject["form"], data, complete=approved)
     _show(waiting, approved=approved, ask=not json)
-    answer = ApprovalGiven(
-        at=time.time(),
-        path=waiting.path,
-        approved=approved,
-        digest=waiting.digest,
-        by=login_name(),
-        comment=comment,
-        data=values,
-    )
+    answer = signature(waiting, values, comment, approved=approved)
     import asyncio
 
     row, driver = asyncio.run(_hand_in(project, row.id, answer))
@@ -112,6 +101,21 @@ async def _hand_in(project: Project, run_id: str, answer: ApprovalGiven) -> tupl
         row = engine.store.run(run_id)
         assert row is not None  # it was found a moment ago, and nothing removes runs
         return row, place.driver(engine.store, run_id)
+
+
+def signature(waiting: Waiting, data: dict[str, Any], comment: str | None, *, approved: bool) -> ApprovalGiven:
+    """The login user's answer, as of now, bound to what was shown. `data`: the fields of the form."""
+    from agentctl.core.events import ApprovalGiven
+
+    return ApprovalGiven(
+        at=time.time(),
+        path=waiting.path,
+        approved=approved,
+        digest=waiting.digest,
+        by=login_name(),
+        comment=comment,
+        data=data,
+    )
 
 
 def login_name() -> str:

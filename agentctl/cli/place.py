@@ -93,6 +93,15 @@ def writing(used: Project) -> Iterator[Store]:
         store.close()
 
 
+@contextmanager
+def recorded(db: str | None, run: str) -> Iterator[tuple[Store, RunRow]]:
+    """The store, opened for reading, and the run that a prefix or `last` names. Raises NotFound, AmbiguousPrefix."""
+    with reading(db) as store:
+        row = found(store, run)
+        assert store is not None  # else nothing would have been found
+        yield store, row
+
+
 def found(store: Store | None, run: str) -> RunRow:
     """The run that a prefix or `last` names. Raises NotFound, AmbiguousPrefix."""
     if store is None:

@@ -18,13 +18,12 @@ def write(run: str, path: str | None, db: str | None) -> Path:
     if path is not None and not path.endswith(SUFFIX):
         raise UsageError(f"a test file is named *{SUFFIX}, and {path} is not")
     project = place.project(db)
-    with place.reading(db) as store:
-        row = place.found(store, run)
-        assert store is not None
+    with place.recorded(db, run) as (store, row):
         events = list(store.journal(row.id))
         state = place.folded(store, events)
         stored = store.definition(row.version)
-    if state.status in ("queued", "running"):
+    is_between = any(step.status == "retrying" for step in state.steps.values())
+    if state.status in ("queued", "running", "blocked") or is_between:
         raise UsageError(f"run {row.id} has not ended; what it will come to cannot be expected yet")
     target = Path(path) if path is not None else project.root / "tests" / f"{row.name}-{row.id[:8]}{SUFFIX}"
     if target.exists():

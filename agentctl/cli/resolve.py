@@ -30,9 +30,7 @@ def resolve(run: str, path: str | None, verdict: str | None, result: str | None,
     path, verdict = _checked(path, verdict)
     value = _read_output(verdict, result)
     project = place.project(db)
-    with place.reading(db) as store:
-        row = place.found(store, run)
-        assert store is not None
+    with place.recorded(db, run) as (store, row):
         step = _in_doubt(row, place.folded(store, store.journal(row.id)), path)
         driver = place.driver(store, row.id)
     return asyncio.run(_resolve(project, row, driver, step.path, verdict, value, db, json=json))

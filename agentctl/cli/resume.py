@@ -57,9 +57,7 @@ def command(
             raise UsageError("--step with --as answers one question; leave out --from, --plan and --latest")
         return resolve(run, step, verdict, result, db, json=json)
     project = place.project(db)
-    with place.reading(db) as store:
-        row = place.found(store, run)
-        assert store is not None
+    with place.recorded(db, run) as (store, row):
         _refuse(row, start, latest=latest)
         state = place.folded(store, store.journal(row.id)) if start or plan or latest else None
         redo = _redo(state, start) if state is not None and start else []

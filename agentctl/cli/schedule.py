@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentctl.cli import complete, output, params, place, words
+from agentctl.cli.exit_codes import INVALID
 from agentctl.errors import DefinitionInvalid
 from agentctl.render.text import visible
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 Found = tuple[str, "Definition"]  # a file as shown, and what it holds
 
-_INVALID = 2
 _SCHEDULED = re.compile(rb"\b(?:cron|every)\b")  # a file without these words has no schedule and need not be read
 
 
@@ -59,7 +59,7 @@ def command(
     else:
         lines = view.schedule_lines(shown, now)
         output.show(lambda: plain(lines), lambda screen: coloured(lines))
-    return 0 if whole else _INVALID
+    return 0 if whole else INVALID
 
 
 def _named(loop: str, db: str | None) -> Found:

@@ -21,9 +21,7 @@ def command(
 
     Secrets stand in the inputs by their names; their values are not recorded.
     """
-    with place.reading(db) as store:
-        row = place.found(store, run)
-        assert store is not None
+    with place.recorded(db, run) as (store, row):
         events = list(store.journal(row.id))
         state = place.folded(store, events)
         said = store.feedback([row.id]).get(row.id)

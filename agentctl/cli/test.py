@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentctl.cli import output, params, place
+from agentctl.cli.exit_codes import FAILED, INVALID
 from agentctl.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from agentctl.testing.suite import Invalid, Verdict
-
-_FAILED, _INVALID = 1, 2
 
 
 def command(
@@ -51,8 +50,8 @@ def command(
     else:
         _print_failures(verdicts, invalid, seconds)
     if invalid:
-        return _INVALID
-    return _FAILED if any(verdict.failures for verdict in verdicts) else 0
+        return INVALID
+    return FAILED if any(verdict.failures for verdict in verdicts) else 0
 
 
 def _files(paths: list[str] | None) -> list[Path]:
@@ -92,7 +91,7 @@ def _shown(file: Path) -> str:
 
 
 def _print_failures(verdicts: list[Verdict], invalid: list[Invalid], seconds: float) -> None:
-    from agentctl.cli.validate import problem_blocks
+    from agentctl.cli.problems import problem_blocks
     from agentctl.render.cases import failure_block, totals
 
     for verdict in verdicts:
@@ -104,7 +103,7 @@ def _print_failures(verdicts: list[Verdict], invalid: list[Invalid], seconds: fl
 
 
 def _print_document(verdicts: list[Verdict], invalid: list[Invalid]) -> None:
-    from agentctl.cli.validate import problem_document
+    from agentctl.cli.problems import problem_document
     from agentctl.render.cases import case_document
 
     failed = sum(bool(verdict.failures) for verdict in verdicts)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from agentctl.cli import output
 from agentctl.core.events import AnyEvent, RetryScheduled, StepKeyed, StepStarted
 from agentctl.model import Definition
-from agentctl.ports import FINISHED, HistoryFilter, Progress, RunRow, Store, Waiting
+from agentctl.ports import FINISHED, UNFINISHED, HistoryFilter, Progress, RunRow, Store, Waiting
 from agentctl.render.journal import JournalView, view
 from agentctl.render.progress import line_of_result, picture, progress_lines, waiting_line
 from agentctl.render.timeline import coloured
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from agentctl.cli.ask import Asker
 
 _REFRESH = 0.125  # seconds between two frames
-_UNFINISHED = ("queued", "running", "waiting", "blocked", "interrupted")
 
 
 class Watch:
@@ -53,7 +52,7 @@ class Watch:
     def tell_of_all_waits(self, run_id: str) -> None:
         """Of those of a run and of the unfinished ones it started, before any of them moves."""
         self.tell_of_waits(run_id)
-        for child in self._store.history(HistoryFilter(parent=run_id, status=_UNFINISHED)):
+        for child in self._store.history(HistoryFilter(parent=run_id, status=UNFINISHED)):
             self.tell_of_all_waits(child.id)
 
     def tell_of_waits(self, run_id: str) -> bool:

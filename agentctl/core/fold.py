@@ -35,9 +35,9 @@ from agentctl.core.fold_attempts import (
 )
 from agentctl.core.fold_blocks import block_finished, block_started
 from agentctl.core.frames import close_frame, open_frame
-from agentctl.core.graph import HANDLERS
 from agentctl.core.reopen import move_to, reopen_run
 from agentctl.core.state import Frame, RunState
+from agentctl.model import HANDLERS
 
 
 def apply(state: RunState, event: ev.AnyEvent) -> None:

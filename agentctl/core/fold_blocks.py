@@ -56,6 +56,8 @@ def block_finished(state: RunState, e: ev.BlockFinished) -> None:
     close_frame(state, frame)
     step = frame.owner
     if step is None:  # a handler, an undo, or the run's own list after a halt
+        if frame.role == "undo" and e.error is not None:
+            _after_failed_undo(state, state.steps[frame.prefix.removesuffix(".")])
         state.look_at(state)
         return
     if frame.role == "probe":
@@ -74,6 +76,13 @@ def block_finished(state: RunState, e: ev.BlockFinished) -> None:
         step.last = e.output
         _after_iteration(state, step, e)
     state.look_at(step)
+
+
+def _after_failed_undo(state: RunState, step: StepState) -> None:
+    """What it did still stands: resumed, an `effect: once` step keeps its result, and is to be undone again then."""
+    if step.node.is_once:
+        step.undone = False
+        state.standing.append(step)
 
 
 def _after_probe(step: StepState, e: ev.BlockFinished) -> None:

@@ -8,10 +8,9 @@ from typing import Literal
 import msgspec
 
 from agentctl import model
-from agentctl.model import Definition, Step
+from agentctl.model import HANDLERS, Definition, Step
 
 Kind = Literal["task", "group", "foreach", "repeat", "skill", "wait", "approve", "fail", "return"]
-HANDLERS = ("on_failure", "on_success", "on_cancel", "finally")
 
 _KINDS: dict[type, Kind] = {
     model.Task: "task",
@@ -89,13 +88,7 @@ class Plan:
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
         self.root = Block(definition.steps)
-        lists = {
-            "on_failure": definition.on_failure,
-            "on_success": definition.on_success,
-            "on_cancel": definition.on_cancel,
-            "finally": definition.finally_,
-        }
-        self.handlers = {name: Block(steps) for name, steps in lists.items() if steps}
+        self.handlers = {name: Block(steps) for name in HANDLERS if (steps := definition.handler(name))}
         self.uses = frozenset(_uses([self.root, *self.handlers.values()]))  # the kinds of action that its steps perform
 
 

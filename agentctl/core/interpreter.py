@@ -46,9 +46,11 @@ def fold(
     return state
 
 
-def decide(state: RunState, event: ev.AnyEvent) -> Decision:
+def decide(state: RunState, event: ev.AnyEvent, now: float | None = None) -> Decision:
     """Take in what happened outside; say what to journal and what to do. Changes `state`, which the caller owns.
 
+    `now`: for what happened earlier than it is taken in (an answer given while nobody drove the run). What follows from it is
+    of now: a deadline that is measured from an answer of yesterday would be over before its step began.
     An event that has nothing to say any more (a duplicate, a late answer, a timer no longer set) gives an empty decision.
     """
     if not _is_current(state, event):
@@ -56,8 +58,8 @@ def decide(state: RunState, event: ev.AnyEvent) -> Decision:
     if isinstance(event, ev.EventOffered):
         if not _is_wanted(state, event):
             return Decision([], [])
-        event = ev.EventReceived(at=event.at, path=event.path, event=event.event)
-    run = Decider(state, event.at)
+        event = ev.EventReceived(at=max(event.at, now or 0.0), path=event.path, event=event.event)
+    run = Decider(state, max(event.at, now or 0.0))
     run.emit(event)
     run.work_off()
     return Decision(run.events, run.commands)

@@ -30,8 +30,6 @@ from agentctl.errors import IllegalTransition
 ENDED = frozenset({"succeeded", "recovered", "reused", "skipped", "not_run", "failed", "cancelled"})
 # ... and those with which what needs the step goes on.
 WELL = frozenset({"succeeded", "recovered", "reused", "skipped"})
-# An attempt, a child, a timer or inner steps are awaited.
-LIVE = frozenset({"running", "waiting", "failing", "retrying", "unknown"})
 
 STEP: dict[str, dict[str, str]] = {
     # AttemptFailed while pending: an expression of its inputs failed.  StepKeyed: a recorded result is looked for first

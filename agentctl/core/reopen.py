@@ -29,7 +29,8 @@ def reopen_run(state: RunState, redo: set[str], at: float) -> None:
         open_frame(state, state.root)
         return
     _reopen_frame(state, state.root, redo, at)
-    state.undoable = [step for step in state.undoable if is_kept(step)]
+    state.undoable = [step for step in (*reversed(state.standing), *state.undoable) if is_kept(step)]
+    state.standing.clear()
 
 
 def _reopen_frame(state: RunState, frame: Frame, redo: set[str], at: float) -> None:

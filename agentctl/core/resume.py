@@ -73,9 +73,11 @@ def _intent(step: StepState, before: str, redo: list[str]) -> Intent:
     if step.path in redo:
         named = "named by --from" if step.path == redo[0] else f"needs {redo[0]}"
         return Intent(step.path, "rerun" if before not in ("pending", "not_run") else "run", named)
+    if before == "undone":
+        return Intent(step.path, "rerun", before)
     if is_kept(step):
         return Intent(step.path, "reuse", before)
-    if before in ("undone", "failed", "cancelled") and not step.bodies:
+    if before in ("failed", "cancelled") and not step.bodies:
         return Intent(step.path, "rerun", before)
     if before == "unknown":
         return Intent(step.path, "rerun", "its outcome is in doubt: nothing executes before that is answered")

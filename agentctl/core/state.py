@@ -241,6 +241,7 @@ class RunState:
         self.error: Error | None = None
         self.todo: list[str] = []  # handlers still to run
         self.undoable: list[StepState] = []  # in the order in which they ended
+        self.standing: list[StepState] = []  # `effect: once` steps whose undo failed, newest first
         self.root: Frame | None = None
         self.frames: dict[str, Frame] = {}  # open ones
         self.ended: list[Frame] = []  # items and iterations that `forgetting.forget` may drop

@@ -259,6 +259,7 @@ class HeldRun:
 
     def _answer(self, turn: Turn) -> None:
         """Decide on what lies in the inbox, in the order in which it came."""
+        now = self._parts.clock.now()
         for _ in range(min(len(self._inbox), MOST_AT_ONCE)):
             item = self._inbox.popleft()
             if isinstance(item, Mail):
@@ -268,7 +269,7 @@ class HeldRun:
                 turn.consumed.append(item.id)
                 item = item.event
             emitted = emission(self.state, item)
-            decision = interpreter.decide(self.state, item)
+            decision = interpreter.decide(self.state, item, now)
             if emitted is not None and decision.events:
                 turn.emitted.append(emitted)
             turn.events += decision.events

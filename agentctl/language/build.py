@@ -12,7 +12,7 @@ from agentctl.language.inputs import has_default
 from agentctl.language.nodes import Path
 from agentctl.language.sizes import parse_size
 from agentctl.language.source import Source
-from agentctl.language.vocabulary import FLOW, HANDLERS, actions_of
+from agentctl.language.vocabulary import FLOW, actions_of
 from agentctl.language.walk import Walk
 
 _BESIDE_SHELL = ("parse", "env", "stdin", "cwd")
@@ -34,7 +34,7 @@ class _Builder:
     def definition(self) -> model.Definition:
         data = self.source.data
         kind = "loop" if "loop" in data else "skill"
-        handlers = {name if name != "finally" else "finally_": self.steps((name,), data.get(name)) for name in HANDLERS}
+        handlers = {name if name != "finally" else "finally_": self.steps((name,), data.get(name)) for name in model.HANDLERS}
         return model.Definition(
             kind=kind,  # type: ignore[arg-type]  # one of the two, by the line above
             name=data[kind],
@@ -137,10 +137,10 @@ def _params(step: dict[str, Any], uses: str) -> Any:
 
 
 def _with_schema(body: dict[str, Any]) -> dict[str, Any]:
-    return {**body, "schema": full_schema(body["schema"])} if "schema" in body else body
+    return {**body, "schema": _full_schema(body["schema"])} if "schema" in body else body
 
 
-def full_schema(schema: Any) -> Any:
+def _full_schema(schema: Any) -> Any:
     """A JSON Schema as it is; the short form (property -> schema, all required) spelled out."""
     if not isinstance(schema, dict) or isinstance(schema.get("type"), str | list) or any(key in schema for key in _FULL_SCHEMA):
         return schema

@@ -24,6 +24,8 @@ def read_form(form: Mapping[str, Any], pairs: Iterable[str], *, complete: bool) 
         if name not in form:
             hint = did_you_mean(name, form) or (f"; it has {', '.join(form)}" if form else "")
             raise InputInvalid(f"the approval has no field '{name}'{hint}" if form else "the approval has no form to fill in")
+        if name in given:
+            raise InputInvalid(f"field '{name}' is given twice; what is signed has to be clear")
         given[name] = read_field(name, text, form[name])
     missing = [name for name, schema in form.items() if name not in given and not has_default(schema)]
     if missing and complete:

@@ -13,12 +13,12 @@ from agentctl.language.vocabulary import (
     ELSEWHERE,
     ERROR_FIELDS,
     EVENT_FIELDS,
-    HANDLERS,
     RUN_FIELDS,
     STEP_FIELDS,
     actions_of,
     step_ids,
 )
+from agentctl.model import HANDLERS
 
 if TYPE_CHECKING:
     from agentctl.language.walk import Frame, Scope

@@ -12,7 +12,6 @@ from functools import lru_cache
 
 from agentctl import model
 from agentctl.expressions.nearest import did_you_mean
-from agentctl.language.vocabulary import HANDLERS
 
 _PART = re.compile(r"(?P<id>[a-z_][a-z0-9_]*|\*)(?:@\d+)?(?P<number>\[(?:\d+|\*)\])?(?:@\d+)?")
 _ROUND = re.compile(r"@\d+")
@@ -61,8 +60,8 @@ def _in_definition(definition: model.Definition, path: str) -> model.Step:
             raise NoSuchStep(f"'{path}' is no path of a step; expected one such as fetch, each[*].send or triage/look")
     steps = definition.steps
     first = without_rounds(parts[0])
-    if first in HANDLERS and len(parts) > 1:
-        steps = definition.finally_ if first == "finally" else getattr(definition, first)
+    if first in model.HANDLERS and len(parts) > 1:
+        steps = definition.handler(first)
         parts = parts[1:]
     return _in_list(steps, parts, path)
 

@@ -9,7 +9,6 @@ ACTIONS = (
     "set", "remember", "emit", "fail", "return", "history", "publish",
 )  # fmt: skip
 NOT_YET = frozenset({"agent", "publish"})  # in the language, but nothing performs them in this version
-HANDLERS = ("on_failure", "on_success", "on_cancel", "finally")
 FLOW = ("concurrency", "throttle", "rate_limit", "debounce", "batch", "priority", "dedupe")
 
 # The names an expression can use, and the fields of those whose fields are fixed (LANGUAGE section 3).

@@ -22,7 +22,8 @@ from agentctl.language.nodes import Path, Place
 from agentctl.language.order import order
 from agentctl.language.scripts import check_shell
 from agentctl.language.source import Source
-from agentctl.language.vocabulary import HANDLERS, NOT_YET, actions_of, step_ids
+from agentctl.language.vocabulary import NOT_YET, actions_of, step_ids
+from agentctl.model import HANDLERS
 
 # Keys of a step that hold other steps or expressions of an inner scope; everything else is looked at as it stands.
 _NESTED = frozenset({"steps", "fallback", "undo", "on_unknown", "foreach", "repeat", "output", "shell", "wait"})

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from agentctl.expressions.template import Template
-from agentctl.model import Approve, Definition, Foreach, Group, Repeat, Skill, Step, Wait
+from agentctl.model import HANDLERS, Approve, Definition, Foreach, Group, Repeat, Skill, Step, Wait
 from agentctl.ports import FINISHED
-from agentctl.render.journal import HANDLERS, StepView, pattern
+from agentctl.render.journal import StepView, pattern
 from agentctl.render.text import cells, cut, pad, size, style, symbol, visible
 from agentctl.render.timeline import Line
 
@@ -86,7 +86,7 @@ def graph_of(definition: Definition) -> Graph:
     nodes: list[Node] = []
     _list(nodes, None, "", definition.steps)
     for name in HANDLERS:
-        steps = getattr(definition, "finally_" if name == "finally" else name)
+        steps = definition.handler(name)
         if steps:
             nodes.append(Node(path=name, parent=None, label=name, role="handler"))
             _list(nodes, name, f"{name}.", steps)

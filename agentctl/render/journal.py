@@ -33,14 +33,13 @@ from agentctl.core.events import (
     StepSucceeded,
     Usage,
 )
-from agentctl.model import Definition, Foreach, Group, Repeat, Step
+from agentctl.model import HANDLERS, Definition, Foreach, Group, Repeat, Step
 
 if TYPE_CHECKING:
     from agentctl.core.state import RunState
 
 JSON = Any
 
-HANDLERS = ("on_failure", "on_success", "on_cancel", "finally")
 _NUMBERS = re.compile(r"\[\d+\]|@\d+")
 _LAST_PART = re.compile(r"(\.[^.\[@]+|\[\d+\]|@\d+)$")
 
@@ -147,7 +146,7 @@ def actions(definition: Definition) -> dict[str, str]:
     found: dict[str, str] = {}
     _collect(found, "", definition.steps)
     for name in HANDLERS:
-        _collect(found, f"{name}.", getattr(definition, "finally_" if name == "finally" else name))
+        _collect(found, f"{name}.", definition.handler(name))
     return found
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agentctl.core.events import Error, Usage
+from agentctl.expressions.duration import format_duration
 
 SYMBOLS = {
     "pending": "·",
@@ -144,23 +145,11 @@ def clock(at: float) -> str:
     return f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M:%S}"
 
 
-def milliseconds(start: float | None, end: float | None) -> int | None:
-    """The time between two instants in whole milliseconds; None while one of them is missing."""
-    if start is None or end is None:
-        return None
-    return max(0, round((end - start) * 1000))
-
-
 def seconds(value: float) -> str:
     """A length of time for people: `0.12s`, `4.2s`, `1m 20s`, `2h 5m`, `3d 4h`."""
     if value < 10:
         return f"{max(value, 0.0):.2f}s" if value < 1 else f"{value:.1f}s"
-    whole = round(value)
-    for unit, size, lower, lower_size in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
-        if whole >= size:
-            rest = whole % size // lower_size
-            return f"{whole // size}{unit}" + (f" {rest}{lower}" if rest else "")
-    return f"{whole}s"
+    return format_duration(round(value))
 
 
 def ago(at: float, now: float) -> str:

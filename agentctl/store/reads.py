@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from agentctl.core.events import AnyEvent, Error, Parent, Usage
 from agentctl.errors import AmbiguousPrefix, NotFound
-from agentctl.ports import HistoryFilter, Mail, RunRow
+from agentctl.ports import HistoryFilter, Mail, RunRow, RunStatus
 from agentctl.store.executors import Liveness
 from agentctl.store.payloads import Payloads
 
@@ -18,7 +18,6 @@ _COLUMNS = (
     "id, name, kind, version, status, trigger, parent, parent_path, parent_depth, created_at, started_at, finished_at,"
     " steps_done, steps_total, usage, output, error, wake_at, input, event, head, epoch, owner"
 )
-_STATUSES = ("queued", "running", "waiting", "blocked", "succeeded", "failed", "cancelled", "interrupted")
 _LAST_CHARACTER = "\U0010ffff"
 
 _usage = msgspec.json.Decoder(Usage)
@@ -121,7 +120,7 @@ def _by_status(connection: sqlite3.Connection, liveness: Liveness, query: Histor
         return
     living = owners(connection, liveness, alive=True)
     marks = ",".join("?" * len(living))
-    for status in query.status or _STATUSES:
+    for status in query.status or get_args(RunStatus):
         if status == "running" and query.status:
             yield ["status = 'running'", f"owner IN ({marks})"], living
             continue

@@ -22,7 +22,7 @@ from agentctl.errors import ActionError
 from agentctl.language.cases import Case
 from agentctl.language.project import Project
 from agentctl.ports import Call, Outcome, Scrubber, SecretSource
-from agentctl.testing.mocks import Answer
+from agentctl.testing.mocks import Answer, call_of
 
 JSON = Any
 
@@ -42,16 +42,7 @@ class Earnest:
         around = self._around
         try:
             params = insert_secrets(command.params, command.secrets, around.secrets.read)
-            call = Call(
-                run_id=state.run_id,
-                name=state.name,
-                path=command.path,
-                attempt=command.attempt,
-                idempotency_key=command.idempotency_key,
-                params=params,
-                previous=command.previous,
-            )
-            outcome = asyncio.run(self._attempt(command, call))
+            outcome = asyncio.run(self._attempt(command, call_of(command, state, params)))
         except KeyError as error:
             return Answer(error=ev.Error("expression", f"the case gives no value for the secret {error.args[0]}"))
         except TimeoutError:

@@ -80,7 +80,7 @@ class Mocks:
         if self._case.secrets is not None:
             return frozenset(self._case.secrets)
         if stored.version not in self._secrets:
-            self._secrets[stored.version] = _needed_secrets(stored.definition)
+            self._secrets[stored.version] = needed_secrets(stored.definition)
         return self._secrets[stored.version]
 
     def _find(self, path: str) -> Mock | None:
@@ -91,19 +91,24 @@ class Mocks:
         return self._chosen[path]
 
 
-def _pure(command: cmd.Execute, state: RunState) -> Answer:
-    from agentctl.actions.registry import action
-
-    call = Call(
+def call_of(command: cmd.Execute, state: RunState, params: JSON) -> Call:
+    """What an action is given for an attempt. `params`: with the values of secrets in their places."""
+    return Call(
         run_id=state.run_id,
         name=state.name,
         path=command.path,
         attempt=command.attempt,
         idempotency_key=command.idempotency_key,
-        params=command.params,
+        params=params,
+        previous=command.previous,
     )
+
+
+def _pure(command: cmd.Execute, state: RunState) -> Answer:
+    from agentctl.actions.registry import action
+
     try:
-        return Answer(output=cast(InstantAction, action(command.uses)).now(call).output)
+        return Answer(output=cast(InstantAction, action(command.uses)).now(call_of(command, state, command.params)).output)
     except ActionError as error:
         return Answer(error=ev.Error(error.type, error.message, data=error.data))
 
@@ -126,7 +131,7 @@ def _in_time(answer: Answer, timeout: float | None) -> Answer:
     return Answer(error=ev.Error("timeout", said), takes=timeout)
 
 
-def _needed_secrets(definition: Any) -> frozenset[str]:
+def needed_secrets(definition: Any) -> frozenset[str]:
     """Without those that it somewhere asks for by `is defined` or `default`."""
     found: dict[bool, set[str]] = {True: set(), False: set()}
     for template in _templates(definition):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from agentctl.core import events as ev
@@ -58,7 +58,6 @@ class Played:
     commits: list[str]
     broken_promises: list[str]
     is_comparable: bool
-    journal: list[ev.AnyEvent] = field(repr=False, default_factory=list)
 
 
 def play(ready: Ready, crash: tuple[int, Moment] | None = None) -> Played:
@@ -78,7 +77,6 @@ def play(ready: Ready, crash: tuple[int, Moment] | None = None) -> Played:
         commits=stage.commits,
         broken_promises=stage.broken_promises,
         is_comparable=stage.is_comparable,
-        journal=stage.root.journal,
     )
 
 

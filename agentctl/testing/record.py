@@ -18,6 +18,7 @@ from agentctl.core.state import RunState, StepState
 from agentctl.language.case_checks import PURE
 from agentctl.model import Skill, Task, Wait
 from agentctl.testing.durations import exact_duration
+from agentctl.testing.mocks import needed_secrets
 
 JSON = Any
 LARGE = 16 * 1024  # characters of JSON from which an output is cut
@@ -46,6 +47,8 @@ def recorded(state: RunState, journal: Iterable[ev.AnyEvent], test: str, case: s
         "cancel": tape.cancel,
     }
     played |= {key: value for key, value in optional.items() if value}
+    if tape.secrets != needed_secrets(state.plan.definition):  # else the case need not say which there are
+        played["secrets"] = dict.fromkeys(sorted(tape.secrets), "***")
     played["expect"] = _expectation(state)
     return {"test": test, "cases": [played]}, cut
 
@@ -86,6 +89,7 @@ class _Tape:
         self.approvals: list[JSON] = []
         self.resolutions: list[JSON] = []
         self.cancel: JSON = None
+        self.secrets: set[str] = set()  # names of those that steps were given
 
     def take(self, event: ev.AnyEvent) -> None:
         match event:
@@ -128,6 +132,7 @@ class _Tape:
         return _joined(found), cut
 
     def _start(self, event: ev.StepStarted) -> None:
+        self.secrets |= {part["secret"] for _, parts in event.secrets for part in parts if isinstance(part, dict)}
         step = self._state.steps.get(event.path)
         if step is not None and step.uses == "approve":
             self._asked[event.path] = event.at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -36,10 +36,6 @@ class Verdict(msgspec.Struct, frozen=True):
     steps: list[tuple[str, str, int]] = []
     crashes: int = 0
 
-    @property
-    def passed(self) -> bool:
-        return not self.failures
-
 
 class Invalid(msgspec.Struct, frozen=True):
     """A test file with problems, none of whose cases was played."""
@@ -48,15 +44,12 @@ class Invalid(msgspec.Struct, frozen=True):
     problems: list[Problem]
 
 
-def run_files(
-    files: Iterable[tuple[Path, str]], *, crash: bool = False, begun: Callable[[str], None] = lambda file: None
-) -> Iterator[Verdict | Invalid]:
+def run_files(files: Iterable[tuple[Path, str]], *, crash: bool = False) -> Iterator[Verdict | Invalid]:
     """Play the cases of every file, given with the name to show; one answer for each case or invalid file, as it is known.
 
     `crash`: play each case also with a crash at every place.
     """
     for path, shown in files:
-        begun(shown)
         found = read_cases(path, shown)
         ready = prepare(found, path)
         if found.problems:

@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 
 from agentctl.actions.emit import EmitAction
+from agentctl.actions.remember import RememberAction
+from agentctl.actions.set import SetAction
 from agentctl.core.events import AnyEvent
 from agentctl.engine.clock import SystemClock
 from agentctl.engine.engine import Engine
@@ -21,16 +23,6 @@ from agentctl.ports import Action, Call, Clock, HistoryFilter, Outcome, Progress
 from agentctl.store.ledger import Ledger, open_store
 
 JSON = Any
-
-
-class SetAction:
-    instant = True
-
-    def now(self, call: Call) -> Outcome:
-        return Outcome(call.params)
-
-    async def perform(self, call: Call, around: Surroundings) -> Outcome:
-        return self.now(call)
 
 
 class ScriptedAction:
@@ -105,7 +97,7 @@ class World:
         """A further engine on the store, as another process would have: with a connection and a lock of its own."""
         store = open_store(self.root / ".agentctl" / "agentctl.db")
         self._stores.append(store)
-        instant: dict[str, Action] = {"set": SetAction(), "emit": EmitAction(), "remember": SetAction()}
+        instant: dict[str, Action] = {"set": SetAction(), "emit": EmitAction(), "remember": RememberAction()}
         actions = {**instant, "shell": self.shell, "llm": self.llm}
         surroundings = PlainSurroundings(self.root, self.secrets)
         return Engine(store, actions, surroundings, clock or SystemClock(), self.load_skill, [self._observe], workers)

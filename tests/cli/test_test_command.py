@@ -174,6 +174,22 @@ def test_a_run_that_failed_was_answered_or_was_cancelled_is_recorded_too(agentct
     assert "status: waiting" in (project.root / "tests/w.test.yaml").read_text()
 
 
+def test_a_recording_knows_the_secrets_that_the_run_had(agentctl, project):
+    said = "loop: s\nsteps:\n  - {id: a, env: {T: '${{ secrets.T }}'}, shell: 'echo $T'}\n"
+    project.write("loops/s.yaml", said + "  - {id: b, env: {T: \"${{ secrets.T | default('d') }}\"}, shell: 'echo $T'}\n")
+    assert agentctl("run", "s", env={"T": "hunter2-hunter2"}).code == 0
+    result = agentctl("test", "--record", "last", "tests/s.test.yaml")
+    assert result.code == 0, result.out
+    assert "  secrets:\n    T: '***'\n" in (project.root / "tests/s.test.yaml").read_text()
+
+
+def test_a_run_between_two_attempts_is_not_recorded_for_nobody_knows_what_comes_next(agentctl, project):
+    project.write("loops/r.yaml", "loop: r\nsteps: [{id: a, shell: exit 3, retry: {attempts: 2, delay: 1h}}]\n")
+    assert agentctl("run", "r", "--no-wait").code == 3
+    result = agentctl("test", "--record", "last")
+    assert (result.code, "has not ended" in result.err) == (2, True)
+
+
 def test_a_large_output_is_cut_and_the_file_says_so(agentctl, project):
     project.write("loops/large.yaml", "loop: large\nsteps: [{id: much, shell: 'seq 1 9000'}, {set: {a: 1}}]\n")
     assert agentctl("run", "large").code == 0

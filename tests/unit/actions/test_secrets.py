@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,28 @@ def test_encoded_forms_are_scrubbed_too(root: Path) -> None:
         r"p\"ss wörd/+\\",
     ):
         assert secrets.scrub(f"<{form}>").startswith("<***"), form
+
+
+@pytest.mark.parametrize("user", ["a", "ab", "abc", "x-token"])
+@pytest.mark.parametrize("after", ["", "&more", "~~"])
+def test_a_secret_within_a_longer_text_in_base64_is_scrubbed(root: Path, user: str, after: str) -> None:
+    value = "hunter2-hunter2>?"
+    secrets = Secrets(root, environ={"X": value})
+    secrets.read("X")
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        shown = secrets.scrub(encode(f"{user}:{value}{after}".encode()).decode())
+        around = (len(user) + 1 + len(after)) * 4 // 3
+        assert "***" in shown
+        assert len(shown.replace("***", "").rstrip("=")) <= around + 3, shown  # what is left is that of its neighbours
+
+
+def test_a_secret_in_json_that_is_itself_a_text_in_json_is_scrubbed(root: Path) -> None:
+    value = 'p"ss wörd\\'
+    secrets = Secrets(root, environ={"X": value})
+    secrets.read("X")
+    for plain in (True, False):
+        text = json.dumps({"log": json.dumps({"t": value}, ensure_ascii=plain)}, ensure_ascii=plain)
+        assert json.loads(json.loads(secrets.scrub(text))["log"]) == {"t": "***"}
 
 
 def test_a_secret_that_begins_with_another_goes_as_a_whole(root: Path) -> None:
