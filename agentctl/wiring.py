@@ -39,7 +39,7 @@ def build_engine(project: Project, store: Store, *, observers: Sequence[Observer
     secrets = Secrets(project.root, project.secrets_from)
     return Engine(
         store,
-        build(project.models, secrets, store),
+        build(project.models, secrets, store, project.policy),
         LocalSurroundings(project.root, store, secrets),
         SystemClock(),
         skill_loader(store, Catalog(project)),

@@ -134,7 +134,7 @@ def test_every_other_key_stands_in_a_definition_that_is_checked():
 def test_every_key_of_the_project_file_is_told_in_the_docs():
     page = (REPOSITORY / "docs" / "language.md").read_text(encoding="utf-8")
     [block] = re.findall(r"^```yaml\n# agentctl\.yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
-    assert set(PROJECT_KEYS) - {"policy"} == set(read_text(block).data)  # nothing acts on a policy in this version
+    assert set(PROJECT_KEYS) == set(read_text(block).data)
 
 
 def test_the_page_of_every_key_is_what_the_schema_says():

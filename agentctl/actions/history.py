@@ -16,7 +16,7 @@ from agentctl.ports import Call, HistoryFilter, Outcome, RunStatus, Store, Surro
 
 JSON = Any
 
-LIMIT = 100  # runs, where the step does not say
+LIMIT = 500  # runs, where the step does not say
 
 
 class HistoryAction:

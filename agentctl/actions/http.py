@@ -2,7 +2,7 @@
 
 Params: {method, url, headers, query, json, body, ok: [2xx], parse: auto|json|text, max_bytes: 10485760}.
 Output: {status, headers, body}, header names in lower case.
-Errors: http.status.NNN {status, headers, body}, http.connect, http.too_large, output.invalid, input.invalid.
+Errors: http.status.NNN {status, headers, body}, http.connect, http.too_large, output.invalid, input.invalid, permission.denied.
 
 GET and HEAD follow up to 10 redirects. To another origin go only headers that carry nothing confidential: not Authorization, not
 Cookie, not a key in a header of the user's own naming. Cookies are never kept. Every step makes its own connection.
@@ -14,6 +14,7 @@ import asyncio
 import functools
 import re
 import time
+from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,10 @@ PUBLIC = {"accept", "accept-encoding", "accept-language", "user-agent", "range",
 class HttpAction:
     instant = False
 
+    def __init__(self, deny: Sequence[str] = ()) -> None:
+        """`deny`: networks that no request may reach, by whatever name: `policy.http.deny` of the project."""
+        self.deny = deny
+
     async def perform(self, call: Call, around: Surroundings) -> Outcome:
         params = call.params
         limit = params.get("max_bytes", MAX_BYTES)
@@ -53,7 +58,7 @@ class HttpAction:
 
         timeout = httpx2.Timeout(SILENCE_TIMEOUT, connect=CONNECT_TIMEOUT)
         try:
-            async with httpx2.AsyncClient(verify=context, timeout=timeout) as client:
+            async with httpx2.AsyncClient(verify=context, timeout=timeout, transport=self._transport(context)) as client:
                 response = await _send(client, _request(client, call))
                 try:
                     return Outcome(
@@ -69,6 +74,14 @@ class HttpAction:
             unsent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
             data = {"sent": False} if unsent else None  # what was never sent cannot have taken effect
             raise ActionError("http.connect", f"No answer from {params.get('url')}: {said}.", data) from None
+
+    def _transport(self, context: ssl.SSLContext) -> httpx2.AsyncBaseTransport | None:
+        """None: httpx2's own."""
+        if not self.deny:
+            return None
+        from agentctl.actions.denied import DenyingTransport
+
+        return DenyingTransport(context, self.deny)
 
 
 @functools.cache

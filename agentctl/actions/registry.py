@@ -15,13 +15,20 @@ if TYPE_CHECKING:
 class Actions(Mapping[str, Action]):
     """name -> Action, each made at its first use and then kept. `models`, `read_key`: see `llm.LlmAction`.
 
-    `store`: what `history` reads.
+    `store`: what `history` reads.  `policy`: as agentctl.yaml has it.
     """
 
-    def __init__(self, models: Mapping[str, Any], read_key: Callable[[str], str | None], store: Store | None = None) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Any],
+        read_key: Callable[[str], str | None],
+        store: Store | None = None,
+        policy: Mapping[str, Any] | None = None,
+    ) -> None:
         self.models = models
         self.read_key = read_key
         self.store = store
+        self.policy = policy or {}
         self._made: dict[str, Action] = {}
 
     def __getitem__(self, name: str) -> Action:
@@ -76,7 +83,8 @@ def _python(project: Actions) -> Action:
 def _http(project: Actions) -> Action:
     from agentctl.actions.http import HttpAction
 
-    return HttpAction()
+    deny = (project.policy.get("http") or {}).get("deny") or []
+    return HttpAction([deny] if isinstance(deny, str) else deny)
 
 
 def _llm(project: Actions) -> Action:
@@ -99,12 +107,17 @@ _MAKERS: dict[str, Callable[[Actions], Action]] = {
 ACTIONS: frozenset[str] = frozenset(_MAKERS)
 
 
-def build(models: Mapping[str, Any] | None = None, secrets: Secrets | None = None, store: Store | None = None) -> Actions:
+def build(
+    models: Mapping[str, Any] | None = None,
+    secrets: Secrets | None = None,
+    store: Store | None = None,
+    policy: Mapping[str, Any] | None = None,
+) -> Actions:
     """All actions of a project. `models`: of its file; `secrets`: where API keys are, if not in the environment alone.
 
-    `store`: that of the project, for `history`.
+    `store`: that of the project, for `history`.  `policy`: of the project's file, for `http`.
     """
-    return Actions(models or {}, os.environ.get if secrets is None else secrets.get, store)
+    return Actions(models or {}, os.environ.get if secrets is None else secrets.get, store, policy)
 
 
 def action(name: str) -> Action:

@@ -66,6 +66,9 @@ class Watch:
             seen.step(path).waits_for = holder
             if self.plain:
                 output.note(line_of_result(seen, path, holder))
+            other = self._store.run(holder.partition("/")[0])
+            if other is not None and other.status == "interrupted":
+                output.note(f"  nobody drives that run; go on with it: agentctl resume {other.id}{self._where}")
         for waiting in new:
             self._told.add((waiting.run_id, waiting.path, waiting.since))
             self._tell(waiting)

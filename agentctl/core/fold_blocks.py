@@ -56,8 +56,8 @@ def block_finished(state: RunState, e: ev.BlockFinished) -> None:
     close_frame(state, frame)
     step = frame.owner
     if step is None:  # a handler, an undo, or the run's own list after a halt
-        if frame.role == "undo" and e.error is not None:
-            _after_failed_undo(state, state.steps[frame.prefix.removesuffix(".")])
+        if frame.role == "undo":
+            _after_undo(state, state.steps[frame.prefix.removesuffix(".")], undone=e.error is None)
         state.look_at(state)
         return
     if frame.role == "probe":

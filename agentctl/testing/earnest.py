@@ -62,7 +62,7 @@ class Earnest:
 
         from agentctl.actions.registry import build
 
-        action = build(self._project.models)[command.uses]
+        action = build(self._project.models, policy=self._project.policy)[command.uses]
         async with asyncio.timeout(command.timeout):
             return await action.perform(call, self._around)
 

@@ -176,6 +176,26 @@ def test_a_request_has_its_query_headers_and_body_and_an_answer_its_bounds(agent
     }
 
 
+DENIED = """
+loop: denied
+input: {url: {type: string}}
+steps:
+  - {id: asked, continue_on_error: true, http: {url: "${{ input.url }}"}}
+  - {id: model, llm: {prompt: hello, model: here}}
+output: ${{ steps.asked.error }}
+"""
+
+
+def test_the_policy_of_the_project_file_holds_for_requests_and_not_for_models(agentctl, project, server):
+    address = f"http://127.0.0.1:{server.server_port}"
+    here = f"{{here: {{model: openai/test, api_base: '{address}/v1'}}}}"
+    project.write("agentctl.yaml", f"models: {here}\npolicy: {{http: {{deny: [127.0.0.0/8]}}}}\n")
+    error = output_of(agentctl, project, DENIED, "-i", f"url={address}", env={"OPENAI_API_KEY": "sk-test"})
+    assert error["type"] == "permission.denied"
+    assert "127.0.0.0/8" in error["message"]
+    assert len(server.asked) == 1
+
+
 def test_a_model_is_asked_as_the_step_says_and_another_takes_over(agentctl, project, server):
     here = f"{{model: openai/test, api_base: 'http://127.0.0.1:{server.server_port}/v1'}}"
     gone = "{model: openai/gone, api_base: 'http://127.0.0.1:9/v1'}"
