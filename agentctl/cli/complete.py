@@ -83,6 +83,12 @@ def doubts(ctx: Any, incomplete: str) -> Offered:
 
 
 @_quiet
+def questions(ctx: Any, incomplete: str) -> Offered:
+    """The steps of that run which ask a person for approval."""
+    return [(path, said) for path, said in steps(ctx, incomplete) if said == "approve waiting"]
+
+
+@_quiet
 def verdicts(ctx: Any, incomplete: str) -> Offered:
     from agentctl.cli.resolve import VERDICTS
 

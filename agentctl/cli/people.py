@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentctl.cli import output, place
+from agentctl.cli import complete, output, place
 from agentctl.errors import NotFound, UsageError
 from agentctl.expressions.nearest import did_you_mean
 from agentctl.ports import FINISHED
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from agentctl.language.project import Project
     from agentctl.ports import RunRow, Store, Waiting
 
-Step = Annotated[str | None, typer.Argument(metavar="[STEP]", help="The step, by path or id; needed when several ask.")]
+Step = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[STEP]", help="The step, by path or id; needed when several ask.", autocompletion=complete.questions
+    ),
+]
 Comment = Annotated[str | None, typer.Option("--comment", metavar="TEXT", help="A word with it, kept in the journal.")]
 Data = Annotated[list[str] | None, typer.Option("--data", metavar="K=V", help="A field of the form; repeatable.")]
 

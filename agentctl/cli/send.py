@@ -9,6 +9,7 @@ import typer
 from agentctl.cli import output, params, place
 from agentctl.errors import UsageError
 from agentctl.ports import FINISHED
+from agentctl.render.text import visible
 
 if TYPE_CHECKING:
     from agentctl.language.project import Project
@@ -43,7 +44,7 @@ def command(
     event_id, sent, undriven = asyncio.run(_send(project, event, _read(data), event_id))
     if json:
         output.print_json({"event_id": event_id, "duplicate": sent.duplicate, "started": [], "delivered": sent.delivered})
-    for line in _said(event, event_id, sent):
+    for line in _said(event, visible(event_id), sent):
         output.note(line)
     for row in undriven[:_MOST_HINTS]:
         output.note(f"if nobody drives run {row.id} ({row.status}), this takes it on: {place.Hints(row.id, project, db).resume}")

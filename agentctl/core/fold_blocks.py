@@ -6,7 +6,7 @@ from typing import Any
 
 from agentctl.core import events as ev
 from agentctl.core import lifecycle
-from agentctl.core.frames import close_frame, open_frame
+from agentctl.core.frames import close_frame, open_frame, without_rounds
 from agentctl.core.reopen import open_items
 from agentctl.core.state import Frame, RunState, StepState
 
@@ -78,11 +78,22 @@ def block_finished(state: RunState, e: ev.BlockFinished) -> None:
     state.look_at(step)
 
 
-def _after_failed_undo(state: RunState, step: StepState) -> None:
-    """What it did still stands: resumed, an `effect: once` step keeps its result, and is to be undone again then."""
-    if step.node.is_once:
+def _after_undo(state: RunState, step: StepState, *, undone: bool) -> None:
+    """What becomes of `effect: once` when the run is resumed: what is undone, with all in it, executes again. Where the undo
+    failed, the effect still stands: the step keeps its result, and is to be undone again should the run fail again."""
+    if undone:
+        _forget_once(state, step)
+    elif step.node.is_once:
+        state.once[without_rounds(step.path)] = step.output
         step.undone = False
         state.standing.append(step)
+
+
+def _forget_once(state: RunState, step: StepState) -> None:
+    state.once.pop(without_rounds(step.path), None)
+    for body in step.bodies:
+        for inner in body.steps:
+            _forget_once(state, inner)
 
 
 def _after_probe(step: StepState, e: ev.BlockFinished) -> None:

@@ -113,6 +113,8 @@ def _wait(run: Decider, step: StepState) -> None:
         try:
             if action.run is not None:
                 input = {"run": _name(value, "the id of a run")}
+                if value == run.state.run_id:
+                    raise ValueError("a run cannot wait for its own end")
             elif action.event is not None:
                 input = {"event": _name(value, "the name of an event")}
             else:

@@ -33,6 +33,10 @@ def recorded(state: RunState, journal: Iterable[ev.AnyEvent], test: str, case: s
     for event in journal:
         tape.take(event)
     mocks, cut = tape.mocks()
+    for received in tape.events:
+        if len(json.dumps(received.get("data"))) > LARGE:
+            received["data"] = _bounded(received["data"])
+            cut.append(f"event {received['event']}")
     played: dict[str, JSON] = {"case": case}
     optional = {
         "input": state.input,

@@ -142,3 +142,11 @@ main([])
     )
     assert runs["fine"] in done.stdout
     assert {name.split(".")[0] for name in done.stderr.split()} & LIGHT_ENOUGH == set()
+
+
+def test_approve_offers_the_steps_that_ask(complete, agentctl, project):
+    steps = "[{id: a, set: {n: 1}, needs: []}, {id: sign, needs: [], approve: ship it}]"
+    project.write("loops/asks.yaml", f"loop: asks\nsteps: {steps}\n")
+    agentctl("run", "asks", "--no-wait")
+    assert complete("agentctl approve last ") == ["sign"]
+    assert complete("agentctl reject last s") == ["sign"]

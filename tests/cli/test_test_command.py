@@ -200,6 +200,17 @@ def test_a_large_output_is_cut_and_the_file_says_so(agentctl, project):
     assert len(text) < 4000
 
 
+def test_a_large_event_is_cut_too(agentctl, project):
+    text = "loop: w\nsteps:\n  - {id: w, wait: {event: big, timeout: 1m}}\n  - {id: n, set: {n: ok}}\n"
+    project.write("loops/w.yaml", text)
+    assert agentctl("run", "w", "--no-wait").code == 3
+    assert agentctl("send", "big", "-d", '{"x": "' + "y" * 20000 + '"}').code == 0
+    assert agentctl("resume", "last").code == 0
+    result = agentctl("test", "--record", "last", "tests/w.test.yaml")
+    assert result.code == 0, result.out
+    assert (project.root / "tests/w.test.yaml").read_text().startswith("# Large outputs were cut: event big\n")
+
+
 def test_a_recording_needs_a_name_for_test_files(agentctl, project):
     assert agentctl("test", "--record", "last", "x.yaml").code == 2
     assert agentctl("test", "--record", "last").code == 4

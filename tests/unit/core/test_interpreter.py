@@ -417,6 +417,26 @@ def test_a_once_step_whose_undo_failed_keeps_its_result_on_resume_and_is_undone_
     assert run.began == ["pay", "ship", "pay.undo", "ship", "pay.undo"]
 
 
+def test_a_once_step_within_a_group_that_was_undone_executes_again_and_one_whose_groups_undo_failed_does_not() -> None:
+    outcomes: list[tuple[Any, list[str]]] = [({}, ["g@2.pay", "ship"]), (BROKEN, ["ship"])]
+    for undo, again in outcomes:
+        group = Group((task("pay", effect="once"),))
+        answers = {"ship": [BROKEN, {}], "g.undo": undo}
+        run = Run(step("g", group, undo=task("undo")), task("ship", "g"), answers=answers)
+        run.run()
+        run.began.clear()
+        run.deliver(ev.RunResumed(at=run.now))
+        assert run.run().status == "succeeded"
+        assert run.began == again
+
+
+def test_a_run_cannot_wait_for_its_own_end() -> None:
+    run = Run(step("w", Wait(run=parse_value("${{ run.id }}"))))
+    state = run.run()
+    assert state.error is not None
+    assert (state.error.type, state.error.message) == ("input.invalid", "a run cannot wait for its own end")
+
+
 def test_the_plan_of_a_resume_says_that_an_undone_step_within_a_container_runs_again() -> None:
     group = Group((task("pay", undo=task("undo")), task("tell", "pay")))
     run = Run(task("a", undo=task("undo")), step("g", group, "a"), task("ship", "g"), answers={"ship": [BROKEN, {}]})
