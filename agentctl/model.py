@@ -155,6 +155,62 @@ class Budget(msgspec.Struct, frozen=True, omit_defaults=True):
     per: Literal["run", "day"] = "run"
 
 
+class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
+    """When a run starts by itself (LANGUAGE section 6). `what`: the cron expression, the period, the event's name, the webhook's
+    path or the pattern of files, as written.  `settings`: its other keys as written, but for `if` and `input`.
+
+    `input`: input name -> its value; None: the keys of `event.data` that are inputs.
+    """
+
+    kind: Literal["cron", "every", "event", "webhook", "file"]
+    what: str
+    settings: dict[str, JSON] = {}
+    condition: Template | None = None  # `if`
+    input: dict[str, Template] | None = None
+
+
+class Concurrency(msgspec.Struct, frozen=True, omit_defaults=True):
+    limit: int
+    key: Template | None = None
+    on_limit: Literal["queue", "skip", "cancel_running"] = "queue"
+
+
+class Rate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`limit` starts in any span of `per` seconds."""
+
+    limit: int
+    per: float
+    key: Template | None = None
+
+
+class Debounce(msgspec.Struct, frozen=True, omit_defaults=True):
+    seconds: float  # `for`
+    key: Template | None = None
+
+
+class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
+    size: int
+    seconds: float  # `for`
+    key: Template | None = None
+
+
+class Dedupe(msgspec.Struct, frozen=True, omit_defaults=True):
+    key: Template
+    seconds: float = 86_400.0  # `for`
+
+
+class Flow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How many runs of a definition start, and when (LANGUAGE section 7)."""
+
+    concurrency: Concurrency | None = None
+    throttle: Rate | None = None
+    rate_limit: Rate | None = None
+    debounce: Debounce | None = None
+    batch: Batch | None = None
+    priority: Template | None = None
+    dedupe: Dedupe | None = None
+
+
 # The lists of steps that run once the others are done; `finally` comes last.
 HANDLERS = ("on_failure", "on_success", "on_cancel", "finally")
 
@@ -172,8 +228,8 @@ class Definition(msgspec.Struct, frozen=True, omit_defaults=True):
     on_cancel: tuple[Step, ...] = ()
     finally_: tuple[Step, ...] = msgspec.field(default=(), name="finally")
     budget: Budget | None = None
-    triggers: tuple[JSON, ...] = ()  # as validated; the room `triggers/` reads them
-    flow: dict[str, JSON] = {}  # concurrency, throttle, rate_limit, debounce, batch, priority, dedupe; as validated
+    triggers: tuple[Trigger, ...] = ()
+    flow: Flow = Flow()
     permissions: JSON = None
     skills: tuple[str, ...] = ()  # names of every skill it calls, anywhere
 

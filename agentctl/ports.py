@@ -6,7 +6,7 @@ One suite in tests/contract runs against every implementation.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from mmap import mmap
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
@@ -15,6 +15,7 @@ import msgspec
 
 from agentctl.core.commands import FindResult, GiveBack, KeepResult, Withdraw
 from agentctl.core.events import Account, AnyEvent, ApprovalGiven, Error, Parent, RunCreated, Usage
+from agentctl.core.flow import Limits
 from agentctl.core.instant import rfc3339
 from agentctl.model import Definition
 
@@ -135,6 +136,107 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
 
     created: RunCreated
     awaited: bool = True
+    limits: Limits = Limits()
+
+
+class Admission(msgspec.Struct, frozen=True):
+    """What became of a NewRun. `run_id`: the run's; of a duplicate, the first run's; None when there is none.
+
+    `created`: it is queued.  `duplicate`: there was one with its id, or one with its key within the time of `dedupe`.
+    `skipped`: a limit let no run be made (rate_limit, `on_limit: skip`).  `overlapped`: the `overlap` of its schedule did.
+    `reason`: a sentence for people; empty when it is created.
+    """
+
+    run_id: str | None
+    outcome: Literal["created", "duplicate", "skipped", "overlapped"]
+    reason: str = ""
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a queued run may not start yet. `reason`: a sentence that names the limit and who is ahead.  `until`: when it may,
+    where that is known (throttle); None: as soon as a place is free."""
+
+    reason: str
+    until: float | None = None
+
+
+class Gather(msgspec.Struct, frozen=True, kw_only=True):
+    """The event it comes with is to be gathered with others, by `debounce` or `batch`, into a run of definition `name`.
+
+    `trigger`: the number of the trigger among the definition's.  `group`: events with the same are gathered together.
+    `seconds`: how long it has to be quiet, or to be collected.  `size`: of a batch; None: debounce, the newest event counts.
+    """
+
+    name: str
+    trigger: int
+    group: str
+    seconds: float
+    size: int | None = None
+
+
+class Gathered(msgspec.Struct, frozen=True, kw_only=True):
+    """Events that are gathered and due to become a run. `events`: {name, data, id, received_at}, oldest first; of a debounce,
+    one.
+
+    `revision` changes with every event that is added.
+    """
+
+    name: str
+    trigger: int
+    group: str
+    events: list[JSON]
+    revision: int
+
+
+class Slot(msgspec.Struct, frozen=True, kw_only=True):
+    """One slot of a schedule and what becomes of it. `schedule`: Schedule.key.  `run`: with `fired`, the run it starts.
+
+    `reason`: a sentence for people; empty when it fired on time.
+    """
+
+    name: str
+    schedule: str
+    slot: float
+    outcome: Literal["fired", "skipped", "missed", "overlapped"]
+    reason: str = ""
+    run: NewRun | None = None
+
+
+class SlotRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A slot as the ledger has it. `at`: when it was settled.  `run_id`: of the run it started."""
+
+    name: str
+    schedule: str
+    slot: float
+    outcome: Literal["fired", "skipped", "missed", "overlapped"]
+    reason: str
+    at: float
+    run_id: str | None
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """A definition as triggers see it. `version`: the last good one, "" when there never was one.  `file`: relative to the root.
+
+    `problem`: why the file as it is now is not used, for people; None when it is.  `gone`: the file has disappeared: nothing
+    triggers it any more.  `paused_at`: since when it is paused, None when it is not.  `deployed_at`: of this version.
+    """
+
+    name: str
+    kind: str
+    file: str
+    version: str
+    deployed_at: float
+    problem: str | None = None
+    gone: bool = False
+    paused_at: float | None = None
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """An event trigger of a deployed definition: `trigger` is its number among the triggers of that version."""
+
+    name: str
+    version: str
+    trigger: int
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -188,10 +290,32 @@ class NewEvent(msgspec.Struct, frozen=True):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """What became of an event. `duplicate`: one with its id is known, so it was dropped.  `delivered`: runs it was offered to."""
+    """What became of an event. `duplicate`: one with its id is known, so it was dropped.  `delivered`: runs it was offered to.
+
+    `started`: what became of the runs that it was to start, in their order.
+    """
 
     duplicate: bool
     delivered: list[str]
+    started: list[Admission] = []
+
+
+class Starts(msgspec.Struct, frozen=True):
+    """What an event starts: `runs`, and what it is gathered for."""
+
+    runs: Sequence[NewRun] = ()
+    gather: Sequence[Gather] = ()
+
+
+NOTHING = Starts()
+
+
+class Triggers(Protocol):
+    """Which runs an event starts, by the triggers of the definitions that are deployed."""
+
+    def starts(self, event: NewEvent) -> Starts:
+        """Reads the store; evaluates each trigger's `if` and `input`. Cheap when nothing is triggered by an event of that
+        name."""
 
 
 class Reservation(msgspec.Struct, frozen=True):
@@ -236,10 +360,10 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     that is `awaited` and has finished answers at once, unless `replies` holds RunResumed for it: then its next end counts).
     `replies`: mail for other runs.  `consumed`: ids of this run's mail that these events answer; deleted with the commit.
     `release`: give the lease back with this commit (the run ended, or only waits).
-    `emitted`: events that happen with this commit, as by `send`.  `forgotten`: paths that wait no more.  `waits`: steps that
-    from this commit on wait (one that is known is left as it is); events kept for them are offered by mail in this commit.
-    `remember`: values to set in the state of the run's definition's name.  `settle`, then `reserve`: llm calls that ended and
-    that begin (see `core.budget`); one that is refused has no reservation, and is not to be made.
+    `emitted`: events that happen with this commit, as by `send`, each with what it starts.  `forgotten`: paths that wait no
+    more.  `waits`: steps that from this commit on wait (one that is known is left as it is); events kept for them are offered
+    by mail in this commit. `remember`: values to set in the state of the run's definition's name.  `settle`, then `reserve`:
+    llm calls that ended and that begin (see `core.budget`); one that is refused has no reservation, and is not to be made.
     `keys`: what to do about recorded results, in this order, at the time `at` (the driver's clock).
     When `progress.status` is a finished one, everybody who awaits the run (its parent, or a `wait: {run}` told by
     `await_run`) gets ChildFinished as mail in this commit.
@@ -252,7 +376,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     spawn: Sequence[NewRun] = ()
     replies: Sequence[Reply] = ()
     consumed: Sequence[int] = ()
-    emitted: Sequence[NewEvent] = ()
+    emitted: Sequence[tuple[NewEvent, Starts]] = ()
     forgotten: Sequence[str] = ()
     waits: Sequence[OpenWait] = ()
     remember: Mapping[str, JSON] = {}
@@ -351,14 +475,23 @@ class Store(Protocol):
     def append(self, entry: Append) -> Awaitable[list[Refusal]]:
         """Add events to a run's journal with all that goes with them; returns what was refused of `reserve`. Raises LeaseLost."""
 
-    def create(self, runs: Sequence[NewRun]) -> Awaitable[None]:
-        """Create queued runs, all in one commit. An id that exists is left as it is."""
+    def create(self, runs: Sequence[NewRun], *, reserve: bool = False) -> Awaitable[list[Admission]]:
+        """Create queued runs, all in one commit, in order; says what became of each. An id that exists is left as it is.
+
+        Their limits decide whether a run is made, and what it waits for; `on_limit: cancel_running` mails CancelRequested in the
+        same commit.  `reserve`: until this process ends only it may lease them.
+        """
 
     def acquire(self, run_ids: Sequence[str]) -> Awaitable[list[Lease]]:
         """Lease those of the runs that nobody alive holds; the others are missing from the answer.
 
-        A lease may be taken when it has no owner, or when the owner's process is dead on this machine.
+        A lease may be taken when it has no owner, when the owner's process is dead on this machine, or when this process reserved
+        the run. A queued run whose limits have no room for it yet is missing, too (see `standing`); one that gets its lease has
+        its place from this commit on, until it has finished.
         """
+
+    def standing(self, run_id: str) -> Standing | None:
+        """What a queued run waits for before it may start; None: nothing."""
 
     def release(self, leases: Sequence[Lease], *, status: RunStatus | None = None) -> Awaitable[None]:
         """Give leases back without an event; `status` (interrupted) is shown from then on. A lost lease is ignored."""
@@ -373,10 +506,11 @@ class Store(Protocol):
         Idempotent: asked again before the end, it is one mail all the same.
         """
 
-    def send(self, event: NewEvent) -> Awaitable[Sent]:
-        """Keep an event and offer it, by mail in the same commit, to every wait that is open for its name.
+    def send(self, event: NewEvent, starts: Starts = NOTHING) -> Awaitable[Sent]:
+        """Keep an event and offer it, by mail in the same commit, to every wait that is open for its name; create what it starts.
 
-        An event whose id is known is dropped. `received_at` is the time of the commit (or `at`, if that is later).
+        An event whose id is known is dropped, and starts nothing. `received_at` is the time of the commit (or `at`, if that is
+        later).
         """
 
     def answer(self, run_id: str, event: ApprovalGiven) -> Awaitable[bool]:
@@ -384,6 +518,42 @@ class Store(Protocol):
 
         False, and nothing is written, when none does, or when it has been answered.
         """
+
+    def gathered(self, now: float) -> list[Gathered]:
+        """What is due by `now` to become a run, oldest first."""
+
+    def gathered_due(self) -> float | None:
+        """When the next is due; None: nothing is being gathered."""
+
+    def release_gathered(self, gathered: Gathered, run: NewRun | None) -> Awaitable[Admission | None]:
+        """In one commit: these events are gathered no more, and the run is made. None, and nothing is written, when an event was
+        added since (`revision`)."""
+
+    def fire(self, slots: Sequence[Slot]) -> Awaitable[list[Admission | None]]:
+        """Settle slots, each once, ever: the row, the run and its place in the queue in one commit. None for one that was settled
+        before, or that starts no run. A slot whose run is refused by its limits is recorded as skipped or overlapped."""
+
+    def settled(self, name: str, schedule: str) -> float | None:
+        """The last slot of a schedule that was settled in any way, or the time at which it was first seen; None: never seen."""
+
+    def slots(self, name: str | None = None, *, limit: int = 20) -> list[SlotRow]:
+        """The last slots that were settled, newest first; of all definitions, or of one."""
+
+    def first_seen(self, schedules: Sequence[tuple[str, str]], at: float) -> Awaitable[None]:
+        """Note (name, Schedule.key) of schedules that are served from now on; known ones are left as they are."""
+
+    def deploy(self, deployments: Sequence[Deployment], events: Mapping[str, Sequence[str]]) -> Awaitable[None]:
+        """What is deployed from now on, by name (`paused_at` is left as it is), and the event triggers of each of these names:
+        `events[name][n]` is the pattern of trigger n, "" for a trigger of another kind."""
+
+    def deployments(self) -> list[Deployment]:
+        """Everything that is or was deployed, by name."""
+
+    def subscriptions(self, event: str) -> list[Subscription]:
+        """The event triggers that match the name of an event, of definitions that are neither gone nor paused."""
+
+    def pause(self, name: str, at: float | None) -> Awaitable[None]:
+        """Nothing triggers the definition from `at` on; None: it is triggered again. There must be a deployment of it."""
 
     def register(self, stored: StoredDefinition) -> Awaitable[None]:
         """Keep a definition under its content hash. Known ones are left as they are."""
@@ -444,6 +614,11 @@ class Store(Protocol):
 
     def changed(self) -> bool:
         """True once after any other process wrote to the store. Cheap enough to ask ten times a second."""
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called, in the running event loop, soon after another process wrote what may concern others: mail, a
+        run, an event, a lease given back, a deployment. It may be called for nothing, and once in a while not at all: look at
+        times all the same. Ends with `close`."""
 
     def log_path(self, run_id: str) -> Path:
         """The file that holds the run's log: JSON lines `{at, path, attempt, stream, text}`."""

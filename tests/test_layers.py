@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "store": {"errors", "model", "expressions", "language", "core", "ports"},
     "actions": {"errors", "model", "expressions", "language", "core", "ports"},
     "triggers": {"errors", "model", "expressions", "language", "core", "ports"},
-    "engine": {"errors", "model", "expressions", "language", "core", "ports"},
+    "engine": {"errors", "model", "expressions", "language", "core", "ports", "triggers"},
     "engines": {"errors", "model", "expressions", "language", "core", "ports"},
 }
 # From here on a room may import every room above it.

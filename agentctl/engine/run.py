@@ -57,6 +57,7 @@ from agentctl.engine.waits import emission, waits_of
 from agentctl.errors import AgentctlError
 from agentctl.ports import (
     FINISHED,
+    NOTHING,
     Append,
     Awaiter,
     Clock,
@@ -68,6 +69,7 @@ from agentctl.ports import (
     Refusal,
     Reply,
     RunStatus,
+    Starts,
     Store,
 )
 
@@ -121,7 +123,7 @@ class Turn(msgspec.Struct):
     events: list[AnyEvent] = []
     commands: list[Command] = []
     consumed: list[int] = []
-    emitted: list[NewEvent] = []
+    emitted: list[tuple[NewEvent, Starts]] = []
     births: dict[str, Birth] = {}  # by the path of the step that starts the child
     refused: dict[str, Refusal] = {}
 
@@ -271,7 +273,7 @@ class HeldRun:
             emitted = emission(self.state, item)
             decision = interpreter.decide(self.state, item, now)
             if emitted is not None and decision.events:
-                turn.emitted.append(emitted)
+                turn.emitted.append((emitted, NOTHING))
             turn.events += decision.events
             turn.commands += decision.commands
 

@@ -8,11 +8,12 @@ from agentctl import model
 from agentctl.expressions.duration import parse_duration
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.expressions.template import Template
+from agentctl.language.flow import flow, trigger
 from agentctl.language.inputs import has_default
 from agentctl.language.nodes import Path
 from agentctl.language.sizes import parse_size
 from agentctl.language.source import Source
-from agentctl.language.vocabulary import FLOW, actions_of
+from agentctl.language.vocabulary import actions_of
 from agentctl.language.walk import Walk
 
 _BESIDE_SHELL = ("parse", "env", "stdin", "cwd")
@@ -44,8 +45,8 @@ class _Builder:
             timeout=_seconds(data.get("timeout")),
             output=_value(data, "output"),
             budget=model.Budget(**data["budget"]) if "budget" in data else None,
-            triggers=tuple(data.get("triggers", ())),
-            flow={key: data[key] for key in FLOW if key in data},
+            triggers=tuple(trigger(entry) for entry in data.get("triggers", ())),
+            flow=flow(data),
             permissions=data.get("permissions"),
             skills=tuple(dict.fromkeys(name for name, _ in self.walk.skills)),
             **handlers,

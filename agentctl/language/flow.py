@@ -1,17 +1,22 @@
-"""Triggers and flow control: what they can see, and what a schema cannot say of them."""
+"""Triggers and flow control: what they can see, what a schema cannot say of them, and how they are built."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
+from agentctl import model
 from agentctl.expressions.duration import parse_duration
 from agentctl.expressions.nearest import did_you_mean
+from agentctl.expressions.parse import parse_expression, parse_value
+from agentctl.expressions.template import Template
 from agentctl.language.source import Source
 from agentctl.language.vocabulary import FLOW
 from agentctl.language.walk import Scope, Walk
 
 _OF_TRIGGERS = Scope(only=frozenset({"event", "vars", "now"}), no_secrets="a trigger")
 _OF_FLOW = Scope(only=frozenset({"input", "event", "run", "vars", "now"}), no_secrets="flow control")
+TRIGGERS: tuple[Literal["cron", "every", "event", "webhook", "file"], ...] = ("cron", "every", "event", "webhook", "file")
 _SHORTEST = 0.1  # seconds between two slots of a schedule
 
 
@@ -26,7 +31,7 @@ def _trigger(source: Source, walk: Walk, index: int, trigger: dict[str, Any]) ->
     path = ("triggers", index)
     if "if" in trigger:
         walk.expression((*path, "if"), trigger["if"], _OF_TRIGGERS)
-    for key in ("event", "cron", "every", "webhook", "file", "timezone"):
+    for key in (*TRIGGERS, "timezone"):
         if key in trigger:
             walk.fixed((*path, key), trigger[key], key)
     mapped = trigger.get("input")
@@ -64,3 +69,65 @@ def check_flow(source: Source, walk: Walk) -> None:
             walk.expression((key,), value, _OF_FLOW)
         elif isinstance(value, dict):
             walk.value((key,), value, _OF_FLOW)
+
+
+def trigger(data: dict[str, Any]) -> model.Trigger:
+    """A trigger that has passed every check."""
+    kind = next(kind for kind in TRIGGERS if kind in data)
+    mapped = data.get("input")
+    return model.Trigger(
+        kind=kind,
+        what=data[kind],
+        settings={key: value for key, value in data.items() if key not in (kind, "if", "input")},
+        condition=_condition(data["if"]) if "if" in data else None,
+        input=None if mapped is None else {name: parse_value(value) for name, value in mapped.items()},
+    )
+
+
+def flow(data: dict[str, Any]) -> model.Flow:
+    """What a definition that has passed every check says of flow control."""
+    return model.Flow(**{key: _FLOW[key](data[key]) for key in FLOW if key in data})
+
+
+def _condition(value: str | bool) -> Template:
+    return parse_value(value) if isinstance(value, bool) else parse_expression(value)
+
+
+def _concurrency(data: int | dict[str, Any]) -> model.Concurrency:
+    said: dict[str, Any] = {"limit": data} if isinstance(data, int) else data
+    return model.Concurrency(said["limit"], _key(said), said.get("on_limit", "queue"))
+
+
+def _rate(data: dict[str, Any]) -> model.Rate:
+    return model.Rate(data["limit"], parse_duration(data["per"]), _key(data))
+
+
+def _debounce(data: dict[str, Any]) -> model.Debounce:
+    return model.Debounce(parse_duration(data["for"]), _key(data))
+
+
+def _batch(data: dict[str, Any]) -> model.Batch:
+    return model.Batch(data["size"], parse_duration(data["for"]), _key(data))
+
+
+def _dedupe(data: dict[str, Any]) -> model.Dedupe:
+    return model.Dedupe(parse_value(data["key"]), parse_duration(data.get("for", "24h")))
+
+
+def _priority(data: int | str) -> Template:
+    return parse_expression(data) if isinstance(data, str) else parse_value(data)
+
+
+def _key(data: dict[str, Any]) -> Template | None:
+    return parse_value(data["key"]) if "key" in data else None
+
+
+_FLOW: dict[str, Callable[[Any], Any]] = {
+    "concurrency": _concurrency,
+    "throttle": _rate,
+    "rate_limit": _rate,
+    "debounce": _debounce,
+    "batch": _batch,
+    "priority": _priority,
+    "dedupe": _dedupe,
+}

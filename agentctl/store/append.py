@@ -53,7 +53,7 @@ def prepare(entry: Append, payloads: Payloads) -> PreparedAppend:
         error=payloads.json(progress.error),
         spawn=[prepare_run(run, payloads, resumed=run.created.run_id in resumed) for run in entry.spawn],
         replies=[(reply.run_id, payloads.event(reply.event)) for reply in entry.replies],
-        emitted=[prepare_event(event, payloads) for event in entry.emitted],
+        emitted=[prepare_event(event, payloads) for event, _ in entry.emitted],
         waits=[prepare_wait(wait, payloads) for wait in entry.waits],
         remember=prepare_values(entry.remember, payloads),
         keys=prepare_orders(entry.keys, payloads),

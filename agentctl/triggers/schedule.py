@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from agentctl.expressions.duration import parse_duration
-from agentctl.model import Definition
+from agentctl.model import Definition, Trigger
 
 Kind = Literal["cron", "every"]
 CatchUp = Literal["none", "latest", "all"]
@@ -49,26 +48,27 @@ def schedules(definition: Definition) -> tuple[Schedule, ...]:
     """The schedules among a definition's triggers, in the order written, each key once."""
     found: dict[str, Schedule] = {}
     for trigger in definition.triggers:
-        if "cron" in trigger or "every" in trigger:
+        if trigger.kind in ("cron", "every"):
             schedule = _schedule(definition.name, trigger)
             found.setdefault(schedule.key, schedule)
     return tuple(found.values())
 
 
-def _schedule(name: str, trigger: Mapping[str, Any]) -> Schedule:
-    kind: Kind = "cron" if "cron" in trigger else "every"
-    text = " ".join(trigger[kind].split())
-    dst = trigger.get("dst", {})
+def _schedule(name: str, trigger: Trigger) -> Schedule:
+    kind: Kind = "cron" if trigger.kind == "cron" else "every"
+    text = " ".join(trigger.what.split())
+    settings = trigger.settings
+    dst = settings.get("dst", {})
     return Schedule(
         name=name,
         kind=kind,
         text=text,
         period=parse_duration(text) if kind == "every" else 0.0,
-        timezone=trigger.get("timezone", "UTC"),
-        catch_up=trigger.get("catch_up", "latest"),
-        limit=trigger.get("max", 100),
-        jitter=parse_duration(trigger.get("jitter", "0s")),
-        overlap=trigger.get("overlap", "queue"),
+        timezone=settings.get("timezone", "UTC"),
+        catch_up=settings.get("catch_up", "latest"),
+        limit=settings.get("max", 100),
+        jitter=parse_duration(settings.get("jitter", "0s")),
+        overlap=settings.get("overlap", "queue"),
         gap=dst.get("gap", "next"),
         fold=dst.get("fold", "once"),
     )

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentctl.model import Definition
+from agentctl.language.flow import trigger
+from agentctl.model import Definition, Trigger
 from agentctl.triggers.schedule import Schedule, schedules
 from agentctl.triggers.slots import due, next_slots, previous_slots, slots, start
 
@@ -170,12 +171,16 @@ def test_a_process_that_looks_every_minute_sees_every_slot_of_a_day_once(day, ho
     assert len(seen) == len(set(seen)) == 2 * hours
 
 
+def triggers(*written: dict[str, object]) -> tuple[Trigger, ...]:
+    return tuple(trigger(entry) for entry in written)
+
+
 def test_schedules_are_read_from_triggers_with_the_defaults_of_the_language():
     definition = Definition(
         kind="loop",
         name="heartbeat",
         steps=(),
-        triggers=(
+        triggers=triggers(
             {"cron": " */30  * * * * "},
             {"event": "infra.check.requested"},
             {
@@ -200,8 +205,8 @@ def test_schedules_are_read_from_triggers_with_the_defaults_of_the_language():
 
 
 def test_a_schedule_keeps_its_key_as_long_as_it_keeps_its_slots():
-    def keys(*triggers: dict[str, object]) -> list[str]:
-        return [schedule.key for schedule in schedules(Definition(kind="loop", name="a", steps=(), triggers=triggers))]
+    def keys(*written: dict[str, object]) -> list[str]:
+        return [schedule.key for schedule in schedules(Definition(kind="loop", name="a", steps=(), triggers=triggers(*written)))]
 
     assert keys({"every": "60s"}) == keys({"every": "1m", "overlap": "skip"}) == keys({"every": "1m"}, {"every": "60s"})
     assert keys({"cron": "0 9 * * *"}) == keys({"cron": "0  9 * * *", "jitter": "5m"})
