@@ -288,6 +288,10 @@ class NewEvent(msgspec.Struct, frozen=True):
     id: str
     at: float
 
+    def document(self, received_at: float) -> dict[str, JSON]:
+        """The event as expressions see it (LANGUAGE section 3)."""
+        return {"name": self.name, "data": self.data, "id": self.id, "received_at": rfc3339(received_at)}
+
 
 class Sent(msgspec.Struct, frozen=True):
     """What became of an event. `duplicate`: one with its id is known, so it was dropped.  `delivered`: runs it was offered to.
@@ -365,6 +369,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     by mail in this commit. `remember`: values to set in the state of the run's definition's name.  `settle`, then `reserve`:
     llm calls that ended and that begin (see `core.budget`); one that is refused has no reservation, and is not to be made.
     `keys`: what to do about recorded results, in this order, at the time `at` (the driver's clock).
+    `alone`: nothing else wants the event loop meanwhile, so the store may hold it up for as long as the commit takes.
     When `progress.status` is a finished one, everybody who awaits the run (its parent, or a `wait: {run}` told by
     `await_run`) gets ChildFinished as mail in this commit.
     """
@@ -385,6 +390,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     keys: Sequence[KeyOrder] = ()
     at: float = 0.0
     release: bool = False
+    alone: bool = False
 
 
 class Awaiter(msgspec.Struct, frozen=True):
@@ -529,18 +535,29 @@ class Store(Protocol):
         """In one commit: these events are gathered no more, and the run is made. None, and nothing is written, when an event was
         added since (`revision`)."""
 
-    def fire(self, slots: Sequence[Slot]) -> Awaitable[list[Admission | None]]:
-        """Settle slots, each once, ever: the row, the run and its place in the queue in one commit. None for one that was settled
-        before, or that starts no run. A slot whose run is refused by its limits is recorded as skipped or overlapped."""
+    def keep_schedules(self, schedules: Sequence[tuple[str, str]], at: float) -> Awaitable[list[float]]:
+        """From `at` on these schedules, (name, Schedule.key), are kept to, and no others; says of each up to when it is settled.
 
-    def settled(self, name: str, schedule: str) -> float | None:
-        """The last slot of a schedule that was settled in any way, or the time at which it was first seen; None: never seen."""
+        One that was kept to before goes on where it stood, but not later than `at`; one that was not begins at `at`.
+        """
 
-    def slots(self, name: str | None = None, *, limit: int = 20) -> list[SlotRow]:
-        """The last slots that were settled, newest first; of all definitions, or of one."""
+    def fire(self, slots: Sequence[Slot], at: float) -> Awaitable[list[Admission | None]]:
+        """Settle slots, in the order of time: the row, the run and its place in the queue in one commit, at the time `at`. None for
+        one that starts no run.
 
-    def first_seen(self, schedules: Sequence[tuple[str, str]], at: float) -> Awaitable[None]:
-        """Note (name, Schedule.key) of schedules that are served from now on; known ones are left as they are."""
+        A slot whose run is refused by its limits is recorded as skipped or overlapped. What a slot came to before stays, but
+        that one which has not started a run may still do so, when a clock that was put back comes to it again.
+        Each schedule is settled up to its last slot of these from now on.
+        """
+
+    def backfill(self, slots: Sequence[Slot], at: float) -> Awaitable[list[Admission | None]]:
+        """The same for slots of the past, whatever became of them; up to when a schedule is settled does not change."""
+
+    def slots(self, name: str | None = None, schedule: str | None = None, *, limit: int = 20) -> list[SlotRow]:
+        """The last slots that were settled, newest first; of all definitions, of one, or of one of its schedules."""
+
+    def slots_between(self, name: str, schedule: str, begin: float, end: float) -> list[SlotRow]:
+        """What became of the slots in [begin, end), in order."""
 
     def deploy(self, deployments: Sequence[Deployment], events: Mapping[str, Sequence[str]]) -> Awaitable[None]:
         """What is deployed from now on, by name (`paused_at` is left as it is), and the event triggers of each of these names:
@@ -552,8 +569,16 @@ class Store(Protocol):
     def subscriptions(self, event: str) -> list[Subscription]:
         """The event triggers that match the name of an event, of definitions that are neither gone nor paused."""
 
-    def pause(self, name: str, at: float | None) -> Awaitable[None]:
-        """Nothing triggers the definition from `at` on; None: it is triggered again. There must be a deployment of it."""
+    def pause(self, name: str, at: float) -> Awaitable[None]:
+        """Nothing triggers the definition from `at` on; paused once more, it stays paused since the first time. Raises NotFound
+        when it was never deployed."""
+
+    def unpause(self, name: str, at: float) -> Awaitable[None]:
+        """It is triggered again from `at` on; nothing happens to one that is not paused. Raises NotFound as `pause` does."""
+
+    def pauses(self, name: str, after: float) -> list[tuple[float, float]]:
+        """From when until when the definition was paused, oldest first, as far as it was later than `after`. The end of a pause
+        that goes on is infinite."""
 
     def register(self, stored: StoredDefinition) -> Awaitable[None]:
         """Keep a definition under its content hash. Known ones are left as they are."""
@@ -615,10 +640,13 @@ class Store(Protocol):
     def changed(self) -> bool:
         """True once after any other process wrote to the store. Cheap enough to ask ten times a second."""
 
-    def listen(self, wake: Callable[[], None]) -> None:
-        """Have `wake` called, in the running event loop, soon after another process wrote what may concern others: mail, a
-        run, an event, a lease given back, a deployment. It may be called for nothing, and once in a while not at all: look at
-        times all the same. Ends with `close`."""
+    def listen(self, wake: Callable[[], None]) -> bool:
+        """Have `wake` called, in the running event loop, soon after another process wrote what may concern others.
+
+        That is: mail, a run, an event, a lease given back, a deployment. It may be called for nothing, and once in a while not at
+        all: look at times all the same. False: it never will be, for want of the means; look often. Ends with `close`; who
+        listens later takes the place of who did before.
+        """
 
     def log_path(self, run_id: str) -> Path:
         """The file that holds the run's log: JSON lines `{at, path, attempt, stream, text}`."""

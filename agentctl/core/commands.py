@@ -112,12 +112,16 @@ class FindResult(msgspec.Struct, frozen=True):
 
 
 class KeepResult(msgspec.Struct, frozen=True):
-    """Record `output` under the key that the step claimed, in the commit that journals its success."""
+    """Record `output` under the key that the step claimed, in the commit that journals its success.
+
+    `ttl`: seconds that it is of use for, by this version of the definition; None: for ever.
+    """
 
     path: str
     step: str
     key: str
     output: JSON
+    ttl: float | None = None
 
 
 class GiveBack(msgspec.Struct, frozen=True):

@@ -102,6 +102,11 @@ class Decider:
             else:
                 self._look_at_run()
 
+    def _holds_back(self) -> bool:
+        """Whether what is ready must not start now. Who takes the run over finds it ready again: the journal says nothing of it."""
+        self.state.held_back |= self.state.on_hold
+        return self.state.on_hold
+
     # --- a list of steps -------------------------------------------------------------------------------------------
 
     def _look_at_frame(self, frame: Frame) -> None:
@@ -111,6 +116,8 @@ class Decider:
             self._look_at_halted(frame)
             return
         while frame.ready and frame.failure is None and not frame.is_halted():
+            if self._holds_back():
+                return
             step = frame.steps[frame.ready[0]]
             start.start(self, step)
         if self.state.frames.get(frame.key) is not frame:
@@ -193,6 +200,8 @@ class Decider:
             error = ev.Error("step.unknown_outcome", "the process ended while the step executed", step.path, step.attempt)
             self.emit(ev.OutcomeUnknown(at=self.at, path=step.path, error=error))
         elif step.status == "retrying" and step.fired:
+            if self._holds_back():
+                return
             if step.begun:
                 self.emit_started(step)
             else:
@@ -242,7 +251,8 @@ class Decider:
         definition, error = step.node.step, step.error
         assert error is not None
         if step.fired:
-            self.emit_started(step)
+            if not self._holds_back():
+                self.emit_started(step)
         elif step.answer is not None:
             self._end_container(step, *step.answer)
         elif definition.on_unknown == "fail":
@@ -373,7 +383,7 @@ class Decider:
             self.emit(ev.RunFinished(at=self.at, status=state.outcome, output=state.output, error=state.error))
 
     def _end_early(self) -> None:
-        """A `return` was reached, somebody asked to cancel, or the run took too long."""
+        """A `return` was reached, somebody asked to cancel, the run was made with a problem, or it took too long."""
         state = self.state
         if state.returned is not None:
             self.emit(ev.Settled(at=self.at, status="succeeded", output=state.returned[0]))
@@ -381,6 +391,8 @@ class Decider:
             said = f": {state.cancel}" if state.cancel else ""
             error = ev.Error("cancelled", f"the run was cancelled{said}")
             self.emit(ev.Settled(at=self.at, status="cancelled", error=error))
+        elif state.problem is not None:
+            self.emit(ev.Settled(at=self.at, status="failed", error=state.problem))
         elif state.expired:
             error = ev.Error("timeout", f"the run took longer than {format_duration(state.plan.definition.timeout or 0.0)}")
             self.emit(ev.Settled(at=self.at, status="failed", error=error))

@@ -100,7 +100,8 @@ class Parent(msgspec.Struct, frozen=True):
 class RunCreated(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunCreated"):
     """The first event of every journal. `version`: content hash of the definition the run is pinned to.
 
-    `accounts`: the budgets of the runs above, on which this one draws too.
+    `accounts`: the budgets of the runs above, on which this one draws too.  `problem`: why it cannot do its work, known when it
+    was made (the event that started it does not make a valid input): it fails with that as it starts.
     """
 
     run_id: str
@@ -114,6 +115,7 @@ class RunCreated(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunC
     scheduled_at: float | None = None
     vars: dict[str, JSON] = {}
     accounts: list[Account] = []
+    problem: Error | None = None
 
 
 class RunStarted(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunStarted"):

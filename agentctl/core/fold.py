@@ -52,7 +52,7 @@ def _run_created(state: RunState, e: ev.RunCreated) -> None:
     state.run_id, state.name, state.version = e.run_id, e.name, e.version
     state.plan = state.plan_of(e.version)
     state.input, state.trigger, state.event, state.parent = e.input, e.trigger, e.event, e.parent
-    state.vars, state.accounts = e.vars, e.accounts
+    state.vars, state.accounts, state.problem = e.vars, e.accounts, e.problem
     state.created_at, state.scheduled_at = e.at, e.scheduled_at
 
 
@@ -62,8 +62,15 @@ def _run_started(state: RunState, e: ev.RunStarted) -> None:
     state.memory = e.state
     state.attempt = 1
     _set_run_timer(state, e.at)
+    _look_at_problem(state)
     state.root = Frame("", state.plan.root, "main")
     open_frame(state, state.root)
+
+
+def _look_at_problem(state: RunState) -> None:
+    """Before any step: a run that was made with a problem fails, and begins none."""
+    if state.problem is not None:
+        state.look_at(state)
 
 
 def _set_run_timer(state: RunState, at: float) -> None:
@@ -103,6 +110,7 @@ def _run_resumed(state: RunState, e: ev.RunResumed) -> None:
     if state.started_at is None:
         state.started_at = e.at
     _set_run_timer(state, e.at)
+    _look_at_problem(state)
     reopen_run(state, set(e.redo), e.at)
 
 

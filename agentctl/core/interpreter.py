@@ -26,7 +26,7 @@ from agentctl.core.state import RunState
 from agentctl.errors import ExpressionError
 from agentctl.model import Wait
 
-__all__ = ["Decision", "decide", "fold", "forget", "idempotency_key", "open_commands", "take_over"]
+__all__ = ["Decision", "decide", "fold", "forget", "hold", "idempotency_key", "open_commands", "take_over"]
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -63,6 +63,14 @@ def decide(state: RunState, event: ev.AnyEvent, now: float | None = None) -> Dec
     run.emit(event)
     run.work_off()
     return Decision(run.events, run.commands)
+
+
+def hold(state: RunState) -> None:
+    """From now on `decide` takes in what happens and starts nothing new, be it an attempt, a wait or a child.
+
+    What it did not start it starts once the run is taken over; `state.held_back` says whether there is any such thing.
+    """
+    state.on_hold = True
 
 
 def take_over(state: RunState, at: float, memory: dict[str, Any] | None = None) -> Decision:

@@ -80,7 +80,10 @@ def find_result(step: StepState) -> cmd.FindResult:
 
 def keep_result(step: StepState) -> cmd.KeepResult:
     assert step.key is not None
-    return cmd.KeepResult(step.path, place_in_definition(step), step.key, step.output)
+    cache = step.node.step.cache
+    return cmd.KeepResult(
+        step.path, place_in_definition(step), step.key, step.output, ttl=None if cache is None else cache.ttl
+    )
 
 
 def give_back(step: StepState) -> cmd.GiveBack:

@@ -229,6 +229,7 @@ class RunState:
         self.parent: Parent | None = None
         self.vars: dict[str, JSON] = {}
         self.memory: dict[str, JSON] = {}
+        self.problem: Error | None = None  # with which it was made: it fails as it starts
         self.scheduled_at: float | None = None
         self.created_at = 0.0
         self.started_at: float | None = None
@@ -258,6 +259,8 @@ class RunState:
         self.once: dict[str, JSON] = {}  # outputs of finished `effect: once` steps, by path without rounds
         self.due: deque[Frame | StepState | RunState] = deque()
         self.queued = False
+        self.on_hold = False  # nothing new is started, because whoever drives the run is about to leave
+        self.held_back = False  # ... and something would have been
         self.timers: dict[tuple[str, str], float] = {}
         self._timer_heap: list[tuple[float, tuple[str, str]]] = []
         self.steps_done = 0

@@ -37,9 +37,11 @@ from agentctl.ports import (
 
 log = logging.getLogger(__name__)
 
-POLL = 0.1  # seconds between looks for what other processes wrote
+LOOK = 2.0  # seconds between looks for what other processes wrote, beside being woken by them
+LOOK_OFTEN = 0.1  # the same where they cannot wake us
 LINGER = 1.0  # seconds; a run with a timer nearer than this stays in memory
 RETRY_LEASE = 1.0  # seconds until a run that another process holds is tried again
+SPREE = 0.02  # seconds for which a run that is alone keeps the event loop
 WORKERS = 16  # attempts at once
 MOST_CREATED = 10_000  # runs whose beginning is kept in memory until they are driven
 
@@ -79,7 +81,9 @@ class Engine:
         self._leader: dict[str, str] = {}  # the inverse: child -> run
         self._detached: set[str] = set()  # held runs that were started with `detach`
         self._watches = Watches()
-        self._poll: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
+        self._spree_began = 0.0
+        self._pause = 0.0  # seconds between looks; 0: nobody has asked to be woken yet
         self._stopping = False
         self._created: dict[str, bytes] = {}  # runs that nobody here has driven: the first line of their journals
         self._newest = 0  # number of the newest mail that was looked at
@@ -250,6 +254,15 @@ class Engine:
     def linger(self) -> float:
         return 0.0 if self._watches.wants_rest else LINGER
 
+    @property
+    def is_alone(self) -> bool:
+        """One run is held here and nothing of it is under way. False now and then all the same, for timers, signals and the screen."""
+        now = asyncio.get_running_loop().time()
+        if len(self._held) == 1 and not self._attempts and now < self._spree_began + SPREE:
+            return True
+        self._spree_began = now
+        return False
+
     def schedule(self, run_id: str, due: float) -> None:
         self._timers.set(run_id, due)
 
@@ -278,8 +291,9 @@ class Engine:
         if self._stopping:
             run.stop()
         self._tasks[run_id] = loop.create_task(self._drive(run))
-        if self._poll is None and not self._stopping:
-            self._poll = loop.call_later(POLL, self._look_around)
+        if self._look is None and not self._stopping:
+            self._pause = self._pause or (LOOK if self.store.listen(self._look_around) else LOOK_OFTEN)
+            self._look = loop.call_later(self._pause, self._look_around)
         return run
 
     # --- a held run, from outside ----------------------------------------------------------------------------------
@@ -314,8 +328,8 @@ class Engine:
     def _let_all_go(self) -> None:
         self._stopping = True
         self._timers.close()
-        if self._poll is not None:
-            self._poll.cancel()
+        if self._look is not None:
+            self._look.cancel()
         for run in self._held.values():
             run.stop()
 
@@ -402,10 +416,12 @@ class Engine:
 
     def _look_around(self) -> None:
         """What other processes wrote: mail for our runs, or the end of a run that was parked here."""
-        self._poll = None
-        if not (self._held or self._parked):
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        if self._stopping or not (self._held or self._parked):
             return
-        self._poll = asyncio.get_running_loop().call_later(POLL, self._look_around)
+        self._look = asyncio.get_running_loop().call_later(self._pause, self._look_around)
         try:
             if self.store.changed():
                 self.collect()

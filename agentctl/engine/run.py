@@ -90,6 +90,10 @@ class Host(Protocol):
     def linger(self) -> float:
         """Seconds; a timer nearer than this is waited for in memory."""
 
+    @property
+    def is_alone(self) -> bool:
+        """Nothing but this run wants the event loop now. Asked before every commit."""
+
     def schedule(self, run_id: str, due: float) -> None:
         """Call `on_clock` at `due`."""
 
@@ -315,6 +319,7 @@ class HeldRun:
                 settle=settlements(self.state, turn.events),
                 reserve=reservations(self.state, turn.commands, self._parts.clock.now()),
                 release=release,
+                alone=self._host.is_alone,
             )
         )
         turn.refused = {refusal.path: refusal for refusal in refused}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +27,7 @@ class Catalog:
     def _found(self) -> dict[str, list[tuple[str, Path]]]:
         found: dict[str, list[tuple[str, Path]]] = {}
         for folder in FOLDERS:
-            for path in sorted((self.project.root / folder).rglob("*.yaml")):
+            for path in definition_files(self.project.root / folder):
                 if head := _head(path):
                     found.setdefault(head[1], []).append((head[0], path))
         return found
@@ -65,11 +66,39 @@ class Catalog:
         return str(absolute.relative_to(self.project.root)) if absolute.is_relative_to(self.project.root) else str(path)
 
 
+def definition_files(folder: Path) -> list[Path]:
+    """Every YAML file below a folder, sorted. Folders that are links are followed, each once; what is hidden is not looked at:
+    editors keep their drafts there, and Kubernetes the files that the visible links lead to."""
+    found: list[Path] = []
+    entered: set[tuple[int, int]] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".") and _is_new(os.path.join(place, name), entered)]
+        paths = (Path(place, name) for name in files if name.endswith(".yaml") and not name.startswith("."))
+        found.extend(path for path in paths if path.is_file())
+    return sorted(found)
+
+
+def _is_new(folder: str, entered: set[tuple[int, int]]) -> bool:
+    """False for a folder that was entered by another way: links may lead in a circle."""
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return False
+    identity = status.st_dev, status.st_ino
+    new = identity not in entered
+    entered.add(identity)
+    return new
+
+
+def head_of(data: bytes) -> tuple[str, str] | None:
+    """Kind and name of a definition, from the bytes its file begins with; None when they do not tell."""
+    match = _NAME.search(data[:_HEAD])
+    return (match[1].decode(), match[2].decode()) if match else None
+
+
 def _head(path: Path) -> tuple[str, str] | None:
-    """Kind and name of a definition's file; None when its head does not tell."""
     try:
         with path.open("rb") as stream:
-            match = _NAME.search(stream.read(_HEAD))
+            return head_of(stream.read(_HEAD))
     except OSError:
         return None
-    return (match[1].decode(), match[2].decode()) if match else None

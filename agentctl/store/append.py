@@ -53,7 +53,7 @@ def prepare(entry: Append, payloads: Payloads) -> PreparedAppend:
         error=payloads.json(progress.error),
         spawn=[prepare_run(run, payloads, resumed=run.created.run_id in resumed) for run in entry.spawn],
         replies=[(reply.run_id, payloads.event(reply.event)) for reply in entry.replies],
-        emitted=[prepare_event(event, payloads) for event, _ in entry.emitted],
+        emitted=[prepare_event(event, starts, payloads) for event, starts in entry.emitted],
         waits=[prepare_wait(wait, payloads) for wait in entry.waits],
         remember=prepare_values(entry.remember, payloads),
         keys=prepare_orders(entry.keys, payloads),
@@ -98,8 +98,6 @@ def write_wave(session: Session, wave: Sequence[PreparedAppend]) -> list[list[Re
             leave_line(session, held.key, entry.forgotten)
         if item.keys:
             order_results(session, held.key, entry.lease.run_id, entry.at, item.keys)
-        for event in item.emitted:
-            record(session, event)
         if item.waits:
             open_waits(session, held.key, entry.lease.run_id, item.waits)
         if item.remember:
@@ -108,6 +106,9 @@ def write_wave(session: Session, wave: Sequence[PreparedAppend]) -> list[list[Re
         refused.append(reserve(session, held.key, entry.reserve))
         if entry.progress.status in FINISHED:
             finished[held.key] = _end_of(entry)
+    emitted = [event for item in wave for event in item.emitted]
+    if emitted:  # to the waits of this very wave, too
+        record(session, emitted)
     if finished:
         tell_awaiters(session, finished)
     for item in wave:

@@ -1,7 +1,6 @@
-"""Events: each kept once by its id, and offered to every wait that is open for its name.
+"""Events: each kept once by its id, offered to every wait that is open for its name, with what it starts beside it.
 
-`*` in a wait's name matches one dotted part. The waits for an event are found by seeks in the index of their names, part by
-part: of ten thousand waits only those that fit are read.
+`*` in a wait's name matches one dotted part; of ten thousand waits only those that fit are read (see `patterns`).
 """
 
 from __future__ import annotations
@@ -9,21 +8,22 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from agentctl.core.events import EventOffered
-from agentctl.core.instant import rfc3339
-from agentctl.ports import NewEvent, Sent
+from agentctl.ports import Admission, NewEvent, NewRun, Sent, Starts
+from agentctl.store.create import create_runs, prepare_run
+from agentctl.store.gathering import gather
 from agentctl.store.mail import post
+from agentctl.store.patterns import LAST_CHARACTER, matching
 from agentctl.store.payloads import Payloads
 from agentctl.store.session import Session
 
 JSON = Any
-
-_LAST_CHARACTER = "\U0010ffff"
 
 
 class PreparedEvent(msgspec.Struct, frozen=True):
@@ -31,11 +31,12 @@ class PreparedEvent(msgspec.Struct, frozen=True):
 
     event: NewEvent
     data: str | None
+    starts: Starts
 
 
-def prepare_event(event: NewEvent, payloads: Payloads) -> PreparedEvent:
+def prepare_event(event: NewEvent, starts: Starts, payloads: Payloads) -> PreparedEvent:
     """Raises StoreError when a large payload cannot be written."""
-    return PreparedEvent(event, payloads.json(event.data))
+    return PreparedEvent(event, payloads.json(event.data), starts)
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -44,24 +45,51 @@ class Send(msgspec.Struct, frozen=True):
     prepared: PreparedEvent
 
     def perform(self, session: Session) -> Sent:
-        return record(session, self.prepared)
+        return record(session, [self.prepared])[0]
 
 
-def record(session: Session, prepared: PreparedEvent) -> Sent:
-    """Keep the event and mail it to whoever waits for it. It is received now, within the writers' lock: a run that is
-    started by a commit before this one has an earlier time, so that the event counts for it."""
-    event = prepared.event
-    received_at = max(event.at, time.time())
-    kept = session.connection.execute(
-        "INSERT INTO events (id, name, data, received_at) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-        (event.id, event.name, prepared.data, received_at),
-    ).rowcount
-    if not kept:
-        return Sent(duplicate=True, delivered=[])
-    waits = waits_for(session.connection, event.name)
-    document = _document(event.id, event.name, event.data, received_at)
-    post(session, [(run_id, _offer(session, document, received_at, path, kept=False)) for run_id, path in waits])
-    return Sent(duplicate=False, delivered=list(dict.fromkeys(run_id for run_id, _ in waits)))
+def record(session: Session, prepared: Sequence[PreparedEvent]) -> list[Sent]:
+    """Keep events, mail each to whoever waits for it, and make what it starts; the answers in their order.
+
+    They are received now, within the writers' lock: a run that is started by a commit before this one has an earlier time, so
+    that the event counts for it.
+    """
+    now = time.time()
+    fresh = _unknown(session.connection, prepared)
+    received = {number: max(item.event.at, now) for number, item in fresh.items()}
+    session.write_rows(
+        "INSERT INTO events (id, name, data, received_at) VALUES ",
+        [(item.event.id, item.event.name, item.data, received[number]) for number, item in fresh.items()],
+    )
+    waits = {name: waits_for(session.connection, name) for name in {item.event.name for item in fresh.values()}}
+    answers = [Sent(duplicate=True, delivered=[]) for _ in prepared]
+    for number, item in fresh.items():
+        event, starts, waiting = item.event, item.starts, waits[item.event.name]
+        document = event.document(received[number])
+        if waiting:
+            post(session, [(run_id, _offer(session, document, received[number], path, kept=False)) for run_id, path in waiting])
+        gather(session, event.id, received[number], starts.gather)
+        started = _start(session, starts.runs, document)
+        answers[number] = Sent(False, list(dict.fromkeys(run_id for run_id, _ in waiting)), started)
+    return answers
+
+
+def _unknown(connection: sqlite3.Connection, prepared: Sequence[PreparedEvent]) -> dict[int, PreparedEvent]:
+    """By their number: those whose ids were never seen, in the store or before them in the list."""
+    ids = msgspec.json.encode([item.event.id for item in prepared]).decode()
+    known = {row[0] for row in connection.execute("SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?))", (ids,))}
+    first: dict[str, int] = {}
+    for number, item in enumerate(prepared):
+        first.setdefault(item.event.id, number)
+    return {number: prepared[number] for id_, number in first.items() if id_ not in known}
+
+
+def _start(session: Session, runs: Sequence[NewRun], document: dict[str, JSON]) -> list[Admission]:
+    """Each with the event as it is kept: who made the runs could not know when it would be received."""
+    if not runs:
+        return []
+    told = [structs.replace(run, created=structs.replace(run.created, event=document)) for run in runs]
+    return create_runs(session, [prepare_run(run, session.payloads) for run in told])
 
 
 FITTING_WAITS = """
@@ -74,18 +102,8 @@ ANY_WAIT_BETWEEN = "SELECT 1 FROM waits WHERE kind = 'event' AND name >= ? AND n
 
 def waits_for(connection: sqlite3.Connection, name: str) -> list[tuple[str, str]]:
     """(run id, path) of every wait that is open for an event of that name."""
-    names = msgspec.json.encode(_patterns(connection, name)).decode()
+    names = msgspec.json.encode(matching(connection, name, ANY_WAIT_BETWEEN)).decode()
     return connection.execute(FITTING_WAITS, (names,)).fetchall()
-
-
-def _patterns(connection: sqlite3.Connection, name: str) -> list[str]:
-    """The names under which a wait may be open for the event: each part as it is or `*`, as far as any wait begins so."""
-    *parts, last = name.split(".")
-    beginnings = [""]
-    for part in parts:
-        longer = [f"{beginning}{form}." for beginning in beginnings for form in (part, "*")]
-        beginnings = [text for text in longer if connection.execute(ANY_WAIT_BETWEEN, (text, text + _LAST_CHARACTER)).fetchone()]
-    return [beginning + form for beginning in beginnings for form in (last, "*")]
 
 
 def offer_kept(session: Session, run_id: str, path: str, name: str, since: float, taken: Collection[str]) -> None:
@@ -93,7 +111,7 @@ def offer_kept(session: Session, run_id: str, path: str, name: str, since: float
     offers = []
     for id_, event_name, data, received_at in _kept(session.connection, name, since):
         if id_ not in taken:
-            document = _document(id_, event_name, session.payloads.read_json(data), received_at)
+            document = NewEvent(event_name, session.payloads.read_json(data), id_, received_at).document(received_at)
             offers.append((run_id, _offer(session, document, received_at, path, kept=True)))
     post(session, offers)
 
@@ -112,14 +130,9 @@ def _kept(connection: sqlite3.Connection, name: str, since: float) -> Iterator[t
         return
     beginning = "".join(f"{part}." for part in parts[: parts.index("*")])
     fits = re.compile(r"\.".join("[^.]+" if part == "*" else re.escape(part) for part in parts))
-    for row in connection.execute(EVENTS_BETWEEN, (beginning, beginning + _LAST_CHARACTER, since)):
+    for row in connection.execute(EVENTS_BETWEEN, (beginning, beginning + LAST_CHARACTER, since)):
         if fits.fullmatch(row[1]):
             yield row
-
-
-def _document(id_: str, name: str, data: JSON, received_at: float) -> dict[str, JSON]:
-    """The event as expressions see it (LANGUAGE section 3)."""
-    return {"name": name, "data": data, "id": id_, "received_at": rfc3339(received_at)}
 
 
 def _offer(session: Session, document: dict[str, JSON], at: float, path: str, *, kept: bool) -> str:

@@ -32,11 +32,12 @@ LONGEST_KEY = 200  # characters; a longer one is known by its hash
 
 
 class PreparedOrder(msgspec.Struct, frozen=True):
-    """A KeyOrder as text. `output`: of the result to keep."""
+    """A KeyOrder as text. `output`, and `ttl` in seconds: of the result to keep."""
 
     order: KeyOrder
     key: str
     output: str | None
+    ttl: float | None
 
 
 def prepare_orders(orders: Sequence[KeyOrder], payloads: Payloads) -> list[PreparedOrder]:
@@ -46,6 +47,7 @@ def prepare_orders(orders: Sequence[KeyOrder], payloads: Payloads) -> list[Prepa
             order=order,
             key=_short(order.key),
             output=payloads.json(order.output) or "null" if isinstance(order, KeepResult) else None,
+            ttl=order.ttl if isinstance(order, KeepResult) else None,
         )
         for order in orders
     ]
@@ -63,13 +65,13 @@ def order_results(session: Session, run: int, run_id: str, at: float, orders: Se
         if isinstance(order, FindResult):
             _find(session, (name, order.step, prepared.key), run, run_id, at, order)
         elif isinstance(order, KeepResult):
-            _keep(session, (name, order.step, prepared.key), run, at, order.path, prepared.output)
+            _keep(session, (name, order.step, prepared.key), run, run_id, at, order.path, prepared)
         elif isinstance(order, GiveBack):
             _leave(session, run, order.path, at)
         else:
             session.connection.execute(
                 "DELETE FROM results WHERE name = ? AND step = ? AND key = ? AND run = ? AND path = ?",
-                (name, order.step, prepared.key, run, order.path),
+                (name, order.step, prepared.key, run_id, order.path),
             )
 
 
@@ -84,11 +86,7 @@ _AT = "name = ? AND step = ? AND key = ?"
 
 def _find(session: Session, place: Place, run: int, run_id: str, at: float, order: FindResult) -> None:
     """Asked again (its driver died), it stands where it stood."""
-    found = session.connection.execute(
-        "SELECT r.output, runs.id, r.path, r.at FROM results r JOIN runs ON runs.key = r.run"
-        " WHERE r.name = ? AND r.step = ? AND r.key = ?",
-        place,
-    ).fetchone()
+    found = session.connection.execute(f"SELECT output, run, path, at FROM results WHERE {_AT}", place).fetchone()
     if found is not None and (order.ttl is None or at - found[3] < order.ttl):
         _leave(session, run, order.path, at)
         _tell(session, [(run_id, order.path)], at, found[0], f"{found[1]}/{found[2]}")
@@ -108,18 +106,18 @@ def _find(session: Session, place: Place, run: int, run_id: str, at: float, orde
         post(session, [(run_id, session.payloads.event(ResultMissing(at=at, path=order.path)))])
 
 
-def _keep(session: Session, place: Place, run: int, at: float, path: str, output: str | None) -> None:
+def _keep(session: Session, place: Place, run: int, run_id: str, at: float, path: str, prepared: PreparedOrder) -> None:
+    until = None if prepared.ttl is None else at + prepared.ttl
     session.connection.execute(
-        "INSERT OR REPLACE INTO results (name, step, key, run, path, output, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (*place, run, path, output, at),
+        "INSERT OR REPLACE INTO results (name, step, key, run, path, output, at, until) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (*place, run_id, path, prepared.output, at, until),
     )
     session.connection.execute("DELETE FROM claims WHERE run = ? AND path = ?", (run, path))
     line = session.connection.execute(
         f"SELECT runs.id, c.path FROM claims c JOIN runs ON runs.key = c.run WHERE {_AT_C} AND NOT c.held ORDER BY c.id", place
     ).fetchall()
     if line:
-        (run_id,) = session.connection.execute("SELECT id FROM runs WHERE key = ?", (run,)).fetchone()
-        _tell(session, line, at, output, f"{run_id}/{path}")
+        _tell(session, line, at, prepared.output, f"{run_id}/{path}")
         session.connection.execute(f"DELETE FROM claims WHERE {_AT} AND NOT held", place)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from mmap import mmap
 from pathlib import Path
@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 from agentctl.core.events import AnyEvent, ApprovalGiven
 from agentctl.errors import NotFound, StoreError, StoreMissing
 from agentctl.ports import (
+    Admission,
     Append,
     Awaiter,
+    Deployment,
     Feedback,
+    Gathered,
     HistoryFilter,
     Lease,
     Mail,
+    NOTHING,
     NewEvent,
     NewRun,
     Refusal,
@@ -25,8 +29,12 @@ from agentctl.ports import (
     RunRow,
     RunStatus,
     Sent,
+    Slot,
+    SlotRow,
+    Starts,
     Statistics,
     StoredDefinition,
+    Subscription,
     Verdict,
     Waiting,
 )
@@ -38,6 +46,7 @@ from agentctl.store.payloads import Payloads
 from agentctl.store.place import Place, private_folder
 
 if TYPE_CHECKING:
+    from agentctl.store.wake import Listener
     from agentctl.store.writer import Job, Writer
 
 JSON = Any
@@ -108,6 +117,7 @@ class Ledger:
         self._executor = Executor(place.executors)
         self._writer: Writer | None = None
         self._lock: WriteLock | None = None
+        self._listener: Listener | None = None
         self._closed = False
         self._seen_version = self._data_version()
 
@@ -116,7 +126,7 @@ class Ledger:
     def append(self, entry: Append) -> Awaitable[list[Refusal]]:
         from agentctl.store.append import prepare
 
-        return self._submit(prepare(entry, self._payloads))
+        return self._submit(prepare(entry, self._payloads), now=entry.alone)
 
     def create(self, runs: Sequence[NewRun]) -> Awaitable[None]:
         from agentctl.store.changes import Create
@@ -144,10 +154,16 @@ class Ledger:
 
         return self._submit(AwaitRun(awaiter))
 
-    def send(self, event: NewEvent) -> Awaitable[Sent]:
+    def send(self, event: NewEvent, starts: Starts = NOTHING) -> Awaitable[Sent]:
         from agentctl.store.events import Send, prepare_event
 
-        return self._submit(Send(prepare_event(event, self._payloads)))
+        return self._submit(Send(prepare_event(event, starts, self._payloads)))
+
+    def release_gathered(self, gathered: Gathered, run: NewRun | None) -> Awaitable[Admission | None]:
+        from agentctl.store.create import prepare_run
+        from agentctl.store.gathering import ReleaseGathered
+
+        return self._submit(ReleaseGathered(gathered, None if run is None else prepare_run(run, self._payloads)))
 
     def answer(self, run_id: str, event: ApprovalGiven) -> Awaitable[bool]:
         from agentctl.store.waits import Answer
@@ -164,19 +180,49 @@ class Ledger:
 
         return self._submit(Give(run_id, verdict, note))
 
+    def deploy(self, deployments: Sequence[Deployment], events: Mapping[str, Sequence[str]]) -> Awaitable[None]:
+        from agentctl.store.deployments import Deploy
+
+        return self._submit(Deploy(deployments, events))
+
+    def pause(self, name: str, at: float) -> Awaitable[None]:
+        from agentctl.store.pauses import Pause
+
+        return self._submit(Pause(name, at))
+
+    def unpause(self, name: str, at: float) -> Awaitable[None]:
+        from agentctl.store.pauses import Unpause
+
+        return self._submit(Unpause(name, at))
+
+    def keep_schedules(self, schedules: Sequence[tuple[str, str]], at: float) -> Awaitable[list[float]]:
+        from agentctl.store.slots import Keep
+
+        return self._submit(Keep(schedules, at))
+
+    def fire(self, slots: Sequence[Slot], at: float) -> Awaitable[list[Admission | None]]:
+        from agentctl.store.slots import Fire, prepare_slots
+
+        return self._submit(Fire(prepare_slots(slots, self._payloads), at, settles=True))
+
+    def backfill(self, slots: Sequence[Slot], at: float) -> Awaitable[list[Admission | None]]:
+        from agentctl.store.slots import Fire, prepare_slots
+
+        return self._submit(Fire(prepare_slots(slots, self._payloads), at, settles=False))
+
     def register(self, stored: StoredDefinition) -> Awaitable[None]:
         from agentctl.store.definitions import registration
 
         return self._submit(registration(stored))
 
-    def _submit(self, job: Job) -> Awaitable[Any]:
+    def _submit(self, job: Job, *, now: bool = False) -> Awaitable[Any]:
         if self._closed:
             raise StoreError(f"the store {self.path} is closed")
         if self._read_only:
             raise StoreError(f"the store {self.path} was opened to be read only")
         if self._writer is None:
             self._writer = self._start_writer()
-        return self._writer.submit(job)
+        return self._writer.write_now(job) if now else self._writer.submit(job)
 
     def _start_writer(self) -> Writer:
         """With the first write: a command that only reads starts no thread and takes no lock."""
@@ -187,10 +233,15 @@ class Ledger:
             if self._lock is None:
                 self._lock = WriteLock(self.place.lock, self.path, self._patience)
             connection = connections.open_for_writing(self.path, self._patience)
-            writer = Writer(Session(connection, self._payloads, self._executor), self.place, self._lock)
+            writer = Writer(Session(connection, self._payloads, self._executor), self.place, self._lock, self._wake_others)
         # From now on the writer tells who wrote; what others wrote until now only the reader can tell.
         writer.foreign = self._data_version() != self._seen_version
         return writer
+
+    def _wake_others(self) -> None:
+        from agentctl.store.wake import wake_others
+
+        wake_others(self.place.wake, None if self._listener is None else self._listener.name)
 
     # --- reads ---
 
@@ -211,6 +262,36 @@ class Ledger:
 
         with self._reading():
             return read(self._reader, self._payloads, since, name)
+
+    def deployments(self) -> list[Deployment]:
+        from agentctl.store.deployments import read
+
+        with self._reading():
+            return read(self._reader)
+
+    def pauses(self, name: str, after: float) -> list[tuple[float, float]]:
+        from agentctl.store.pauses import read
+
+        with self._reading():
+            return read(self._reader, name, after)
+
+    def slots(self, name: str | None = None, schedule: str | None = None, *, limit: int = 20) -> list[SlotRow]:
+        from agentctl.store.slots import last
+
+        with self._reading():
+            return last(self._reader, name, schedule, limit)
+
+    def slots_between(self, name: str, schedule: str, begin: float, end: float) -> list[SlotRow]:
+        from agentctl.store.slots import between
+
+        with self._reading():
+            return between(self._reader, name, schedule, begin, end)
+
+    def subscriptions(self, event: str) -> list[Subscription]:
+        from agentctl.store.deployments import subscriptions
+
+        with self._reading():
+            return subscriptions(self._reader, event)
 
     def definition(self, version: str) -> StoredDefinition | None:
         from agentctl.store.definitions import read
@@ -257,6 +338,18 @@ class Ledger:
         with self._reading():
             return for_people(self._reader, self._payloads)
 
+    def gathered(self, now: float) -> list[Gathered]:
+        from agentctl.store.gathering import due
+
+        with self._reading():
+            return due(self._reader, self._payloads, now)
+
+    def gathered_due(self) -> float | None:
+        from agentctl.store.gathering import next_due
+
+        with self._reading():
+            return next_due(self._reader)
+
     def awaited_results(self, run_id: str) -> dict[str, str]:
         from agentctl.store.keys import AWAITED
 
@@ -272,6 +365,17 @@ class Ledger:
             return self._writer.foreign_write()
         before, self._seen_version = self._seen_version, self._data_version()
         return before != self._seen_version
+
+    def listen(self, wake: Callable[[], None]) -> bool:
+        from agentctl.store.wake import Listener
+
+        if self._listener is not None:
+            self._listener.close()
+        try:
+            self._listener = Listener(self.place.wake, wake)
+        except OSError:
+            return False
+        return True
 
     def _data_version(self) -> int:
         with self._reading():
@@ -304,6 +408,8 @@ class Ledger:
         if self._closed:
             return
         self._closed = True
+        if self._listener is not None:
+            self._listener.close()
         self._reader.close()  # before the writer's: SQLite folds the log into the database when the last connection closes
         if self._writer is not None:
             self._writer.close()

@@ -28,12 +28,21 @@ class WriteLock:
         self._descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
     def __enter__(self) -> None:
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self.take():
             self._wait()
 
     def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def take(self) -> bool:
+        """True: it is ours, to be given back by `release`. False: another process has it now."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def release(self) -> None:
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def _wait(self) -> None:
@@ -43,11 +52,8 @@ class WriteLock:
         while time.monotonic() < deadline:
             time.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self.take():
                 return
-            except BlockingIOError:
-                continue
         holder = self.holder()
         by = f"process {holder}" if holder else "another process"
         raise StoreBusy(f"the store {self.store} is locked by {by}, for {self.patience:g} s already; try again when that is done")

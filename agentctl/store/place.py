@@ -3,6 +3,7 @@
 <folder>/<name>          the database        <folder>/executors/<id>   one locked file per living executor
 <folder>/<name>.lock     the writers' lock   <folder>/payloads/<hash>  large outputs
 <folder>/project.json    agentctl.yaml, read <folder>/logs/<run>.jsonl the log of a run
+<folder>/wake/<id>       a pipe per listener
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Place:
         self.folder = self.path.parent
         self.lock = self.path.with_name(self.path.name + ".lock")
         self.executors = self.folder / "executors"
+        self.wake = self.folder / "wake"
         self.payloads = self.folder / "payloads"
         self.logs = self.folder / "logs"
 

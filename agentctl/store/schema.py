@@ -25,6 +25,8 @@ APPLICATION_ID = 0x61676374  # "agct": tells our files from any other program's
 # index has to be kept up at every change of status.
 # `runs.key` is what journal and mail refer to: eight bytes at most, where the id is text.
 # `journal` has rowids: new events of a hundred runs land on one page, where a table ordered by (run, seq) touches a hundred.
+# `schedules.settled` is NULL while nobody keeps to the schedule. `slots.run` is the id, not the key: the row outlives the run.
+# `results.run` is an id: a recorded result keeps its promise after its run was pruned. `until`: when a cached one is of no more use.
 # `mail.id` never returns (AUTOINCREMENT): who has seen number 7 has seen it for good.
 SCHEMA = """
 CREATE TABLE runs (
@@ -146,10 +148,11 @@ CREATE TABLE results (
     name TEXT NOT NULL,
     step TEXT NOT NULL,
     key TEXT NOT NULL,
-    run INTEGER NOT NULL REFERENCES runs (key),
+    run TEXT NOT NULL,
     path TEXT NOT NULL,
     output TEXT NOT NULL,
     at REAL NOT NULL,
+    until REAL,
     PRIMARY KEY (name, step, key)
 ) WITHOUT ROWID;
 
@@ -175,6 +178,72 @@ CREATE TABLE definitions (
     compiled BLOB NOT NULL,
     format TEXT NOT NULL
 ) WITHOUT ROWID;
+
+CREATE TABLE deployments (
+    name TEXT PRIMARY KEY CHECK (name <> ''),
+    kind TEXT NOT NULL CHECK (kind IN ('loop', 'skill')),
+    file TEXT NOT NULL,
+    version TEXT NOT NULL,
+    deployed_at REAL NOT NULL,
+    problem TEXT,
+    gone INTEGER NOT NULL CHECK (gone IN (0, 1)),
+    paused_at REAL
+) WITHOUT ROWID;
+
+CREATE TABLE subscriptions (
+    pattern TEXT NOT NULL CHECK (pattern <> ''),
+    name TEXT NOT NULL REFERENCES deployments (name),
+    trigger INTEGER NOT NULL CHECK (trigger >= 0),
+    PRIMARY KEY (pattern, name, trigger)
+) WITHOUT ROWID;
+CREATE INDEX subscriptions_by_name ON subscriptions (name);
+
+CREATE TABLE pauses (
+    name TEXT NOT NULL REFERENCES deployments (name),
+    began_at REAL NOT NULL,
+    ended_at REAL NOT NULL CHECK (ended_at >= began_at),
+    PRIMARY KEY (name, began_at)
+) WITHOUT ROWID;
+
+CREATE TABLE schedules (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL CHECK (name <> ''),
+    schedule TEXT NOT NULL CHECK (schedule <> ''),
+    settled REAL,
+    UNIQUE (name, schedule)
+);
+
+CREATE TABLE slots (
+    schedule INTEGER NOT NULL REFERENCES schedules (id),
+    slot_ms INTEGER NOT NULL,
+    outcome TEXT NOT NULL CHECK (outcome IN ('fired', 'skipped', 'missed', 'overlapped')),
+    reason TEXT NOT NULL,
+    at REAL NOT NULL,
+    run TEXT CHECK ((run IS NOT NULL) = (outcome = 'fired')),
+    PRIMARY KEY (schedule, slot_ms)
+) WITHOUT ROWID;
+
+CREATE TABLE piles (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    trigger INTEGER NOT NULL,
+    grp TEXT NOT NULL,
+    oldest REAL NOT NULL,
+    newest REAL NOT NULL,
+    count INTEGER NOT NULL CHECK (count >= 1),
+    seconds REAL NOT NULL,
+    size INTEGER CHECK (size >= 1),
+    due REAL NOT NULL,
+    UNIQUE (name, trigger, grp)
+);
+CREATE INDEX piles_by_due ON piles (due);
+
+CREATE TABLE piled (
+    pile INTEGER NOT NULL REFERENCES piles (id),
+    event INTEGER NOT NULL REFERENCES events (seq),
+    PRIMARY KEY (pile, event)
+) WITHOUT ROWID;
+CREATE INDEX piled_by_event ON piled (event);
 """
 
 Migration = Callable[["Database"], None]

@@ -11,13 +11,14 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from agentctl.errors import AgentctlError, LeaseLost, StoreBusy, StoreError, StoreFull
+from agentctl.ports import FINISHED
 from agentctl.store import append, failures
 from agentctl.store.append import PreparedAppend
-from agentctl.store.changes import Acquire, Change, ReleaseAll
+from agentctl.store.changes import Acquire, Change, Register, ReleaseAll
 from agentctl.store.crashpoint import commit
 from agentctl.store.lockfile import WriteLock
 from agentctl.store.place import Place
@@ -31,8 +32,11 @@ _OF_ONE_ENTRY = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceErr
 
 
 class Writer:
-    def __init__(self, session: Session, place: Place, lock: WriteLock) -> None:
+    """`wake_others`: called after a commit that may concern other processes; it must not raise."""
+
+    def __init__(self, session: Session, place: Place, lock: WriteLock, wake_others: Callable[[], None]) -> None:
         self._session = session
+        self._wake_others = wake_others
         self._place = place
         self._lock = lock
         self._queue: queue.SimpleQueue[tuple[Job, asyncio.Future[Any]] | None] = queue.SimpleQueue()
@@ -46,6 +50,25 @@ class Writer:
         """Hand a job in; the future, of the running loop, is done once the job is durable. Cancelling it undoes nothing."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._queue.put((job, future))
+        return future
+
+    def write_now(self, job: Job) -> asyncio.Future[Any]:
+        """The same in the caller's thread, which spares two changes of thread; if the writer or another process is busy, as `submit`."""
+        if self._queue.qsize() or not self._idle.acquire(blocking=False):
+            return self.submit(job)
+        try:
+            if not self._lock.take():
+                return self.submit(job)
+            try:
+                result = self._write([job], self._commit_locked)[0]
+            finally:
+                self._lock.release()
+        finally:
+            self._idle.release()
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        _resolve([(future, result)])
+        if _concerns_others(job):
+            self._wake_others()
         return future
 
     def foreign_write(self) -> bool:
@@ -82,40 +105,45 @@ class Writer:
             batch.extend(self._queue.get() for _ in range(self._queue.qsize()))
             jobs = [item for item in batch if item is not None]
             if jobs:
-                results = self._write([job for job, _ in jobs])
+                results = self._write([job for job, _ in jobs], self._commit)
                 _answer([(future, result) for (_, future), result in zip(jobs, results, strict=True)])
+                if any(_concerns_others(job) for job, _ in jobs):
+                    self._wake_others()
             if len(jobs) < len(batch):
                 return
 
-    def _write(self, jobs: Sequence[Job]) -> Sequence[object]:
+    def _write(self, jobs: Sequence[Job], commit: Callable[[Sequence[Job]], list[object]]) -> Sequence[object]:
         """One result or exception per job. Never raises: the thread outlives every error."""
         try:
-            return self._commit(jobs)
+            return commit(jobs)
         except (StoreBusy, StoreFull) as error:
             return [error] * len(jobs)
         except Exception as error:
             if isinstance(error, sqlite3.Error) and not isinstance(error, _OF_ONE_ENTRY):
                 return [_told(failures.from_sqlite(error, self._place.path), error)] * len(jobs)
             if len(jobs) > 1:
-                return [self._write([job])[0] for job in jobs]
+                return [self._write([job], commit)[0] for job in jobs]
             return [self._refusal(jobs[0], error)]
 
     def _commit(self, jobs: Sequence[Job]) -> list[object]:
-        connection = self._session.connection
         with self._idle, self._lock:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                self._look_for_others()
-                results = self._perform(jobs)
-                commit(connection)
-            except BaseException:
-                self._session.rolled_back()
-                # After an I/O error SQLite may have rolled back by itself; a second ROLLBACK would hide the first error.
-                if connection.in_transaction:
-                    with contextlib.suppress(sqlite3.Error):
-                        connection.execute("ROLLBACK")
-                raise
-            self._session.committed()
+            return self._commit_locked(jobs)
+
+    def _commit_locked(self, jobs: Sequence[Job]) -> list[object]:
+        connection = self._session.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._look_for_others()
+            results = self._perform(jobs)
+            commit(connection)
+        except BaseException:
+            self._session.rolled_back()
+            # After an I/O error SQLite may have rolled back by itself; a second ROLLBACK would hide the first error.
+            if connection.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            raise
+        self._session.committed()
         return results
 
     def _perform(self, jobs: Sequence[Job]) -> list[object]:
@@ -184,6 +212,14 @@ class Writer:
     def _read_data_version(self) -> int:
         number: int = self._session.connection.execute("PRAGMA data_version").fetchone()[0]
         return number
+
+
+def _concerns_others(job: Job) -> bool:
+    """Whether another process may wait for what the job wrote. A step that goes on to the next is nobody else's business."""
+    if isinstance(job, PreparedAppend):
+        entry = job.entry
+        return bool(entry.progress.status in FINISHED or entry.release or entry.replies or entry.emitted or entry.keys)
+    return not isinstance(job, Acquire | Register)
 
 
 def _told(error: AgentctlError, cause: Exception) -> AgentctlError:

@@ -2,57 +2,66 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Literal
 
 import msgspec
 
-from agentctl.triggers.schedule import CatchUp, Overlap, Schedule
+from agentctl.triggers.schedule import CatchUp, Schedule
 from agentctl.triggers.slots import start
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """Of one slot. `fired`: it is to start a run, as far as the overlap policy lets it.  `reason`: a sentence; empty when it is
-    on time."""
+    """Of one slot. `fired`: it is to start a run, as far as the limits of its definition let it.  `reason`: a sentence; empty
+    when it is on time."""
 
     slot: float
-    outcome: Literal["fired", "missed"]
+    outcome: Literal["fired", "missed", "skipped"]
     reason: str = ""
 
 
-class Admission(msgspec.Struct, frozen=True):
-    """How a slot that fires meets the runs of its trigger that are still going.
-
-    `start`: its run may start now.  `queue`: its run is made, and starts when those in `after` have ended.  `overlapped`: it
-    makes no run.  `cancel`: the runs to be cancelled first.  `reason`: a sentence; empty when nothing was in the way.
-    """
-
-    outcome: Literal["start", "queue", "overlapped"]
-    after: tuple[str, ...] = ()
-    cancel: tuple[str, ...] = ()
-    reason: str = ""
-
-
-def settle(schedule: Schedule, slots: Iterable[float], serving_since: float) -> Iterator[Verdict]:
-    """A verdict for every due slot, in order. `slots`: as `due` gives them.
+def settle(
+    schedule: Schedule, slots: Iterable[float], serving_since: float, pauses: Sequence[tuple[float, float]] = ()
+) -> Iterator[Verdict]:
+    """A verdict for every due slot, in order. `slots`: as `due` gives them.  `pauses`: from when until when it was paused.
 
     `serving_since`: from when on somebody has been there to start them without a break: the time at which `serve` came up, or at
     which its host woke from a sleep. What should have started before was missed, and `catch_up` decides; the others fire.
+    What was due before the end of a pause is made up for no more: who pauses a loop wants nothing of it from then on.
     Works through any number of slots in the memory of `limit`.
     """
     coming = iter(slots)
-    on_time: list[float] = []
+    resumed_at = max((end for _, end in pauses), default=-math.inf)
+    waiting: list[float] = []  # the slot at which a loop below found that it had come to its end
 
-    def passed() -> Iterator[float]:
-        for slot in coming:
-            if start(schedule, slot) >= serving_since:
-                on_time.append(slot)
+    def before(ends: Callable[[float], bool]) -> Iterator[float]:
+        for slot in chain(waiting[:], coming):
+            waiting.clear()
+            if ends(slot):
+                waiting.append(slot)
                 return
             yield slot
 
-    yield from catch_up(passed(), schedule.catch_up, schedule.limit)
-    yield from (Verdict(slot, "fired") for slot in (*on_time, *coming))
+    for slot in before(lambda slot: slot >= resumed_at):
+        yield _paused(schedule, slot, serving_since, pauses)
+    passed = before(lambda slot: start(schedule, slot) >= serving_since)
+    yield from catch_up(passed, schedule.catch_up, schedule.limit)
+    yield from (Verdict(slot, "fired") for slot in (*waiting, *coming))
+
+
+def _paused(schedule: Schedule, slot: float, serving_since: float, pauses: Sequence[tuple[float, float]]) -> Verdict:
+    """Of a slot before the end of the last pause."""
+    if any(begin <= slot < end for begin, end in pauses):
+        return Verdict(slot, "skipped", "the loop was paused")
+    if start(schedule, slot) >= serving_since:
+        return Verdict(slot, "skipped", "the loop was paused before it could start")
+    return Verdict(slot, "missed", f"{_AWAY}, and the loop was paused before it could be made up for")
+
+
+_AWAY = "nobody served at its time"
 
 
 def catch_up(slots: Iterable[float], policy: CatchUp, limit: int) -> Iterator[Verdict]:
@@ -67,21 +76,8 @@ def catch_up(slots: Iterable[float], policy: CatchUp, limit: int) -> Iterator[Ve
 
 
 def _missed(policy: CatchUp, limit: int) -> str:
-    away = "nobody served at its time"
     if policy == "none":
-        return f"{away}, and catch_up: none makes up for no slot"
+        return f"{_AWAY}, and catch_up: none makes up for no slot"
     if policy == "latest":
-        return f"{away}, and catch_up: latest makes up for the last slot only"
-    return f"{away}, and catch_up: all makes up for the last {limit} slots only"
-
-
-def admit(policy: Overlap, going: Sequence[str]) -> Admission:
-    """`going`: the ids of this trigger's runs that have not ended, queued ones too, oldest first."""
-    if not going:
-        return Admission("start")
-    still = f"run {going[0]} was still going" if len(going) == 1 else f"{len(going)} runs were still going"
-    if policy == "skip":
-        return Admission("overlapped", reason=f"{still}, and overlap: skip starts no other")
-    if policy == "cancel_running":
-        return Admission("queue", tuple(going), tuple(going), f"{still}, and overlap: cancel_running cancels them first")
-    return Admission("queue", tuple(going), reason=f"{still}, and overlap: queue waits for them")
+        return f"{_AWAY}, and catch_up: latest makes up for the last slot only"
+    return f"{_AWAY}, and catch_up: all makes up for the last {limit} slots only"

@@ -222,6 +222,7 @@ async def test_only_the_first_of_two_verdicts_counts(world: World) -> None:
     run_id = await stopped_while_paying(world)
     engine = world.engine()
     await engine.drive(run_id, until="rest")
+    await engine.stop()
     other = world.engine()
     await other.resolve(run_id, "pay", "done", output="first")
     await other.resolve(run_id, "pay", "retry")

@@ -1,0 +1,1 @@
+"""`agentctl serve`: the process that lives."""

@@ -1,0 +1,83 @@
+"""What a client is told, when it is not what it wanted: `{"error": {"type", "message"}}`, and a line in the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from agentctl.errors import StoreError
+
+JSON = Any
+
+log = logging.getLogger("agentctl.http")
+
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="agentctl"'}
+AGAIN = {"Retry-After": "5"}  # seconds
+
+
+class Refusal(Exception):
+    """A request that is not served. `message` is for the client, `why` for the log where that says more."""
+
+    def __init__(self, status: int, type: str, message: str, *, why: str = "", headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.type = type
+        self.message = message
+        self.why = why or message
+        self.headers = dict(headers or {})
+
+
+def unauthorized(why: str) -> Refusal:
+    """The same for every path, so that nobody learns without a credential which there are."""
+    return Refusal(401, "unauthorized", "this needs a credential: the bearer token, or a signature", why=why, headers=CHALLENGE)
+
+
+def unavailable(message: str, type: str = "unavailable") -> Refusal:
+    return Refusal(503, type, message, headers=AGAIN)
+
+
+def json(content: JSON, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(content) + b"\n", status, headers, "application/json")
+
+
+def refused(request: Request, refusal: Refusal) -> Response:
+    """Answer and log. The query is not logged: people put secrets there. The path is, with what could forge a line written out."""
+    peer = request.client.host if request.client else "?"
+    log.warning("%s: %s %s from %s: %s", refusal.status, request.method, ascii(request.url.path), peer, refusal.why)
+    return json({"error": {"type": refusal.type, "message": refusal.message}}, refusal.status, refusal.headers)
+
+
+async def on_refusal(request: Request, refusal: Exception) -> Response:
+    assert isinstance(refusal, Refusal)
+    return refused(request, refusal)
+
+
+async def on_store_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StoreError)
+    message = "the event cannot be kept now; nothing was recorded: send it again"
+    return refused(request, Refusal(503, error.kind, message, why=str(error), headers=AGAIN))
+
+
+async def on_missing(request: Request, error: Exception) -> Response:
+    return refused(request, Refusal(404, "not_found", "there is nothing at this path"))
+
+
+async def on_wrong_method(request: Request, error: Exception) -> Response:
+    headers = getattr(error, "headers", None)
+    return refused(request, Refusal(405, "method_not_allowed", f"{request.method} is not for this path", headers=headers))
+
+
+async def on_disconnect(request: Request, error: Exception) -> Response:
+    """Nobody is there to read this answer."""
+    assert isinstance(error, ClientDisconnect)
+    return Response(status_code=400)
+
+
+async def on_bug(request: Request, error: Exception) -> Response:
+    """The traceback is the log's: uvicorn writes it there."""
+    return json({"error": {"type": "internal", "message": "something went wrong here; the log says what"}}, 500)

@@ -1,0 +1,55 @@
+"""POST /events/NAME: an event from outside, as by `agentctl send`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agentctl.core.names import event_name_flaw
+from agentctl.engine.ids import new_run_id
+from agentctl.ports import NewEvent
+from agentctl.service.http import answers, body
+from agentctl.service.http.answers import Refusal
+from agentctl.service.http.context import Context
+
+JSON = Any
+
+ID_HEADER = "Idempotency-Key"
+LONGEST_ID = 255  # characters
+
+
+async def post(request: Request) -> Response:
+    context: Context = request.app.state.context
+    name = request.path_params["name"]
+    flaw = event_name_flaw(name) or _id_flaw(request)
+    if flaw is not None:
+        raise Refusal(400, "usage", flaw)
+    data = _data(await body.read(request))
+    demand_ready(context)
+    event_id = request.headers.get(ID_HEADER) or f"evt-{new_run_id()}"
+    event = NewEvent(name, data, event_id, context.clock.now())
+    return answers.json(await context.record(event, context.triggers.starts(event)), 202)
+
+
+def demand_ready(context: Context) -> None:
+    """Before recovery and the first look at the definitions are done, it could not be told what an event starts."""
+    if reasons := context.unready():
+        raise answers.unavailable(f"not ready: {'; '.join(reasons)}")
+
+
+def _id_flaw(request: Request) -> str | None:
+    given = request.headers.get(ID_HEADER)
+    if given is None or 0 < len(given) <= LONGEST_ID:
+        return None
+    return f"{ID_HEADER} is the event's own id, of 1 to {LONGEST_ID} characters"
+
+
+def _data(content: bytes) -> JSON:
+    if not content.strip():
+        return {}
+    try:
+        return body.decode(content)
+    except ValueError as error:
+        raise Refusal(400, "usage", f"the body is no JSON that can be taken: {error}") from None
