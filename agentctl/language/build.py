@@ -10,6 +10,7 @@ from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.expressions.template import Template
 from agentctl.language.flow import flow, trigger
 from agentctl.language.inputs import has_default
+from agentctl.language.json_schema import spelled_out
 from agentctl.language.nodes import Path
 from agentctl.language.sizes import parse_size
 from agentctl.language.source import Source
@@ -19,7 +20,6 @@ from agentctl.language.walk import Walk
 _BESIDE_SHELL = ("parse", "env", "stdin", "cwd")
 # Steps that hold others, that only wait or that end things: `defaults` are meant for what is executed.
 _NO_DEFAULTS = frozenset({"steps", "foreach", "repeat", "wait", "approve", "fail", "return"})
-_FULL_SCHEMA = ("$schema", "$ref", "enum", "const", "properties", "anyOf", "oneOf", "allOf")
 
 
 def build(source: Source, walk: Walk) -> model.Definition:
@@ -138,14 +138,7 @@ def _params(step: dict[str, Any], uses: str) -> Any:
 
 
 def _with_schema(body: dict[str, Any]) -> dict[str, Any]:
-    return {**body, "schema": _full_schema(body["schema"])} if "schema" in body else body
-
-
-def _full_schema(schema: Any) -> Any:
-    """A JSON Schema as it is; the short form (property -> schema, all required) spelled out."""
-    if not isinstance(schema, dict) or isinstance(schema.get("type"), str | list) or any(key in schema for key in _FULL_SCHEMA):
-        return schema
-    return {"type": "object", "properties": schema, "required": list(schema), "additionalProperties": False}
+    return {**body, "schema": spelled_out(body["schema"])} if "schema" in body else body
 
 
 def _wait(body: Any) -> model.Wait:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -66,15 +67,18 @@ class Catalog:
         return str(absolute.relative_to(self.project.root)) if absolute.is_relative_to(self.project.root) else str(path)
 
 
-def definition_files(folder: Path) -> list[Path]:
+def definition_files(folder: Path, unreadable: Callable[[OSError], None] | None = None) -> list[Path]:
     """Every YAML file below a folder, sorted. Folders that are links are followed, each once; what is hidden is not looked at:
-    editors keep their drafts there, and Kubernetes the files that the visible links lead to."""
+    editors keep their drafts there, and Kubernetes the files that the visible links lead to.
+
+    `unreadable`: called for a folder that cannot be listed; without it such a folder counts as empty.
+    """
     found: list[Path] = []
     entered: set[tuple[int, int]] = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
+    for place, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".") and _is_new(os.path.join(place, name), entered)]
         paths = (Path(place, name) for name in files if name.endswith(".yaml") and not name.startswith("."))
-        found.extend(path for path in paths if path.is_file())
+        found.extend(path for path in paths if os.path.isfile(path))
     return sorted(found)
 
 

@@ -26,6 +26,11 @@ def _duration(value: Any) -> None:
         parse_duration(value)
 
 
+def _span(value: Any) -> None:
+    if isinstance(value, str) and parse_duration(value) <= 0:
+        raise ValueError(f"'{value}' is no time at all; expected a duration above zero such as 30s")
+
+
 def _duration_or_expression(value: Any) -> None:
     if isinstance(value, str) and "${{" not in value:
         parse_duration(value)
@@ -70,11 +75,25 @@ def _json_schema(value: Any) -> None:
         raise InnerError(*found)
 
 
+def _output_schema(value: Any) -> None:
+    """The short form, too. One that is put together by expressions is known only when it is used."""
+    from agentctl.language.json_schema import schema_error, spelled_out
+
+    if not isinstance(value, dict) or "${{" in repr(value):
+        return
+    whole = spelled_out(value)
+    if found := schema_error(whole):
+        path, message = found
+        raise InnerError(path if whole is value else path[1:], message)
+
+
 FORMATS: dict[str, Callable[[Any], None]] = {
     "agentctl-duration": _duration,
     "agentctl-duration-or-expression": _duration_or_expression,
+    "agentctl-span": _span,
     "agentctl-size": _size,
     "agentctl-timezone": _time_zone,
     "agentctl-cron": _cron,
     "agentctl-json-schema": _json_schema,
+    "agentctl-output-schema": _output_schema,
 }

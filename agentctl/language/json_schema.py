@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 _TYPES = ("string", "integer", "number", "boolean", "null", "array", "object")
+_WHOLE = ("$schema", "$ref", "enum", "const", "properties", "anyOf", "oneOf", "allOf")
 _PLAIN = frozenset({"type", "description", "default", "title", "examples"})
 
 
@@ -24,6 +25,13 @@ def schema_error(schema: Any) -> tuple[tuple[str | int, ...], str] | None:
     except SchemaError as error:
         return tuple(error.absolute_path), error.message
     return None
+
+
+def spelled_out(schema: Any) -> Any:
+    """A JSON Schema as it is; the short form (property -> schema, all required) as the schema that it stands for."""
+    if not isinstance(schema, dict) or isinstance(schema.get("type"), str | list) or any(key in schema for key in _WHOLE):
+        return schema
+    return {"type": "object", "properties": schema, "required": list(schema), "additionalProperties": False}
 
 
 def first_error(value: Any, schema: Any) -> str | None:

@@ -17,6 +17,7 @@ from agentctl.errors import ExpressionError
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.expressions.references import references
 from agentctl.expressions.template import Template
+from agentctl.language.inputs import has_default
 from agentctl.language.names import Names
 from agentctl.language.nodes import Path, Place
 from agentctl.language.order import order
@@ -128,6 +129,8 @@ class Walk:
             self.shell((*path, "shell"), step["shell"], scope)
         if "wait" in step:
             self.wait((*path, "wait"), step["wait"], scope.without_secrets("'wait'"))
+        if isinstance(step.get("approve"), dict):
+            self.approve((*path, "approve"), step["approve"])
         self.called(path, step)
         self.nested(path, step, scope)
         self.beside(path, step, scope)
@@ -155,6 +158,16 @@ class Walk:
                 self.fixed((*path, key), value, key)
             else:
                 self.value((*path, key), value, scope)
+
+    def approve(self, path: Path, approve: dict[str, Any]) -> None:
+        """An approval that its timeout gives has nobody who fills the form in."""
+        form = approve.get("form")
+        if approve.get("on_timeout") != "approve" or not isinstance(form, dict):
+            return
+        for name, schema in form.items():
+            if not has_default(schema):
+                said = f"the field '{name}' needs a default: 'on_timeout: approve' approves with nobody there to fill it in"
+                self.source.report(self.source.at((*path, "form", name)), "missing-default", said)
 
     def nested(self, path: Path, step: dict[str, Any], scope: Scope) -> None:
         """The inner list of a group, foreach or repeat, and what looks at it."""

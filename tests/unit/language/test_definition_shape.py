@@ -183,6 +183,27 @@ def test_an_input_whose_schema_is_no_schema_is_told_inside_it(only: Only) -> Non
     assert only("loop: x\ninput:\n  n: {type: strin}\nsteps: [{shell: x}]\n")[:3] == (3, 7, "bad-schema")
 
 
+def test_the_schema_of_a_models_answer_is_checked_before_anything_runs_in_both_its_forms(only: Only) -> None:
+    short = "loop: x\nsteps:\n  - llm: {prompt: x, schema: {n: {type: strin}}}\n"
+    assert only(short)[:3] == (3, 34, "bad-schema")
+    whole = "loop: x\nsteps:\n  - llm: {prompt: x, schema: {type: object, properties: {n: {enum: 3}}}}\n"
+    assert only(whole)[:3] == (3, 61, "bad-schema")
+
+
+@pytest.mark.parametrize("line", ["timeout: 0s", "throttle: {limit: 1, per: 0s}", "debounce: {for: 0ms}"])
+def test_a_span_of_no_time_is_refused(only: Only, line: str) -> None:
+    code, message = only(f"loop: x\n{line}\nsteps: [{{shell: x}}]\n")[2:]
+    assert code == "bad-duration"
+    assert "is no time at all" in message
+
+
+def test_an_approval_that_its_timeout_gives_needs_a_default_for_each_field_of_its_form(only: Only) -> None:
+    approve = "approve: {message: go, timeout: 1h, on_timeout: approve, form: {why: {type: string}}}"
+    line, _, code, message = only(f"loop: x\nsteps:\n  - {approve}\n")
+    assert (line, code) == (3, "missing-default")
+    assert "'why' needs a default" in message
+
+
 def test_a_default_has_to_fit_its_own_schema(only: Only) -> None:
     line, column, code, message = only("loop: x\ninput:\n  n: {type: integer, default: many}\nsteps: [{shell: x}]\n")
     assert (line, column, code) == (3, 22, "bad-default")
