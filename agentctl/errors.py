@@ -6,6 +6,7 @@
     │   ├── AmbiguousPrefix  (2)   several runs begin with what was typed
     │   └── NothingToResume  (2)   the run has already finished well
     ├── DefinitionInvalid    (2)   a YAML file has problems; carries every one of them
+    ├── NotStarted           (1)   a limit of the definition lets no run be made now
     ├── NotFound             (4)   no such run, definition or step
     ├── StoreError           (5)   the store cannot be used
     │   ├── StoreMissing     (5)   nothing was ever written to it
@@ -59,6 +60,10 @@ class DefinitionInvalid(AgentctlError):
     def __init__(self, problems: list[Any]) -> None:
         self.problems = problems
         super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class NotStarted(AgentctlError):
+    kind = "not_started"
 
 
 class NotFound(AgentctlError):

@@ -6,7 +6,7 @@ One suite in tests/contract runs against every implementation.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from mmap import mmap
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
@@ -153,11 +153,13 @@ class Admission(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a queued run may not start yet. `reason`: a sentence that names the limit and who is ahead.  `until`: when it may,
-    where that is known (throttle); None: as soon as a place is free."""
+    """Why a run that stands in line may not start yet. `reason`: names the limit and who is ahead; empty when nothing is in its
+    way any more.  `until`: when it may, where that is known (throttle); None: as soon as a place is free.  `ours`: it is this
+    process that starts it when its turn comes."""
 
     reason: str
     until: float | None = None
+    ours: bool = False
 
 
 class Gather(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,7 +180,8 @@ class Gathered(msgspec.Struct, frozen=True, kw_only=True):
     """Events that are gathered and due to become a run. `events`: {name, data, id, received_at}, oldest first; of a debounce,
     one.
 
-    `revision` changes with every event that is added.
+    `revision` changes with every event that makes these no longer due: any further one of a debounce; of a batch none, for later
+    ones wait for the next run, but it changes when these became a run.
     """
 
     name: str
@@ -239,6 +242,27 @@ class Subscription(msgspec.Struct, frozen=True):
     trigger: int
 
 
+class Pruned(msgspec.Struct, frozen=True, kw_only=True):
+    """How much was removed, or would be. `files`: large outputs and logs that nothing referred to any more, of `bytes`."""
+
+    runs: int = 0
+    events: int = 0
+    slots: int = 0
+    results: int = 0
+    definitions: int = 0
+    files: int = 0
+    bytes: int = 0
+
+
+class SeenFile(msgspec.Struct, frozen=True):
+    """A version of a file that a file trigger has dealt with. `path`: relative to the project's root.  `stamp`: changes whenever
+    the file may have."""
+
+    path: str
+    stamp: str
+    sha256: str
+
+
 class Reply(msgspec.Struct, frozen=True):
     """Mail to send in the same commit: `event` for `run_id`. Mail for a run that does not exist is dropped."""
 
@@ -296,12 +320,14 @@ class NewEvent(msgspec.Struct, frozen=True):
 class Sent(msgspec.Struct, frozen=True):
     """What became of an event. `duplicate`: one with its id is known, so it was dropped.  `delivered`: runs it was offered to.
 
-    `started`: what became of the runs that it was to start, in their order.
+    `started`: what became of the runs that it was to start, in their order.  `gathered`: the definitions for which it is kept
+    together with others, until they become a run.
     """
 
     duplicate: bool
     delivered: list[str]
     started: list[Admission] = []
+    gathered: list[str] = []
 
 
 class Starts(msgspec.Struct, frozen=True):
@@ -488,16 +514,17 @@ class Store(Protocol):
         same commit.  `reserve`: until this process ends only it may lease them.
         """
 
-    def acquire(self, run_ids: Sequence[str]) -> Awaitable[list[Lease]]:
+    def acquire(self, run_ids: Sequence[str], at: float | None = None) -> Awaitable[list[Lease]]:
         """Lease those of the runs that nobody alive holds; the others are missing from the answer.
 
         A lease may be taken when it has no owner, when the owner's process is dead on this machine, or when this process reserved
         the run. A queued run whose limits have no room for it yet is missing, too (see `standing`); one that gets its lease has
-        its place from this commit on, until it has finished.
+        its place from this commit on, until it has finished. One that must wait is reserved for this process. `at`: the driver's
+        clock, by which throttles are measured; None: the system's.
         """
 
-    def standing(self, run_id: str) -> Standing | None:
-        """What a queued run waits for before it may start; None: nothing."""
+    def standing(self, run_id: str, at: float | None = None) -> Standing | None:
+        """What a run waits for before it may start; None: it does not stand in line. `at`: as for `acquire`."""
 
     def release(self, leases: Sequence[Lease], *, status: RunStatus | None = None) -> Awaitable[None]:
         """Give leases back without an event; `status` (interrupted) is shown from then on. A lost lease is ignored."""
@@ -532,8 +559,8 @@ class Store(Protocol):
         """When the next is due; None: nothing is being gathered."""
 
     def release_gathered(self, gathered: Gathered, run: NewRun | None) -> Awaitable[Admission | None]:
-        """In one commit: these events are gathered no more, and the run is made. None, and nothing is written, when an event was
-        added since (`revision`)."""
+        """In one commit: these events are gathered no more, and the run is made, if there is to be one. None, and nothing is
+        written, when the `revision` is another by now."""
 
     def keep_schedules(self, schedules: Sequence[tuple[str, str]], at: float) -> Awaitable[list[float]]:
         """From `at` on these schedules, (name, Schedule.key), are kept to, and no others; says of each up to when it is settled.
@@ -576,12 +603,21 @@ class Store(Protocol):
     def unpause(self, name: str, at: float) -> Awaitable[None]:
         """It is triggered again from `at` on; nothing happens to one that is not paused. Raises NotFound as `pause` does."""
 
+    def seen_files(self, name: str) -> dict[str, SeenFile]:
+        """The files that the triggers of a definition have dealt with, by path."""
+
+    def note_files(self, name: str, seen: Sequence[SeenFile], gone: Sequence[str] = ()) -> Awaitable[None]:
+        """The triggers of a definition have dealt with these; the paths in `gone` are forgotten."""
+
     def pauses(self, name: str, after: float) -> list[tuple[float, float]]:
         """From when until when the definition was paused, oldest first, as far as it was later than `after`. The end of a pause
         that goes on is infinite."""
 
     def register(self, stored: StoredDefinition) -> Awaitable[None]:
         """Keep a definition under its content hash. Known ones are left as they are."""
+
+    def beat(self) -> Awaitable[None]:
+        """Write and flush something that changes nothing: proves that the store can be written."""
 
     def remember(self, name: str, values: Mapping[str, JSON], unset: Sequence[str] = ()) -> Awaitable[None]:
         """A person's change of the state of a definition's name."""
@@ -601,6 +637,9 @@ class Store(Protocol):
         Cost is of those runs, not of the store.
         """
 
+    def unfinished(self) -> dict[tuple[str, str], int]:
+        """How many runs have not finished, by (definition, status as stored). Cost is of those runs, not of the store."""
+
     def definition(self, version: str) -> StoredDefinition | None:
         """Exactly the definition a run is pinned to; compiled anew from the source when another agentctl compiled it."""
 
@@ -611,6 +650,19 @@ class Store(Protocol):
 
     def history(self, query: HistoryFilter) -> list[RunRow]:
         """Newest first. Reads no journal; cost is of the rows returned, not of the store."""
+
+    def walk(self, query: HistoryFilter) -> Iterator[RunRow]:
+        """Every run that fits, oldest first, whatever `limit` says; one row at a time is in memory. Runs that are created
+        meanwhile may be among them."""
+
+    def prunable(self, now: float, keep: float) -> Pruned:
+        """What `prune` would remove, as far as it can be told before the runs are gone. Reads much: not for an event loop."""
+
+    def prune(self, now: float, keep: float, pause: Callable[[], Awaitable[None]]) -> Awaitable[Pruned]:
+        """Remove runs that ended more than `keep` seconds before `now`, and all else that is not needed any more (store.prune).
+
+        In pieces, so that no other write waits for long; `pause` is awaited between two. Safe to be cancelled.
+        """
 
     def journal(self, run_id: str, after: int = 0) -> Iterable[AnyEvent]:
         """The events of a run in order, from number `after` (0: all)."""
@@ -634,8 +686,12 @@ class Store(Protocol):
         """Ids of unowned or orphaned runs that could be driven on, oldest first.
 
         Queued, interrupted, with mail, or waiting with wake_at <= now; and every unfinished run of a dead owner, which may
-        have died between a commit and what the commit asks for.
+        have died between a commit and what the commit asks for. Of those that stand in line only the ones whose turn it is.
         """
+
+    def next_due(self, now: float) -> float | None:
+        """When the next of the runs that nobody holds wants to be driven on because of the time; None: none does. May be past, but
+        not for one that stands in line (see `Standing.until`)."""
 
     def changed(self) -> bool:
         """True once after any other process wrote to the store. Cheap enough to ask ten times a second."""
@@ -647,6 +703,12 @@ class Store(Protocol):
         all: look at times all the same. False: it never will be, for want of the means; look often. Ends with `close`; who
         listens later takes the place of who did before.
         """
+
+    def serve(self) -> None:
+        """Be the process that serves this store, until `close`. Raises StoreBusy, naming it, while another one does."""
+
+    def serving(self) -> int | None:
+        """The process that serves this store; 0: one that cannot be named; None: none does."""
 
     def log_path(self, run_id: str) -> Path:
         """The file that holds the run's log: JSON lines `{at, path, attempt, stream, text}`."""
@@ -751,6 +813,8 @@ class Clock(Protocol):
 
 
 class Observer(Protocol):
-    """Told of every commit of a run that this engine drives, after it is durable. Must return at once."""
+    """Told of every commit of a run that this engine drives, after it is durable. Must return at once.
+
+    Told without events, and with status `queued`, of a run that has to stand in line (see `Store.standing`)."""
 
     def __call__(self, run_id: str, events: Sequence[AnyEvent], progress: Progress) -> None: ...

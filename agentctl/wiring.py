@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agentctl.store.ledger import open_store
 
@@ -13,16 +13,25 @@ if TYPE_CHECKING:
     from agentctl.engine.engine import Engine
     from agentctl.language.catalog import Catalog
     from agentctl.language.project import Project
-    from agentctl.ports import Finding, Observer, Store, StoredDefinition
+    from agentctl.ports import Admission, Finding, Observer, Store, StoredDefinition
+    from agentctl.service.http.address import Address
+    from agentctl.service.part import Part
+    from agentctl.service.serve import Service
+    from agentctl.store.backup import Backup
+    from agentctl.store.ledger import Ledger
 
 __all__ = [
+    "back_up",
     "build_engine",
+    "build_service",
     "calm_collector",
+    "deploy_now",
     "examine_models",
     "examine_store",
     "known_definition",
     "load_definition",
     "open_store",
+    "release_gathered",
     "skill_loader",
 ]
 
@@ -35,6 +44,7 @@ def build_engine(project: Project, store: Store, *, observers: Sequence[Observer
     from agentctl.engine.clock import SystemClock
     from agentctl.engine.engine import Engine
     from agentctl.language.catalog import Catalog
+    from agentctl.triggers.events import EventTriggers
 
     secrets = Secrets(project.root, project.secrets_from)
     return Engine(
@@ -45,7 +55,93 @@ def build_engine(project: Project, store: Store, *, observers: Sequence[Observer
         skill_loader(store, Catalog(project)),
         observers,
         workers,
+        EventTriggers(store, project.vars),
     )
+
+
+class Served(NamedTuple):
+    """`url`: where it listens for HTTP, once it is ready; "": it does not."""
+
+    service: Service
+    url: Callable[[], str]
+
+
+def build_service(
+    project: Project,
+    store: Ledger,
+    *,
+    workers: int,
+    grace: float,
+    listen: Address | None,
+    told: Callable[[], None],
+    observers: Sequence[Observer] = (),
+) -> Served:
+    """The parts of `agentctl serve`, on a store that this process serves. To be made within its event loop.
+
+    `told`: called when it is ready.  `observers`: of all runs, beside its own.  Raises UsageError for a token that cannot be used.
+    """
+    from agentctl.actions.registry import build
+    from agentctl.actions.secrets import Secrets
+    from agentctl.actions.surroundings import LocalSurroundings
+    from agentctl.engine.clock import SystemClock
+    from agentctl.engine.serving import ServingEngine
+    from agentctl.service.deployer import Deployer
+    from agentctl.service.files import FileWatch
+    from agentctl.service.gatherer import Gatherer
+    from agentctl.service.http import token
+    from agentctl.service.http.context import Context
+    from agentctl.service.http.figures import Figures
+    from agentctl.service.http.listener import Listener
+    from agentctl.service.log import RunLog
+    from agentctl.service.notify import Notifier
+    from agentctl.service.retention import Caretaker
+    from agentctl.service.serve import Service
+    from agentctl.service.timekeeper import Timekeeper
+    from agentctl.triggers.events import EventTriggers
+
+    clock = SystemClock()
+    notifier = Notifier(os.environ)
+    secrets = Secrets(project.root, project.secrets_from)
+    triggers = EventTriggers(store, project.vars)
+    figures = Figures(store)
+    deployer = Deployer(project, store, clock)
+    engine = ServingEngine(
+        store,
+        build(project.models, secrets, store, project.policy),
+        LocalSurroundings(project.root, store, secrets),
+        clock,
+        deployer.skill,
+        [RunLog(store), figures, *observers],
+        workers,
+        triggers,
+    )
+    timekeeper = Timekeeper(store, engine, clock, deployer, project.vars)
+    parts: list[Part] = [
+        deployer,  # before the engine: a run that is taken over may call a skill
+        engine,
+        timekeeper,
+        Gatherer(store, engine, clock, triggers),
+        FileWatch(project, store, clock, deployer),
+        Caretaker(project, store, clock),
+    ]
+    if listen is None:
+        return Served(Service(engine, parts, clock, notifier, grace=grace, told=told), lambda: "")
+    context = Context(
+        store=store,
+        engine=engine,
+        clock=clock,
+        secrets=secrets,
+        triggers=triggers,
+        deployed=deployer,
+        vars=project.vars,
+        unready=lambda: service.unready,
+        slots=lambda: timekeeper.settled,
+        figures=figures,
+    )
+    listener = Listener(listen, token.find(store.path), context)
+    # First: an address that is taken is told before anything is driven, and until all have begun it answers that they have not.
+    service = Service(engine, [listener, *parts], clock, notifier, grace=grace, told=told)
+    return Served(service, lambda: listener.url)
 
 
 def calm_collector() -> None:
@@ -100,11 +196,40 @@ def known_definition(store: Store, catalog: Catalog, path: Path) -> StoredDefini
     return stored
 
 
+async def deploy_now(project: Project, store: Store) -> None:
+    """Bring the deployments in line with the files, for a command that triggers while no `serve` lives to have done so.
+
+    Raises StoreError. A file that cannot be used is no error: its last good version stays.
+    """
+    import time
+
+    from agentctl.service.deployer import bring_in_line
+
+    await bring_in_line(project, store, time.time())
+
+
+async def release_gathered(project: Project, store: Store) -> list[Admission]:
+    """Make runs of the gathered events that are due, for a command that sends one while no `serve` lives to do so."""
+    import time
+
+    from agentctl.service.gatherer import release_due
+    from agentctl.triggers.events import EventTriggers
+
+    return await release_due(store, time.time(), EventTriggers(store, project.vars))
+
+
 def examine_store(path: Path) -> list[Finding]:
     """What can be said of the store at `path`, which need not exist; nothing is changed."""
     from agentctl.store.checkup import examine
 
     return examine(path)
+
+
+def back_up(path: Path, target: Path) -> Backup:
+    """Write a copy of the store at `path`, which may be in use, to a new file. Raises StoreError."""
+    from agentctl.store.backup import back_up
+
+    return back_up(path, target)
 
 
 def examine_models(project: Project, *, needed: bool) -> list[Finding]:

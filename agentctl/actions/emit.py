@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agentctl.core.names import event_name_flaw
 from agentctl.errors import ActionError
+from agentctl.language.event_names import event_name_flaw
 from agentctl.ports import Call, Outcome, Surroundings
 
 

@@ -23,7 +23,8 @@ def command(
 ) -> None:
     """Ask a run to stop; its undo steps and handlers run.
 
-    The request is written to the store. Whoever drives the run carries it out; if nobody does, `agentctl resume RUN` will.
+    The request is written to the store. Whoever drives the run carries it out; if nobody does, `agentctl serve` or
+    `agentctl resume RUN` will.
     """
     from agentctl.render.documents import status_document
 
@@ -34,23 +35,26 @@ def command(
         raise UsageError(f"run {row.id} has ended ({row.status}): there is nothing to cancel")
     import asyncio
 
-    row = asyncio.run(_ask(project, row.id, reason))
+    row, served = asyncio.run(_ask(project, row.id, reason))
     if json:
         output.print_json(status_document(row))
     if row.status == "running":
         output.note(f"asked run {row.id} to stop")
     elif row.status in FINISHED:
         output.note(f"run {row.id} has ended ({row.status})")
+    elif served:
+        output.note(f"asked run {row.id} to stop; agentctl serve is driving it")
     else:
         hint = place.Hints(row.id, project, db).resume
-        output.note(f"the request is kept; if nobody drives the run ({row.status}), this carries it out: {hint}")
+        output.note(f"the request is kept; if nobody drives the run ({row.status}), this carries it out: agentctl serve, or {hint}")
 
 
-async def _ask(project: Project, run_id: str, reason: str | None) -> RunRow:
+async def _ask(project: Project, run_id: str, reason: str | None) -> tuple[RunRow, bool]:
+    """The run, and whether `serve` lives."""
     from agentctl.cli.drive import working
 
     with working(project) as (engine, _):
         await engine.cancel(run_id, reason)
-        row = engine.store.run(run_id)
+        row, served = engine.store.run(run_id), engine.store.serving() is not None
     assert row is not None  # it was found a moment ago, and nothing removes runs
-    return row
+    return row, served

@@ -104,7 +104,7 @@ def statuses(ctx: Any, incomplete: str) -> Offered:
 
 @_quiet
 def triggers(ctx: Any, incomplete: str) -> Offered:
-    return [(kind, "") for kind in ("manual", "cron", "every", "event", "webhook", "file", "skill")]
+    return [(kind, "") for kind in ("manual", "cron", "every", "event", "webhook", "file", "skill", "backfill")]
 
 
 @_quiet

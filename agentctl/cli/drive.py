@@ -6,11 +6,12 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentctl.cli import output
 from agentctl.cli.exit_codes import FAILED, INTERRUPTED, UNFINISHED
+from agentctl.cli.follow import drive_or_follow, mirrored
 from agentctl.cli.trouble import show_log
 from agentctl.cli.unsettled import unsettled_lines
 from agentctl.cli.watch import Watch
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from agentctl.cli.place import Hints
     from agentctl.engine.engine import Engine
     from agentctl.language.project import Project
-    from agentctl.ports import RunRow
+    from agentctl.ports import Observer, RunRow
 
 _EXIT_CODES = {
     "succeeded": 0,
@@ -39,37 +40,47 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Ended(NamedTuple):
-    """`stopped`: a signal ended our part in the run, not the run's own end.  `unsettled`: lines for a person to look at."""
+    """`stopped`: a signal ended our part in the run, not the run's own end.  `served`: `agentctl serve` goes on with it.
+
+    `unsettled`: lines for a person to look at.
+    """
 
     row: RunRow
     stopped: bool
     unsettled: list[str]
+    served: bool = False
 
 
 @contextmanager
 def working(project: Project) -> Iterator[tuple[Engine, Watch]]:
     """An engine on the project's store, with somebody watching. To be entered within the event loop that uses it."""
+    from agentctl.service.telemetry import telemetry
     from agentctl.wiring import build_engine, calm_collector, open_store
 
     show_log()
-    store = open_store(project.store_path)
-    try:
+    with ExitStack() as ending:
+        store = open_store(project.store_path)
+        ending.callback(store.close)
         watch = Watch(store)
-        engine = build_engine(project, store, observers=[watch])
+        observers: list[Observer] = [watch]
+        traces = telemetry(store)
+        if traces is not None:
+            observers.append(traces)
+            ending.callback(traces.close)
+        engine = build_engine(project, store, observers=observers)
         calm_collector()
         yield engine, watch
-    finally:
-        store.close()
 
 
 async def drive(engine: Engine, watch: Watch, run_id: str, *, wait: bool, hints: Hints) -> Ended:
-    """Drive the run to its end, or without `wait` until only waiting is left.
+    """Drive the run to its end, or without `wait` until only waiting is left. What a living `serve` drives is followed instead.
 
     The first SIGINT or SIGTERM stops the engine: nothing new starts, everything is kept, the run is `interrupted`.
     The second ends the process at once, which costs the attempts under way and nothing else.
     """
     loop = asyncio.get_running_loop()
     stopping: list[asyncio.Task[None]] = []
+    left = asyncio.Event()
     slow: list[asyncio.TimerHandle] = []
 
     def stop() -> None:
@@ -77,6 +88,7 @@ async def drive(engine: Engine, watch: Watch, run_id: str, *, wait: bool, hints:
             watch.close()
             output.note(f"interrupted; go on with: {hints.resume}")
             os._exit(INTERRUPTED)
+        left.set()
         stopping.append(loop.create_task(engine.stop()))
         slow.append(loop.call_later(_PATIENCE, output.note, "stopping what is under way; once more ends it at once"))
 
@@ -84,9 +96,9 @@ async def drive(engine: Engine, watch: Watch, run_id: str, *, wait: bool, hints:
         loop.add_signal_handler(number, stop)
     try:
         watch.begin(run_id, hints.where)
-        async with watch.shown(), _asking(engine, watch, hints, wait=wait):
+        async with watch.shown(), _asking(engine, watch, hints, wait=wait), mirrored(engine, watch):
             watch.tell_of_all_waits(run_id)
-            row = await engine.drive(run_id, until="finished" if wait else "rest")
+            row = await drive_or_follow(engine, run_id, wait=wait, left=left)
             await asyncio.gather(*stopping)
             row = engine.store.run(run_id) or row
             watch.settle(row)
@@ -101,7 +113,8 @@ async def drive(engine: Engine, watch: Watch, run_id: str, *, wait: bool, hints:
             timer.cancel()
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
-    return Ended(row, stopped=bool(stopping) and row.status not in FINISHED, unsettled=unsettled)
+    served = engine.store.serving() is not None
+    return Ended(row, stopped=bool(stopping) and row.status not in FINISHED, unsettled=unsettled, served=served)
 
 
 @asynccontextmanager
@@ -124,8 +137,11 @@ def report(ended: Ended, hints: Hints, *, json: bool) -> int:
     elif row.status == "succeeded" and row.output is not None:
         as_it_is = isinstance(row.output, str) and not output.on_terminal()  # for a program or a file: no byte is altered
         output.say(row.output if as_it_is else indented(row.output))
-    for line in [f"interrupted; go on with: {hints.resume}"] if ended.stopped else ending(row, hints):
-        output.note(line)
+    if ended.served and row.status not in FINISHED and row.status != "blocked":
+        output.note(f"{'interrupted' if ended.stopped else row.status}; agentctl serve goes on with it; look at it: {hints.show}")
+    else:
+        for line in [f"interrupted; go on with: {hints.resume}"] if ended.stopped else ending(row, hints):
+            output.note(line)
     for line in ended.unsettled:
         output.note(line)
     return INTERRUPTED if ended.stopped else _EXIT_CODES.get(row.status, FAILED)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentctl.cli import complete, output, params, place, words
 from agentctl.ports import HistoryFilter
+
+if TYPE_CHECKING:
+    from agentctl.ports import RunRow, Store
+
+_MOST_REASONS = 100  # of a line of thousands the first say enough
 
 
 def command(
@@ -49,6 +55,7 @@ def command(
 
             query = msgspec.structs.replace(query, parent=place.found(store, parent).id)
         rows = [] if store is None else store.history(query)
+        reasons = {} if store is None or json else _reasons(store, rows)
     from agentctl.render import documents, history
 
     if json:
@@ -57,5 +64,12 @@ def command(
         output.note(history.NONE if store is not None else history.EMPTY)
     else:
         output.show(
-            lambda: history.format_history(rows, now), lambda screen: history.history_table(rows, now, width=screen.width)
+            lambda: history.format_history(rows, now, reasons),
+            lambda screen: history.history_table(rows, now, reasons, width=screen.width),
         )
+
+
+def _reasons(store: Store, rows: Sequence[RunRow]) -> dict[str, str]:
+    """Why queued runs stand in line, by id."""
+    queued = [row.id for row in rows if row.status == "queued"]
+    return {run_id: standing.reason for run_id in queued[:_MOST_REASONS] if (standing := store.standing(run_id)) is not None}

@@ -48,15 +48,24 @@ def note(text: str) -> None:
 
 def print_json(document: Any) -> None:
     """The one document of `--json`."""
+    say(_as_json(document, indent=2))
+
+
+def json_line(document: Any) -> str:
+    """The same on one line, to stand among others."""
+    return _as_json(document, indent=None)
+
+
+def _as_json(document: Any, indent: int | None) -> str:
     import msgspec
 
     try:
-        text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+        text = msgspec.json.encode(document)
+        return (text if indent is None else msgspec.json.format(text, indent=indent)).decode()
     except UnicodeEncodeError:  # half a character, out of a file name or an argument that is not UTF-8
         import json
 
-        text = json.dumps(document, indent=2)
-    say(text)
+        return json.dumps(document, indent=indent)
 
 
 def print_error(error: AgentctlError, *, as_json: bool) -> None:

@@ -51,14 +51,16 @@ def sign(run: str, step: str | None, comment: str | None, data: list[str], db: s
     answer = signature(waiting, values, comment, approved=approved)
     import asyncio
 
-    row, driver = asyncio.run(_hand_in(project, row.id, answer))
+    row, driver, served = asyncio.run(_hand_in(project, row.id, answer))
     if json:
         output.print_json(status_document(row))
     word = "approved" if approved else "rejected"
     output.note(f"{word} as {answer.by}: step {waiting.path} of run {row.id}")
-    if driver.status != "running" and driver.status not in FINISHED:
+    if served:
+        output.note("agentctl serve is driving it")
+    elif driver.status != "running" and driver.status not in FINISHED:
         hint = place.Hints(driver.id, project, db).resume
-        output.note(f"if nobody drives the run ({driver.status}), this takes it on: {hint}")
+        output.note(f"if nobody drives the run ({driver.status}), this takes it on: agentctl serve, or {hint}")
 
 
 def _meant(store: Store, row: RunRow, step: str | None) -> Waiting:
@@ -94,8 +96,8 @@ def _show(waiting: Waiting, *, approved: bool, ask: bool) -> None:
             raise UsageError("nothing was signed")
 
 
-async def _hand_in(project: Project, run_id: str, answer: ApprovalGiven) -> tuple[RunRow, RunRow]:
-    """The run, and the one that drives it. Raises UsageError when the approval is not the one that was shown any more."""
+async def _hand_in(project: Project, run_id: str, answer: ApprovalGiven) -> tuple[RunRow, RunRow, bool]:
+    """The run, the one that drives it, and whether `serve` lives. Raises UsageError when the approval is not the one that was shown any more."""
     from agentctl.cli.drive import working
 
     with working(project) as (engine, _):
@@ -105,7 +107,7 @@ async def _hand_in(project: Project, run_id: str, answer: ApprovalGiven) -> tupl
             )
         row = engine.store.run(run_id)
         assert row is not None  # it was found a moment ago, and nothing removes runs
-        return row, place.driver(engine.store, run_id)
+        return row, place.driver(engine.store, run_id), engine.store.serving() is not None
 
 
 def signature(waiting: Waiting, data: dict[str, Any], comment: str | None, *, approved: bool) -> ApprovalGiven:

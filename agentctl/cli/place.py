@@ -110,17 +110,11 @@ def found(store: Store | None, run: str) -> RunRow:
 
 
 def folded(store: Store, events: Iterable[AnyEvent]) -> RunState:
-    """A journal folded, with the definitions that the run was and is pinned to."""
-    from agentctl.core.graph import Plan
+    """A journal folded, with the definitions that the run was and is pinned to. Raises StoreCorrupt when one is missing."""
     from agentctl.core.interpreter import fold
+    from agentctl.engine.definitions import stored_plan
 
-    def plan_of(version: str) -> Plan:
-        stored = store.definition(version)
-        if stored is None:
-            raise StoreCorrupt(f"the store lacks the definition {version[:12]}, which the run is pinned to")
-        return Plan(stored.definition)
-
-    return fold(events, plan_of)
+    return fold(events, lambda version: stored_plan(store, version))
 
 
 def driver(store: Store, run_id: str) -> RunRow:

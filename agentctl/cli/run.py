@@ -56,12 +56,22 @@ async def _create(project: Project, stored: StoredDefinition, given: dict[str, A
     from agentctl.cli.drive import working
 
     with working(project) as (engine, _):
-        run_id = await engine.create(stored, given, vars=project.vars)
+        run_id, admission = await engine.start(stored, given, vars=project.vars)
+        row = engine.store.run(run_id)
+        assert row is not None
+        standing = engine.store.standing(run_id)
+        served = engine.store.serving() is not None
     if json:
-        output.print_json({"run_id": run_id, "status": "queued"})
+        output.print_json({"run_id": run_id, "status": row.status})
     else:
         output.say(run_id)
-    output.note(f"queued; it is taken on by: {place.Hints(run_id, project, db).resume}")
+    if admission.outcome == "duplicate":
+        output.note(f"{admission.reason}; no other was made")
+        return 0
+    if standing is not None and standing.reason:
+        output.note(standing.reason)
+    by = "agentctl serve" if served else f"agentctl serve, or {place.Hints(run_id, project, db).resume}"
+    output.note(f"queued; it is taken on by: {by}")
     return 0
 
 
@@ -71,7 +81,12 @@ async def _run(
     from agentctl.cli.drive import drive, report, working
 
     with working(project) as (engine, watch):
-        run_id = await engine.create(stored, given, vars=project.vars)
+        run_id, admission = await engine.start(stored, given, reserve=True, vars=project.vars)
+        if admission.outcome == "duplicate":
+            output.note(f"{admission.reason}; going on with that one")
+            row = engine.store.run(run_id)
+            if row is not None and row.status != "succeeded":
+                await engine.resume(run_id, vars=project.vars)
         hints = place.Hints(run_id, project, db)
         ended = await drive(engine, watch, run_id, wait=wait, hints=hints)
     return report(ended, hints, json=json)

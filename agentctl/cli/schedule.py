@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,13 +12,15 @@ import typer
 
 from agentctl.cli import complete, output, params, place, words
 from agentctl.cli.exit_codes import INVALID
-from agentctl.errors import DefinitionInvalid
+from agentctl.errors import DefinitionInvalid, UsageError
 from agentctl.render.text import visible
 
 if TYPE_CHECKING:
     from agentctl.language.catalog import Catalog
     from agentctl.language.project import Project
     from agentctl.model import Definition
+    from agentctl.ports import Store
+    from agentctl.render.schedule import Shown
 
 Found = tuple[str, "Definition"]  # a file as shown, and what it holds
 
@@ -25,33 +28,45 @@ _SCHEDULED = re.compile(rb"\b(?:cron|every)\b")  # a file without these words ha
 
 
 def command(
-    loop: Annotated[
-        str | None,
+    target: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="LOOP|FILE", help="Only this one; default: every loop of the project.", autocompletion=complete.definitions
+            metavar="[backfill] [LOOP|FILE]", help="Default: every loop of the project.", autocompletion=complete.definitions
         ),
     ] = None,
-    upcoming: Annotated[str, typer.Option("--next", metavar="N", help="So many slots of each schedule.")] = "10",
+    upcoming: Annotated[str, typer.Option("--next", metavar="N", help="So many slots to come of each schedule.")] = "10",
+    past: Annotated[str, typer.Option("--past", metavar="N", help="So many of its last slots, and what became of them.")] = "20",
+    begin: Annotated[str | None, typer.Option("--from", metavar="7d|TIME", help="Of a backfill: the first slot.")] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="7d|TIME", help="Up to but without this; default: now.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say which slots a backfill would fire.")] = False,
     db: params.Db = None,
     json: params.Json = False,
 ) -> int:
-    """Show when loops are due: each schedule in words, and its next slots.
+    """Show when loops are due and what became of their last slots; with `backfill`, fire slots of the past.
 
     Times are those of this host's zone and of UTC, and of the schedule's own zone where that is another.
+    A backfill makes a run of every slot from --from to --to that has not started one: a slot fires once, ever.
     """
-    count = words.count("--next", upcoming)
+    words_given = target or []
+    if words_given[:1] == ["backfill"] and len(words_given) == 2:
+        from agentctl.cli.backfill import backfill
+
+        backfill(words_given[1], begin, end, plan=plan, db=db, json=json)
+        return 0
+    if len(words_given) > 1 or begin is not None or end is not None or plan:
+        raise UsageError("`agentctl schedule [LOOP]` shows; `agentctl schedule backfill LOOP --from TIME [--to TIME]` fires")
+    counts = words.count("--next", upcoming), words.count("--past", past)
+    return _show(words_given[0] if words_given else None, *counts, db=db, json=json)
+
+
+def _show(loop: str | None, upcoming: int, past: int, *, db: str | None, json: bool) -> int:
     now = time.time()
-    found, whole = ([_named(loop, db)], True) if loop is not None else _all(place.project(db))
+    project, found, whole = _named(loop, db) if loop is not None else _all(place.project(db))
     from agentctl.render import schedule as view
     from agentctl.render.timeline import coloured, plain
-    from agentctl.triggers.schedule import schedules
-    from agentctl.triggers.slots import next_slots
 
-    shown = [
-        view.Shown(file, schedule, next_slots(schedule, now, count))
-        for file, definition in found
-        for schedule in schedules(definition)
-    ]
+    with place.glance(project) as store:
+        shown = list(_schedules(found, store, now, upcoming, past))
     if json:
         output.print_json([view.schedule_document(one) for one in shown])
     elif not shown:
@@ -62,15 +77,28 @@ def command(
     return 0 if whole else INVALID
 
 
-def _named(loop: str, db: str | None) -> Found:
+def _schedules(found: list[Found], store: Store | None, now: float, upcoming: int, past: int) -> Iterator[Shown]:
+    from agentctl.render.schedule import Shown
+    from agentctl.triggers.schedule import schedules
+    from agentctl.triggers.slots import next_slots
+
+    paused = {} if store is None else {one.name: one.paused_at for one in store.deployments()}
+    for file, definition in found:
+        for schedule in schedules(definition):
+            rows = [] if store is None else store.slots(schedule.name, schedule.key, limit=past)[::-1]
+            yield Shown(file, schedule, next_slots(schedule, now, upcoming), rows, paused.get(schedule.name))
+
+
+def _named(loop: str, db: str | None) -> tuple[Project, list[Found], bool]:
     """Raises NotFound with the nearest name, DefinitionInvalid."""
     from agentctl.cli.definitions import loaded
 
-    stored = loaded(*place.located(loop, db))
-    return stored.file, stored.definition
+    project, path = place.located(loop, db)
+    stored = loaded(project, path)
+    return project, [(stored.file, stored.definition)], True
 
 
-def _all(project: Project) -> tuple[list[Found], bool]:
+def _all(project: Project) -> tuple[Project, list[Found], bool]:
     """Every definition that may have a schedule, and whether all of them could be read. Those that cannot are named."""
     from agentctl.language.catalog import Catalog
     from agentctl.wiring import known_definition
@@ -92,7 +120,7 @@ def _all(project: Project) -> tuple[list[Found], bool]:
                 )
             else:
                 found.append((catalog.shown(path), definition))
-    return found, whole
+    return project, found, whole
 
 
 def _read(path: Path, catalog: Catalog) -> Definition:

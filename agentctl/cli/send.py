@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -12,26 +14,41 @@ from agentctl.ports import FINISHED
 from agentctl.render.text import visible
 
 if TYPE_CHECKING:
+    from agentctl.engine.engine import Engine
     from agentctl.language.project import Project
     from agentctl.ports import RunRow, Sent
 
 _MOST_HINTS = 5  # runs for which a command is printed
 
 
+class Outcome(NamedTuple):
+    """`started`: the runs that it started, and those of batches that it filled up.  `undriven`: runs that it was delivered to, or
+    those that drive them, which may need somebody to take them on.  `served`: whether `agentctl serve` lives."""
+
+    event_id: str
+    sent: Sent
+    started: list[RunRow]
+    undriven: list[RunRow]
+    served: bool
+
+
 def command(
     event: Annotated[str, typer.Argument(metavar="EVENT", help="The event's name, such as payment.received.")],
-    data: Annotated[str | None, typer.Option("--data", "-d", metavar="JSON", help="What it carries; default: {}.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", "-d", metavar="JSON", help="What it carries; default: {}. `@F` reads file F, `-` stdin."),
+    ] = None,
     event_id: Annotated[
         str | None, typer.Option("--id", metavar="ID", help="The event's own id: a second event with it is dropped.")
     ] = None,
     db: params.Db = None,
     json: params.Json = False,
 ) -> None:
-    """Send an event to the runs that wait for it.
+    """Send an event: to the runs that wait for it, and to the loops and skills that it triggers.
 
     It is kept: a run that has started and comes to its wait later finds it, too.
     """
-    from agentctl.core.names import event_name_flaw
+    from agentctl.language.event_names import event_name_flaw
 
     flaw = event_name_flaw(event)
     if flaw is not None:
@@ -41,13 +58,16 @@ def command(
     import asyncio
 
     project = place.project(db)
-    event_id, sent, undriven = asyncio.run(_send(project, event, _read(data), event_id))
+    outcome = asyncio.run(_send(project, event, _read(data), event_id))
     if json:
-        output.print_json({"event_id": event_id, "duplicate": sent.duplicate, "started": [], "delivered": sent.delivered})
-    for line in _said(event, visible(event_id), sent):
+        started = [row.id for row in outcome.started]
+        document = {"event_id": outcome.event_id, "duplicate": outcome.sent.duplicate, "started": started}
+        output.print_json({**document, "delivered": outcome.sent.delivered})
+    for line in _said(event, outcome):
         output.note(line)
-    for row in undriven[:_MOST_HINTS]:
-        output.note(f"if nobody drives run {row.id} ({row.status}), this takes it on: {place.Hints(row.id, project, db).resume}")
+    for row in _unattended(outcome)[:_MOST_HINTS]:
+        hint = place.Hints(row.id, project, db).resume
+        output.note(f"if nobody drives run {row.id} ({row.status}), this takes it on: agentctl serve, or {hint}")
 
 
 def _read(data: str | None) -> Any:
@@ -56,25 +76,63 @@ def _read(data: str | None) -> Any:
     import msgspec
 
     try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        return msgspec.json.decode(_text(data))
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise UsageError(f"--data takes JSON, such as '{{\"order\": 7}}': {error}") from None
 
 
-async def _send(project: Project, name: str, data: Any, event_id: str | None) -> tuple[str, Sent, list[RunRow]]:
-    """Also the runs, or those that drive them, which may need somebody to take them on."""
+def _text(data: str) -> str | bytes:
+    if data == "-":
+        return sys.stdin.buffer.read()
+    if not data.startswith("@"):
+        return data
+    try:
+        return Path(data[1:]).read_bytes()
+    except OSError as error:
+        raise UsageError(f"--data {data}: the file cannot be read: {error.strerror}") from None
+
+
+async def _send(project: Project, name: str, data: Any, event_id: str | None) -> Outcome:
     from agentctl.cli.drive import working
+    from agentctl.wiring import deploy_now, release_gathered
 
     with working(project) as (engine, _):
-        found, sent = await engine.send(name, data, event_id)
-        drivers = {row.id: row for run_id in sent.delivered[:_MOST_HINTS] for row in [place.driver(engine.store, run_id)]}
-    return found, sent, [row for row in drivers.values() if row.status != "running" and row.status not in FINISHED]
+        store = engine.store
+        served = store.serving() is not None
+        if not served:  # else serve has seen to it
+            await deploy_now(project, store)
+        event_id, sent = await engine.send(name, data, event_id)
+        admissions = [*sent.started, *([] if served else await release_gathered(project, store))]
+        started = [found.run_id for found in admissions if found.outcome == "created" and found.run_id]
+        rows = [row for row in map(store.run, started) if row is not None]
+        return Outcome(event_id, sent, rows, _undriven(engine, sent), served)
 
 
-def _said(name: str, event_id: str, sent: Sent) -> list[str]:
+def _undriven(engine: Engine, sent: Sent) -> list[RunRow]:
+    drivers = {row.id: row for run_id in sent.delivered[:_MOST_HINTS] for row in [place.driver(engine.store, run_id)]}
+    return [row for row in drivers.values() if row.status != "running" and row.status not in FINISHED]
+
+
+def _unattended(outcome: Outcome) -> list[RunRow]:
+    return [] if outcome.served else [*outcome.undriven, *outcome.started]
+
+
+def _said(name: str, outcome: Outcome) -> list[str]:
+    sent, event_id = outcome.sent, visible(outcome.event_id)
     if sent.duplicate:
         return [f"an event with the id {event_id} is known: this one was dropped"]
+    lines = [f"sent {name} as {event_id}{_delivered(sent)}"]
+    lines += [f"started run {row.id} of {row.kind} {row.name}, queued" for row in outcome.started]
+    lines += [visible(found.reason) for found in sent.started if found.outcome != "created"]
+    filled = {row.name for row in outcome.started}
+    lines += [f"gathered for {loop} with others until they make a run" for loop in sent.gathered if loop not in filled]
+    if len(lines) == 1 and not sent.delivered:
+        lines[0] += ": no run waits for it now, and it starts none; it is kept for those that have started"
+    return lines
+
+
+def _delivered(sent: Sent) -> str:
     if not sent.delivered:
-        return [f"sent {name} as {event_id}: no run waits for it now; it is kept for those that have started"]
+        return ""
     runs = ", ".join(sent.delivered[:_MOST_HINTS]) + (", ..." if len(sent.delivered) > _MOST_HINTS else "")
-    return [f"sent {name} as {event_id} to {len(sent.delivered)} run{'s' if len(sent.delivered) > 1 else ''}: {runs}"]
+    return f" to {len(sent.delivered)} run{'s' if len(sent.delivered) > 1 else ''}: {runs}"

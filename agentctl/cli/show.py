@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agentctl.cli import output, params, place
 from agentctl.cli.unsettled import unsettled_lines
+
+if TYPE_CHECKING:
+    from agentctl.core.events import AnyEvent
+    from agentctl.ports import RunRow, Store
+    from agentctl.render.journal import StepView
 
 
 def command(
@@ -22,28 +27,45 @@ def command(
     Secrets stand in the inputs by their names; their values are not recorded.
     """
     with place.recorded(db, run) as (store, row):
-        events = list(store.journal(row.id))
-        state = place.folded(store, events)
+        if json:
+            output.print_json(document(store, row))
+            return
+        steps = _steps(store, row, list(store.journal(row.id)))
         said = store.feedback([row.id]).get(row.id)
-        awaited = store.awaited_results(row.id)
-        unsettled = [] if json else unsettled_lines(store, row, place.Hints(row.id, place.project(db), db).where)
-    from agentctl.render import documents, timeline
-    from agentctl.render.journal import complete, view
+        unsettled = unsettled_lines(store, row, place.Hints(row.id, place.project(db), db).where)
+        standing = store.standing(row.id)
+    from agentctl.render import timeline
 
-    steps = complete(view(row.id, state.plan.definition, events), state)
-    for step in steps:
-        step.waits_for = awaited.get(step.path)
-    if json:
-        output.print_json(documents.show_document(row, [step for step in steps if not step.block], events, said))
-        return
     now = time.time()
     output.show(
         lambda: timeline.plain(timeline.show_lines(row, steps, now, inputs=inputs)),
         lambda screen: timeline.coloured(timeline.show_lines(row, steps, now, width=screen.width, inputs=inputs), fold=inputs),
     )
+    if standing is not None and standing.reason:
+        output.say(f"\n{standing.reason}")
     if unsettled:
         output.say("\n" + "\n".join(unsettled))
     if said is not None:
         from agentctl.render.text import visible
 
         output.say(f"feedback {said.verdict}" + (f": {visible(said.note)}" if said.note else ""))
+
+
+def document(store: Store, row: RunRow) -> Any:
+    """What `show --json` prints of a run."""
+    from agentctl.render.documents import show_document
+
+    events = list(store.journal(row.id))
+    steps = [step for step in _steps(store, row, events) if not step.block]
+    return show_document(row, steps, events, store.feedback([row.id]).get(row.id), store.standing(row.id))
+
+
+def _steps(store: Store, row: RunRow, events: list[AnyEvent]) -> list[StepView]:
+    from agentctl.render.journal import complete, view
+
+    state = place.folded(store, events)
+    steps = complete(view(row.id, state.plan.definition, events), state)
+    awaited = store.awaited_results(row.id)
+    for step in steps:
+        step.waits_for = awaited.get(step.path)
+    return steps

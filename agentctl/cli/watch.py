@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from agentctl.cli import output
@@ -14,7 +14,7 @@ from agentctl.core.events import AnyEvent, RetryScheduled, StepKeyed, StepStarte
 from agentctl.model import Definition
 from agentctl.ports import FINISHED, UNFINISHED, HistoryFilter, Progress, RunRow, Store, Waiting
 from agentctl.render.journal import JournalView, view
-from agentctl.render.progress import line_of_result, picture, progress_lines, waiting_line
+from agentctl.render.progress import line_of_result, line_of_standing, picture, progress_lines, waiting_line
 from agentctl.render.timeline import coloured
 from agentctl.render.waits import waiting_lines
 
@@ -35,6 +35,8 @@ class Watch:
         self._store = store
         self._views: dict[str, JournalView] = {}  # the first is the run that was asked for
         self._definitions: dict[str, Definition | None] = {}  # by version: a foreach may start the same skill often
+        self._heads: dict[str, int] = {}  # events that each view holds
+        self.is_shared = False  # another process may drive these runs, too, so that only the journal says what is new of them
         self._wake_at: dict[str, float | None] = {}
         self._live: Live | None = None
         self._paused = False
@@ -95,9 +97,12 @@ class Watch:
         if seen is None:
             seen = self._views[run_id] = self._opened(run_id)  # these events included: they are durable
         else:
+            events = self._new(run_id, events)
             seen.apply(events)
         if progress.status not in FINISHED:
             seen.status = progress.status
+        if not events:
+            self._tell_of_line(run_id, seen.name)
         for line in progress_lines(seen, events) if self.plain else ():
             output.note(line)
         told = self._look_for_waits(run_id, seen, events)
@@ -108,6 +113,30 @@ class Watch:
         if progress.status in FINISHED and run_id != next(iter(self._views)):  # a child: its parent's step shows the outcome
             del self._views[run_id]
             self._wake_at.pop(run_id, None)
+
+    def _new(self, run_id: str, events: Sequence[AnyEvent]) -> Sequence[AnyEvent]:
+        if self.is_shared:
+            events = list(self._store.journal(run_id, after=self._heads[run_id]))
+        self._heads[run_id] += len(events)
+        return events
+
+    def catch_up(self, is_ours: Callable[[str], bool]) -> None:
+        """Take in what another process did with the runs that are shown, but for those of which we are told at once."""
+        for run_id in list(self._views):
+            row = None if is_ours(run_id) else self._store.run(run_id)
+            if row is not None and row.head > self._heads[run_id]:
+                self(run_id, (), progress_of(row))
+                self._show_children(run_id)
+
+    def _show_children(self, run_id: str) -> None:
+        for child in self._store.history(HistoryFilter(parent=run_id, status=UNFINISHED)):
+            if child.id not in self._views:
+                self._views[child.id] = self._opened(child.id)
+
+    def _tell_of_line(self, run_id: str, name: str) -> None:
+        standing = self._store.standing(run_id)
+        if standing is not None and standing.reason:
+            output.note(line_of_standing(name, standing))
 
     def settle(self, row: RunRow) -> None:
         """What the last picture says of the run: how the store has it now."""
@@ -126,7 +155,9 @@ class Watch:
         if row.version not in self._definitions:
             stored = self._store.definition(row.version)
             self._definitions[row.version] = None if stored is None else stored.definition
-        return view(run_id, self._definitions[row.version], self._store.journal(run_id))
+        events = list(self._store.journal(run_id))
+        self._heads[run_id] = len(events)
+        return view(run_id, self._definitions[row.version], events)
 
     @contextlib.asynccontextmanager
     async def shown(self) -> AsyncIterator[None]:
@@ -173,6 +204,21 @@ class Watch:
     def _frame(self, screen: Console) -> Text:
         first, *children = self._views.values() or [JournalView("", {})]
         return coloured(picture([first, *children], time.time(), width=screen.width, height=screen.height - 1))
+
+
+def progress_of(row: RunRow) -> Progress:
+    """What an observer would have been told of a run as the store has it."""
+    return Progress(
+        status=row.status,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        steps_done=row.steps_done,
+        steps_total=row.steps_total,
+        usage=row.usage,
+        output=row.output,
+        error=row.error,
+        wake_at=row.wake_at,
+    )
 
 
 def _may_wait(seen: JournalView, event: AnyEvent) -> bool:

@@ -109,7 +109,7 @@ class RunCreated(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunC
     kind: str
     version: str
     input: dict[str, JSON] = {}
-    trigger: str = "manual"  # manual, cron, every, event, webhook, file, skill
+    trigger: str = "manual"  # manual, cron, every, event, webhook, file, skill, backfill
     event: JSON = None  # {name, data, id, received_at} when an event started it
     parent: Parent | None = None
     scheduled_at: float | None = None

@@ -170,6 +170,7 @@ def attempt_failed(state: RunState, e: ev.AttemptFailed) -> None:
 def retry_scheduled(state: RunState, e: ev.RetryScheduled) -> None:
     step = state.steps[e.path]
     step.status = lifecycle.next_step_status(e.path, step.status, "RetryScheduled")
+    step.fired = False  # by the pause before; an attempt that failed at its expressions never began, and left it set
     state.set_timer(e.path, "retry", e.due)
 
 

@@ -44,8 +44,8 @@ def add(pile: Pile | None, at: float, seconds: float, size: int | None) -> Pile:
     return Pile(min(pile.oldest, at), max(pile.newest, at), pile.count + 1, seconds, size)
 
 
-def take(pile: Pile, next_oldest: float | None) -> Pile | None:
-    """What is left when a run has got its events. `next_oldest`: when the first of the others was received; None: none is left."""
+def take(pile: Pile, taken: int, next_oldest: float | None) -> Pile | None:
+    """What is left when a run has got the `taken` oldest. `next_oldest`: when the first of the others came; None: there is none."""
     if next_oldest is None:
         return None
-    return Pile(next_oldest, pile.newest, pile.count - pile.ripe, pile.seconds, pile.size)
+    return Pile(next_oldest, pile.newest, pile.count - taken, pile.seconds, pile.size)

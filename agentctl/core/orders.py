@@ -50,7 +50,8 @@ def launch(state: RunState, step: StepState) -> list[cmd.Command]:
     if path in state.children:
         return [cmd.AwaitRun(path, state.children[path])]
     if path in state.subscriptions:
-        return [cmd.AwaitEvent(path, state.subscriptions[path], state.started_at or 0.0)]
+        # Not since its start: what answers the event that made the run may come while it is still in the queue.
+        return [cmd.AwaitEvent(path, state.subscriptions[path], state.created_at)]
     if path in state.approvals:
         return [cmd.AwaitPerson(path, "approval", state.approvals[path], step.input)]
     return []

@@ -252,7 +252,7 @@ class RunState:
         self.children: dict[str, str] = {}  # path -> run id that is awaited
         self.unknown: dict[str, StepState] = {}  # steps whose outcome somebody has to look up
         self.subscriptions: dict[str, str] = {}  # path -> name of the event that a wait is open for
-        self.taken: set[str] = set()  # ids of the events that waits of this run took
+        self.taken: set[str] = set()  # ids of the events that waits of this run took, and of the one that started it
         self.approvals: dict[str, str] = {}  # path -> digest of what a person is asked to sign
         self.lookups: dict[str, str] = {}  # path -> key under which a recorded result is looked for
         self.forgotten: list[str] = []  # paths that wait no more: a driver is to be told

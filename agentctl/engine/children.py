@@ -13,6 +13,7 @@ from agentctl.core.state import RunState
 from agentctl.engine.definitions import Definitions
 from agentctl.errors import ActionError, DefinitionInvalid, InputInvalid, NotFound
 from agentctl.ports import FINISHED, NewRun, Reply, RunRow, Store, StoredDefinition
+from agentctl.triggers.starts import new_run
 
 MAX_DEPTH = 32  # levels of skills above a run
 
@@ -78,19 +79,20 @@ class Children:
             said = str(error)
             message = said if said.startswith("skill ") else f"skill '{command.name}': {said}"
             raise ActionError("input.invalid", message) from None
-        created = RunCreated(
-            at=at,
-            run_id=command.run_id,
-            name=stored.definition.name,
-            kind=stored.definition.kind,
-            version=stored.version,
-            input=given,
-            trigger="skill",
-            parent=Parent(run_id=self._created.run_id, path=command.path, depth=depth),
-            vars=state.vars,
-            accounts=accounts_of(state),
-        )
-        return NewRun(created=created, awaited=not command.detach)
+        try:
+            return new_run(
+                stored,
+                given,
+                at=at,
+                run_id=command.run_id,
+                trigger="skill",
+                vars=state.vars,
+                parent=Parent(run_id=self._created.run_id, path=command.path, depth=depth),
+                accounts=accounts_of(state),
+                awaited=not command.detach,
+            )
+        except InputInvalid as error:
+            raise ActionError("expression", str(error)) from None
 
     async def _pinned(self, name: str) -> StoredDefinition:
         if name not in self._pins:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from agentctl.core.graph import Plan
@@ -9,6 +10,19 @@ from agentctl.errors import StoreCorrupt
 from agentctl.ports import HistoryFilter, Store, StoredDefinition
 
 _PLANS_KEPT = 256
+_REGISTERED_FOR = 7200.0  # seconds
+
+
+def stored_plan(store: Store, version: str) -> Plan:
+    """The index of a stored definition. Raises StoreCorrupt when the store lacks it."""
+    return Plan(_stored(store, version).definition)
+
+
+def _stored(store: Store, version: str) -> StoredDefinition:
+    stored = store.definition(version)
+    if stored is None:
+        raise StoreCorrupt(f"the store has no definition of version {version[:12]}, which a run in it is pinned to")
+    return stored
 
 
 class Definitions:
@@ -16,22 +30,24 @@ class Definitions:
         self._store = store
         self._load_skill = load_skill
         self._plans: dict[str, Plan] = {}
-        self._registered: set[str] = set()
+        self._registered: dict[str, float] = {}  # version -> when, by the monotonic clock
 
     def plan(self, version: str) -> Plan:
         """The index of a stored definition, made once for all its runs. Raises StoreCorrupt when the store lacks it."""
         plan = self._plans.get(version)
         if plan is None:
-            plan = Plan(self._stored(version).definition)
+            plan = stored_plan(self._store, version)
             if len(self._plans) >= _PLANS_KEPT:
                 del self._plans[next(iter(self._plans))]
             self._plans[version] = plan
         return plan
 
     async def register(self, stored: StoredDefinition) -> None:
-        if stored.version not in self._registered:
+        """Again after a while, for a store forgets definitions that nobody has run for long."""
+        registered = self._registered.get(stored.version)
+        if registered is None or time.monotonic() - registered > _REGISTERED_FOR:
             await self._store.register(stored)
-            self._registered.add(stored.version)
+            self._registered[stored.version] = time.monotonic()
 
     async def skill(self, run_id: str, name: str) -> StoredDefinition:
         """The version of skill `name` that run `run_id` is pinned to: that of its first call, else the one on disk now.
@@ -40,7 +56,7 @@ class Definitions:
         """
         earlier = self._store.history(HistoryFilter(parent=run_id, name=name, limit=1))
         if earlier:
-            return self._stored(earlier[0].version)
+            return _stored(self._store, earlier[0].version)
         stored = self._load_skill(name)
         await self.register(stored)
         return stored

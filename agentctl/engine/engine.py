@@ -12,28 +12,37 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from agentctl.core.events import ApprovalGiven, CancelRequested, RunCreated, RunResumed, StepResolved, encode
+from agentctl.core.events import ApprovalGiven, CancelRequested, RunResumed, StepResolved, encode
 from agentctl.engine.attempts import Attempts
 from agentctl.engine.definitions import Definitions
-from agentctl.engine.ids import new_run_id
+from agentctl.engine.insist import Patience
+from agentctl.engine.line import Line
 from agentctl.engine.run import HeldRun, LetGo, Parts
+from agentctl.engine.supervision import NoTriggers
 from agentctl.engine.timers import Timers
 from agentctl.engine.watch import Until, Watches
-from agentctl.errors import AgentctlError, LeaseLost, NotFound, NothingToResume, StoreBusy, UsageError
+from agentctl.errors import AgentctlError, LeaseLost, NotFound, NothingToResume, NotStarted, StoreBusy, UsageError
 from agentctl.ports import (
     FINISHED,
     Action,
+    Admission,
     Clock,
+    Lease,
     NewEvent,
-    NewRun,
     Observer,
+    Progress,
     Reply,
     RunRow,
     Sent,
+    Standing,
+    Starts,
     Store,
     StoredDefinition,
     Surroundings,
+    Triggers,
 )
+from agentctl.triggers.ids import new_run_id
+from agentctl.triggers.starts import new_run
 
 log = logging.getLogger(__name__)
 
@@ -58,16 +67,20 @@ class Engine:
         load_skill: Callable[[str], StoredDefinition],
         observers: Sequence[Observer] = (),
         workers: int = WORKERS,
+        triggers: Triggers | None = None,
     ) -> None:
         self.store = store
         self._clock = clock
         self._definitions = Definitions(store, load_skill)
         self._attempts = Attempts(actions, surroundings, clock, workers)
+        self._patience = Patience(clock)
         self._parts = Parts(
             store=store,
             clock=clock,
             attempts=self._attempts,
             definitions=self._definitions,
+            patience=self._patience,
+            triggers=triggers or NoTriggers(),
             observers=tuple(observers),
             secret_names=frozenset(surroundings.secrets.names()),
         )
@@ -75,6 +88,7 @@ class Engine:
         self._held: dict[str, HeldRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._parked: set[str] = set()
+        self._line = Line(store, clock, self._patience, self._turn_has_come, self._fail_all)
         self._stuck: set[str] = set()  # those of them that only a word on an outcome in doubt can move on
         self._followers: dict[str, set[str]] = {}  # run -> its children held here
         self._expected: dict[str, set[str]] = {}  # run -> those that wait for its end
@@ -85,47 +99,52 @@ class Engine:
         self._spree_began = 0.0
         self._pause = 0.0  # seconds between looks; 0: nobody has asked to be woken yet
         self._stopping = False
+        self._winding_up = False
         self._created: dict[str, bytes] = {}  # runs that nobody here has driven: the first line of their journals
         self._newest = 0  # number of the newest mail that was looked at
+        self.on_starts: list[Callable[[], None]] = []  # called when an event of ours starts runs, or is gathered for one
 
     # --- writing only ----------------------------------------------------------------------------------------------
 
     async def create(self, stored: StoredDefinition, input: dict[str, Any], **more: Any) -> str:
-        """Create a queued run of a definition with an input that was checked; returns its id. `more`: see `create_many`."""
-        return (await self.create_many(stored, [input], **more))[0]
+        """Create a queued run of a definition with an input that was checked; returns its id. `more`: see `create_many`.
 
-    async def create_many(
-        self,
-        stored: StoredDefinition,
-        inputs: Iterable[dict[str, Any]],
-        *,
-        trigger: str = "manual",
-        event: Any = None,
-        vars: dict[str, Any] | None = None,
-        scheduled_at: float | None = None,
-    ) -> list[str]:
-        """Create queued runs, all in one commit; returns their ids. `event`: {name, data, id, received_at} of the trigger."""
+        Of a duplicate (`dedupe`) that of the first run. Raises NotStarted.
+        """
+        run_id, _ = await self.start(stored, input, **more)
+        return run_id
+
+    async def start(
+        self, stored: StoredDefinition, input: dict[str, Any], *, reserve: bool = False, **more: Any
+    ) -> tuple[str, Admission]:
+        """The same, with what became of it. `reserve`: until this process ends nobody else drives it.
+
+        Raises NotStarted when the definition's flow control lets no run be made now.
+        """
+        [admission] = await self._start_many(stored, [input], reserve=reserve, **more)
+        if admission.run_id is None:
+            raise NotStarted(f"{stored.definition.kind} {stored.definition.name} was not started: {admission.reason}")
+        return admission.run_id, admission
+
+    async def create_many(self, stored: StoredDefinition, inputs: Iterable[dict[str, Any]], **more: Any) -> list[str]:
+        """Create queued runs, all in one commit; returns their ids, without those that flow control did not let be made.
+
+        `more`: what `triggers.starts.new_run` takes: trigger, event, vars, scheduled_at. Raises InputInvalid when flow control
+        cannot be evaluated.
+        """
+        return [done.run_id for done in await self._start_many(stored, inputs, **more) if done.run_id is not None]
+
+    async def _start_many(
+        self, stored: StoredDefinition, inputs: Iterable[dict[str, Any]], *, reserve: bool = False, **more: Any
+    ) -> list[Admission]:
+        now = self._clock.now()
+        runs = [new_run(stored, given, at=now, **more) for given in inputs]
         await self._definitions.register(stored)
-        definition, now = stored.definition, self._clock.now()
-        created = [
-            RunCreated(
-                at=now,
-                run_id=new_run_id(),
-                name=definition.name,
-                kind=definition.kind,
-                version=stored.version,
-                input=given,
-                trigger=trigger,
-                event=event,
-                vars=vars or {},
-                scheduled_at=scheduled_at,
-            )
-            for given in inputs
-        ]
-        await self.store.create([NewRun(created=one) for one in created])
+        admissions = await self.store.create(runs, reserve=reserve)
+        created = [run.created for run, done in zip(runs, admissions, strict=True) if done.outcome == "created"]
         for one in created[: MOST_CREATED - len(self._created)]:
             self._created[one.run_id] = encode(one)
-        return [one.run_id for one in created]
+        return admissions
 
     async def resume(
         self,
@@ -181,11 +200,20 @@ class Engine:
             await self._send(run_id, CancelRequested(at=self._clock.now(), reason=reason))
 
     async def send(self, name: str, data: Any, event_id: str | None = None) -> tuple[str, Sent]:
-        """Keep an event and offer it to every wait that is open for it; returns its id (made up, if none is given)."""
+        """Keep an event, offer it to every wait that is open for it, and make the runs that it starts, queued.
+
+        Returns its id (made up, if none is given), and what became of it.
+        """
         event = NewEvent(name, data, event_id or f"evt-{new_run_id()}", self._clock.now())
-        sent = await self.store.send(event)
+        return event.id, await self.record(event, self._parts.triggers.starts(event))
+
+    async def record(self, event: NewEvent, starts: Starts) -> Sent:
+        """The same with an event whose starts are known."""
+        sent = await self.store.send(event, starts)
         self.collect()
-        return event.id, sent
+        if sent.started or sent.gathered:
+            self.set_off()
+        return sent
 
     async def answer(self, run_id: str, event: ApprovalGiven) -> bool:
         """Hand in a person's answer to what `event.digest` says was shown. False: that is not asked, or was answered."""
@@ -218,7 +246,7 @@ class Engine:
 
     async def _until(self, run_id: str, until: Until) -> None:
         with self._watches.watch(run_id, until) as ended:
-            self.hold(run_id)
+            self._hold(run_id)
             await ended
 
     async def start_all(self, run_ids: Iterable[str], *, at_once: int = 100) -> None:
@@ -231,22 +259,40 @@ class Engine:
 
         await asyncio.gather(*(drive_next() for _ in range(at_once)))
 
-    async def stop(self) -> None:
+    async def stop(self, grace: float = 0.0) -> None:
         """Let go of everything: attempts under way are stopped and left without an outcome (they execute again), leases go back.
 
-        Returns when the processes of the attempts have ended; `drive` returns then. Repeated calls do no harm.
+        Before that they have `grace` seconds to end and have their outcomes journaled, while nothing new is started. Returns when
+        the processes of the attempts have ended; `drive` returns then. Repeated calls do no harm: the shorter grace counts.
         """
+        if grace > 0 and not self._stopping:
+            await self._wind_up(grace)
         self._let_all_go()
         await self._attempts.drop()
         while self._tasks:
             await asyncio.wait(list(self._tasks.values()))
         self._parked.clear()
+        await self._line.leave()
         self._watches.end_all()
+
+    async def _wind_up(self, grace: float) -> None:
+        """Returns when all is let go of, or when the time is over."""
+        self._winding_up = True
+        for run in self._held.values():
+            run.wind_up()
+        out_of_time = asyncio.ensure_future(self._clock.sleep_until(self._clock.now() + grace))
+        while self._tasks and not out_of_time.done():
+            await asyncio.wait([*self._tasks.values(), out_of_time], return_when=asyncio.FIRST_COMPLETED)
+        out_of_time.cancel()
+
+    def holds(self, run_id: str) -> bool:
+        """The run is in this process's hands just now, so observers are told of all that happens to it."""
+        return run_id in self._held
 
     @property
     def is_idle(self) -> bool:
         """Nothing moves until a timer fires or mail comes. For clocks that skip idle time."""
-        return not self._attempts and all(run.quiet for run in self._held.values())
+        return not self._attempts and self._line.is_quiet and all(run.quiet for run in self._held.values())
 
     # --- what held runs ask for (run.Host) -------------------------------------------------------------------------
 
@@ -272,29 +318,37 @@ class Engine:
     def expect(self, waiting: str, target: str) -> None:
         self._expected.setdefault(target, set()).add(waiting)
 
-    def hold(self, run_id: str, *, parent: str | None = None, detached: bool = False) -> HeldRun:
-        run = self._held.get(run_id)
-        if run is None:
-            run = self._take(run_id, patient=parent is not None or run_id in self._parked)
+    def take_up(self, run_id: str, *, parent: str, detached: bool = False) -> None:
+        if self._stopping or self._winding_up:
+            return
+        self._hold(run_id, patient=True)
         if detached:
             self._detached.add(run_id)
-        elif parent is not None:
+        else:
             self._leader[run_id] = parent
             self._followers.setdefault(parent, set()).add(run_id)
+
+    def set_off(self) -> None:
+        for told in self.on_starts:
+            told()
+
+    def _hold(self, run_id: str, *, patient: bool = False) -> HeldRun:
+        return self._held.get(run_id) or self._take(run_id, patient=patient or run_id in self._parked)
+
+    def _take(self, run_id: str, *, patient: bool, lease: Lease | None = None) -> HeldRun:
+        created = self._created.pop(run_id, None)
+        run = self._held[run_id] = HeldRun(run_id, self._parts, self, patient=patient, created=created, lease=lease)
+        self._parked.discard(run_id)
+        self._line.discard(run_id)
+        self._stuck.discard(run_id)
+        self._tasks[run_id] = asyncio.get_running_loop().create_task(self._drive(run))
+        self._go_on_looking()
         return run
 
-    def _take(self, run_id: str, *, patient: bool) -> HeldRun:
-        loop = asyncio.get_running_loop()
-        run = self._held[run_id] = HeldRun(run_id, self._parts, self, patient=patient, created=self._created.pop(run_id, None))
-        self._parked.discard(run_id)
-        self._stuck.discard(run_id)
-        if self._stopping:
-            run.stop()
-        self._tasks[run_id] = loop.create_task(self._drive(run))
+    def _go_on_looking(self) -> None:
         if self._look is None and not self._stopping:
             self._pause = self._pause or (LOOK if self.store.listen(self._look_around) else LOOK_OFTEN)
-            self._look = loop.call_later(self._pause, self._look_around)
-        return run
+            self._look = asyncio.get_running_loop().call_later(self._pause, self._look_around)
 
     # --- a held run, from outside ----------------------------------------------------------------------------------
 
@@ -327,6 +381,7 @@ class Engine:
 
     def _let_all_go(self) -> None:
         self._stopping = True
+        self._patience.give_up()
         self._timers.close()
         if self._look is not None:
             self._look.cancel()
@@ -334,6 +389,7 @@ class Engine:
             run.stop()
 
     def _forget(self, run: HeldRun) -> None:
+        run.begun.set()
         del self._held[run.run_id]
         del self._tasks[run.run_id]
         self._timers.clear(run.run_id)
@@ -344,26 +400,25 @@ class Engine:
         run_id = run.run_id
         if why == "finished":
             self._ended(run_id)
-            if run.mail:
-                self.hold(run_id)
-        elif self._stopping:
+            if run.mail and not self._winding_up:
+                self._hold(run_id)
+        elif self._stopping or why == "stopped":
             self._watches.end(run_id)
         elif why == "rest":
             self._park(run)
         elif why == "busy":
             self._taken(run)
-        parent = self._leader.pop(run_id, None)
-        if parent is not None:
-            self._unfollow(parent, run_id)
+        self._free_parent(run_id)
 
     def _ended(self, run_id: str) -> None:
+        self._line.look()
         self._watches.end(run_id)
         self._deliver(self._expected.pop(run_id, ()))
 
     def _park(self, run: HeldRun) -> None:
         self._parked.add(run.run_id)
-        if run.has_news:  # it came while the lease was being given back
-            self.hold(run.run_id)
+        if run.has_news and not self._winding_up:  # it came while the lease was being given back
+            self._hold(run.run_id)
             return
         if run.next_due is not None:
             self._timers.set(run.run_id, run.next_due)
@@ -374,8 +429,12 @@ class Engine:
 
     def _taken(self, run: HeldRun) -> None:
         """Another process drives the run. One that was ours, or a child of ours, is looked at again."""
+        standing = self.store.standing(run.run_id, self._clock.now())
+        if standing is not None and standing.ours:
+            self._line_up(run, standing)
+            return
         row = self.store.run(run.run_id)
-        if row is not None and row.status in FINISHED:
+        if row is not None and row.status in FINISHED and row.owner is None:  # else another process is resuming it
             self._ended(run.run_id)
         elif row is not None and run.patient:
             self._parked.add(run.run_id)
@@ -384,7 +443,31 @@ class Engine:
         else:
             self._watches.fail(run.run_id, StoreBusy(f"run {run.run_id} is being driven by another process"))
 
-    def _unfollow(self, parent: str, child: str) -> None:
+    def _line_up(self, run: HeldRun, standing: Standing) -> None:
+        """There is no place for the run yet."""
+        self._line.add(run.run_id)
+        if not standing.reason:  # one was given free just now
+            self._line.look()
+            return
+        if standing.until is not None:
+            self._timers.set(run.run_id, standing.until)
+        for observer in self._parts.observers:
+            observer(run.run_id, [], Progress(status="queued", started_at=None, finished_at=None, steps_done=0, steps_total=0))
+        self._watches.rest(run.run_id)
+        if run.mail:  # it is to be cancelled
+            self._hold(run.run_id)
+
+    def _turn_has_come(self, lease: Lease) -> None:
+        self._take(lease.run_id, patient=True, lease=lease)
+
+    def _fail_all(self, error: Exception) -> None:
+        self._watches.fail_all(error)
+
+    def _free_parent(self, child: str) -> None:
+        """The run is held no more: the one that stayed in memory for its sake need not."""
+        parent = self._leader.pop(child, None)
+        if parent is None:
+            return
         children = self._followers[parent]
         children.discard(child)
         if not children:
@@ -397,15 +480,21 @@ class Engine:
     def _due(self, run_id: str) -> None:
         if run_id in self._held:
             self._held[run_id].on_clock()
-        elif run_id in self._parked:
-            self.hold(run_id)
+        elif run_id in self._line:
+            self._line.look()
+        elif run_id in self._parked and not self._winding_up:
+            self._hold(run_id)
 
     def _deliver(self, run_ids: Iterable[str]) -> None:
         """Hand the mail of these runs, as far as they are ours, to their inboxes."""
-        ours = [run_id for run_id in run_ids if run_id in self._held or run_id in self._parked]
+        ours = [run_id for run_id in run_ids if run_id in self._held or (self._is_kept(run_id) and not self._winding_up)]
         if ours and not self._stopping:
             for mail in self.store.mail(ours):
-                self.hold(mail.run_id).receive(mail)
+                self._hold(mail.run_id).receive(mail)
+
+    def _is_kept(self, run_id: str) -> bool:
+        """It goes on here later."""
+        return run_id in self._parked or run_id in self._line
 
     def collect(self) -> None:
         """Deliver what came since the last look. The cost is of the news, not of the runs that wait."""
@@ -419,12 +508,13 @@ class Engine:
         if self._look is not None:
             self._look.cancel()
             self._look = None
-        if self._stopping or not (self._held or self._parked):
+        if self._stopping or not (self._held or self._parked or self._line):
             return
         self._look = asyncio.get_running_loop().call_later(self._pause, self._look_around)
         try:
             if self.store.changed():
                 self.collect()
+                self._line.look()
                 for run_id in self._watches.runs():
                     if run_id in self._parked and self._row(run_id).status in FINISHED:
                         self._parked.discard(run_id)

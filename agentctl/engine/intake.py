@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 MOST_HELD = 256  # runs in memory; beyond `workers`, they wait for a worker or for one another
 LOOK = 2.0  # seconds between looks when nobody calls for one: a process may die without a word
+LOOK_OFTEN = 0.1  # the same where other processes cannot wake us
 CALM = 0.01  # seconds between looks at least, however much happens
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 600.0  # seconds for which a run is set aside that could not be driven
 
@@ -31,6 +32,9 @@ class Holder(Protocol):
     def take(self, run_id: str) -> None:
         """Hold it, unless it is held already."""
 
+    def collect(self) -> None:
+        """Look for mail of those that are held."""
+
 
 class Intake:
     """`look` says that something may have changed; `run` does the looking."""
@@ -40,6 +44,7 @@ class Intake:
         self._clock = clock
         self._holder = holder
         self._called = asyncio.Event()
+        self.is_woken = True  # other processes call for a look when they have written
         self._aside: dict[str, tuple[float, float]] = {}  # run -> (until when, for how long): those that could not be driven
 
     def look(self) -> None:
@@ -66,17 +71,21 @@ class Intake:
     def _look_again(self) -> float:
         """Take up what can be driven; returns when to do so next, if nobody calls before."""
         now = self._clock.now()
+        look = LOOK if self.is_woken else LOOK_OFTEN
         try:
+            if self._store.changed():
+                self._holder.collect()
+                self._called.clear()
             self.take_up()
-            due = self._store.next_due()
+            due = self._store.next_due(now)
         except (StoreCorrupt, StoreVersion):
             raise
         except StoreError as error:
             log.error("%s; looking again", error)
             due = None
         if due is None or self._holder.room <= 0:  # without room, whoever lets go of a run calls
-            return now + LOOK
-        return min(max(due, now + CALM), now + LOOK)
+            return now + look
+        return min(max(due, now + CALM), now + look)
 
     def take_up(self) -> None:
         """Hold as many of the runs that could be driven on as there is room for, oldest first."""

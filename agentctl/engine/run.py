@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Container, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from contextlib import suppress
+from functools import partial
 from heapq import heappop, heappush
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -49,10 +50,12 @@ from agentctl.core.events import (
 from agentctl.engine.attempts import Attempts
 from agentctl.engine.children import Birth, Children
 from agentctl.engine.definitions import Definitions
+from agentctl.engine.insist import Patience
 from agentctl.engine.keys import key_orders
 from agentctl.engine.memory import remembered
 from agentctl.engine.money import over_budget, reservations, settlements
 from agentctl.engine.progress import progress_of
+from agentctl.engine.supervision import news_of
 from agentctl.engine.waits import emission, waits_of
 from agentctl.errors import AgentctlError
 from agentctl.ports import (
@@ -71,9 +74,12 @@ from agentctl.ports import (
     RunStatus,
     Starts,
     Store,
+    Triggers,
 )
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Commands after whose commit nothing is left to do.
 _NO_WORK = SetTimer | AwaitEvent | AwaitPerson | Forget | Remember | KeepResult | GiveBack | Withdraw
@@ -97,14 +103,17 @@ class Host(Protocol):
     def schedule(self, run_id: str, due: float) -> None:
         """Call `on_clock` at `due`."""
 
-    def hold(self, run_id: str, *, parent: str | None = None, detached: bool = False) -> HeldRun:
-        """Drive that run too. `parent` stays in memory as long as it is held, unless it is `detached`."""
+    def take_up(self, run_id: str, *, parent: str, detached: bool = False) -> None:
+        """Drive that run too, now or soon. `parent` stays in memory as long as it is held, unless it is `detached`."""
 
     def expect(self, waiting: str, target: str) -> None:
         """Look for mail of run `waiting` as soon as run `target` ends in this process."""
 
     def collect(self) -> None:
         """Look for new mail of all runs that are driven here."""
+
+    def set_off(self) -> None:
+        """An event of ours has started runs, or is being gathered for one."""
 
     def is_followed(self, run_id: str) -> bool:
         """True while a child of this run is being driven here: its end will want this run at once."""
@@ -117,6 +126,8 @@ class Parts(msgspec.Struct, frozen=True):
     clock: Clock
     attempts: Attempts
     definitions: Definitions
+    triggers: Triggers
+    patience: Patience
     observers: Sequence[Observer]
     secret_names: frozenset[str]
 
@@ -141,15 +152,27 @@ class Turn(msgspec.Struct):
 
 
 class HeldRun:
-    """`patient`: when another process holds the run, look again later.  `created`: the first line of its journal, if known."""
+    """`patient`: when another process holds the run, look again later.  `created`: the first line of its journal, if known.
+    `lease`: if it is ours already."""
 
-    def __init__(self, run_id: str, parts: Parts, host: Host, *, patient: bool, created: bytes | None = None) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        parts: Parts,
+        host: Host,
+        *,
+        patient: bool,
+        created: bytes | None = None,
+        lease: Lease | None = None,
+    ) -> None:
         self.run_id = run_id
         self.patient = patient
         self._created = created
-        self._begun = False  # the first turn is committed
+        self._given = lease
+        self.begun = asyncio.Event()  # the first turn is committed, or it was let go of without one
         self.quiet = False  # waits for its inbox
         self._stopping = False
+        self._winding_up = False
         self._parts = parts
         self._host = host
         self._inbox: deque[AnyEvent | Mail] = deque()
@@ -190,6 +213,15 @@ class HeldRun:
         self._cut_off = not self._only_waits
         self.wake()
 
+    def wind_up(self) -> None:
+        """Start nothing more; let go once all that is under way has ended and is journaled."""
+        if self._lease is None:
+            self.stop()
+            return
+        self._winding_up = True
+        interpreter.hold(self.state)
+        self.wake()
+
     def _is_stopping(self) -> bool:
         return self._stopping
 
@@ -211,12 +243,12 @@ class HeldRun:
 
     async def drive(self) -> LetGo:
         """Drive the run until it ends or rests. Raises StoreError when a commit failed, LeaseLost when the run is another's."""
-        leases = await self._parts.store.acquire([self.run_id])
+        leases = await self._leased()
         if not leases:
             return "busy"
         self._lease = leases[0]
         if self._is_stopping():
-            await self._parts.store.release(leases)
+            await self._insist(lambda: self._parts.store.release(leases))
             return "stopped"
         turn = self._load(leases[0])
         while True:
@@ -224,7 +256,7 @@ class HeldRun:
             if any(isinstance(command, StartChild) for command in turn.commands):
                 await self._bear_children(turn)
             released = await self._commit(turn)
-            self._begun = True
+            self.begun.set()
             if self._is_stopping():
                 return await self._give_back(released, "stopped")
             distant = self._perform(turn)
@@ -236,12 +268,19 @@ class HeldRun:
                 return await self._give_back(released, "rest")
             if released:  # something came in while the commit that gave the lease back was written
                 return "rest"
+            if self._winding_up and not self._inbox and not self.state.executing:
+                return await self._give_back(False, "stopped")
             if not self._inbox:
                 await self._sleep()
                 if self._is_stopping():
                     return await self._give_back(False, "stopped")
             interpreter.forget(self.state)
             turn = Turn()
+
+    async def _leased(self) -> list[Lease]:
+        if self._given is not None:
+            return [self._given]
+        return await self._insist(lambda: self._parts.store.acquire([self.run_id], self._parts.clock.now()))
 
     def _load(self, lease: Lease) -> Turn:
         """Fold the journal; the turn holds what is still open."""
@@ -253,6 +292,7 @@ class HeldRun:
         self._children = Children(parts.store, parts.definitions, created)
         self.state = interpreter.fold(events, parts.definitions.plan, parts.secret_names)
         self._version = self.state.version
+        self._was_blocked = self.state.status == "blocked"
         self._head = len(events)
         parts.attempts.expect(self.state.plan.uses)
         interpreter.forget(self.state)
@@ -277,7 +317,7 @@ class HeldRun:
             emitted = emission(self.state, item)
             decision = interpreter.decide(self.state, item, now)
             if emitted is not None and decision.events:
-                turn.emitted.append((emitted, NOTHING))
+                turn.emitted.append((emitted, self._parts.triggers.starts(emitted)))
             turn.events += decision.events
             turn.commands += decision.commands
 
@@ -289,7 +329,8 @@ class HeldRun:
         """Children that are awaited still: one whose end was in the mail of this very turn is not."""
         for command in turn.commands:
             if isinstance(command, StartChild) and (command.detach or self.state.children.get(command.path) == command.run_id):
-                turn.births[command.path] = await self._children.birth(command, self._parts.clock.now(), self.state)
+                birth = partial(self._children.birth, command, self._parts.clock.now(), self.state)
+                turn.births[command.path] = await self._insist(birth)
 
     async def _commit(self, turn: Turn) -> bool:
         """One entry for the whole turn, durable when this returns. True: the lease was given back with it."""
@@ -297,31 +338,31 @@ class HeldRun:
         if not (turn.events or turn.consumed or spawn):
             return False
         assert self._lease is not None
+        self._tell_of(turn)
         progress = progress_of(self.state, self._version)
         release = self.state.is_finished or self._rests_after(turn)
         waits, forgotten = waits_of(self.state, turn.commands)
         keys = key_orders(self.state, turn.commands)
-        refused = await self._parts.store.append(
-            Append(
-                lease=self._lease,
-                head=self._head,
-                events=turn.events,
-                progress=progress,
-                spawn=spawn,
-                replies=turn.replies if turn.births else (),
-                consumed=turn.consumed,
-                emitted=turn.emitted,
-                forgotten=forgotten,
-                waits=waits,
-                keys=keys,
-                at=self._parts.clock.now(),
-                remember=remembered(turn.commands),
-                settle=settlements(self.state, turn.events),
-                reserve=reservations(self.state, turn.commands, self._parts.clock.now()),
-                release=release,
-                alone=self._host.is_alone,
-            )
+        entry = Append(
+            lease=self._lease,
+            head=self._head,
+            events=turn.events,
+            progress=progress,
+            spawn=spawn,
+            replies=turn.replies if turn.births else (),
+            consumed=turn.consumed,
+            emitted=turn.emitted,
+            forgotten=forgotten,
+            waits=waits,
+            keys=keys,
+            at=self._parts.clock.now(),
+            remember=remembered(turn.commands),
+            settle=settlements(self.state, turn.events),
+            reserve=reservations(self.state, turn.commands, self._parts.clock.now()),
+            release=release,
+            alone=self._host.is_alone,
         )
+        refused = await self._insist(lambda: self._parts.store.append(entry))
         turn.refused = {refusal.path: refusal for refusal in refused}
         self._head += len(turn.events)
         self._version = self.state.version
@@ -330,9 +371,19 @@ class HeldRun:
                 observer(self.run_id, turn.events, progress)
             except Exception:  # who watches must not harm what is watched
                 log.exception("an observer of run %s failed", self.run_id)
+        if any(starts is not NOTHING for _, starts in turn.emitted):
+            self._host.set_off()
         if waits or keys or turn.emitted:  # the commit may have offered events or results, to us or to others
             self._host.collect()
         return release
+
+    def _tell_of(self, turn: Turn) -> None:
+        """If the run comes to its end or to a doubt with this turn, the event that says so is part of its commit."""
+        head, at = self._head + len(turn.events), self._parts.clock.now()
+        news = news_of(self.state, turn.events, head=head, was_blocked=self._was_blocked, at=at)
+        self._was_blocked = self.state.status == "blocked"
+        if news is not None:
+            turn.emitted.append((news, self._parts.triggers.starts(news)))
 
     def _perform(self, turn: Turn) -> list[AwaitRun | CancelChild | StartChild]:
         """Do what the commit said. Returns what takes a further write, or a look at what the commit did to other runs."""
@@ -387,25 +438,24 @@ class HeldRun:
                 self.receive(started)
             else:
                 self._host.expect(self.run_id, command.run_id)
-            self._host.hold(command.run_id, parent=self.run_id, detached=command.detach)
+            self._host.take_up(command.run_id, parent=self.run_id, detached=command.detach)
 
     async def _await_run(self, command: AwaitRun) -> None:
         """The store tells us by mail, at once when that run has ended or never was. Our own child is driven by us."""
         store, target = self._parts.store, command.run_id
         self._host.expect(self.run_id, target)
-        await store.await_run(Awaiter(run_id=self.run_id, path=command.path, target=target))
+        await self._insist(lambda: store.await_run(Awaiter(run_id=self.run_id, path=command.path, target=target)))
         row = store.run(target)
         if row is not None and row.status not in FINISHED and row.parent is not None and row.parent.run_id == self.run_id:
-            self._host.hold(target, parent=self.run_id)
+            self._host.take_up(target, parent=self.run_id)
 
     async def _cancel_child(self, command: CancelChild) -> None:
         if self._parts.store.run(command.run_id) is None:
             return  # it could not be started, and that is its answer
         cancel = CancelRequested(at=self._parts.clock.now(), reason=f"run {self.run_id}, which called it, was cancelled")
-        await self._parts.store.post([Reply(run_id=command.run_id, event=cancel)])
-        child = self._host.hold(command.run_id, parent=self.run_id)
-        for mail in self._parts.store.mail([command.run_id]):
-            child.receive(mail)
+        await self._insist(lambda: self._parts.store.post([Reply(run_id=command.run_id, event=cancel)]))
+        self._host.take_up(command.run_id, parent=self.run_id)
+        self._host.collect()
 
     # --- rest ------------------------------------------------------------------------------------------------------
 
@@ -415,10 +465,11 @@ class HeldRun:
 
     @property
     def _only_waits(self) -> bool:
-        return self._begun and self.state.status in ("waiting", "blocked") and not self._host.is_followed(self.run_id)
+        return self.begun.is_set() and self.state.status in ("waiting", "blocked") and not self._host.is_followed(self.run_id)
 
     def _is_at_rest(self) -> bool:
-        if self.state.status not in ("waiting", "blocked") or self._host.is_followed(self.run_id):
+        state = self.state
+        if state.status not in ("waiting", "blocked") or state.held_back or self._host.is_followed(self.run_id):
             return False
         due = self.state.next_due
         return due is None or due > self._parts.clock.now() + self._host.linger
@@ -444,14 +495,19 @@ class HeldRun:
     async def abandon(self) -> None:
         """Give the lease back after a failure, if the store lets us; else it goes with this process."""
         if self._lease is not None:
+            leases = [self._lease]
             with suppress(AgentctlError):
-                await self._parts.store.release([self._lease], status="interrupted")
+                await self._insist(lambda: self._parts.store.release(leases, status="interrupted"))
 
     async def _give_back(self, released: bool, why: LetGo) -> LetGo:
         """Let go of the lease, unless a commit did. A run stopped in the middle shows as interrupted."""
         assert self._lease is not None
         if not released:
-            cut_off = why == "stopped" and self._cut_off and not self.state.is_finished
+            cut_off = why == "stopped" and (self._cut_off or self.state.held_back) and not self.state.is_finished
             status: RunStatus | None = "interrupted" if cut_off else None
-            await self._parts.store.release([self._lease], status=status)
+            leases = [self._lease]
+            await self._insist(lambda: self._parts.store.release(leases, status=status))
         return why
+
+    async def _insist(self, write: Callable[[], Awaitable[T]]) -> T:
+        return await self._parts.patience.insist(write)

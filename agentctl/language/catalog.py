@@ -75,6 +75,7 @@ def definition_files(folder: Path, unreadable: Callable[[OSError], None] | None 
     """
     found: list[Path] = []
     entered: set[tuple[int, int]] = set()
+    _is_new(os.fspath(folder), entered)
     for place, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".") and _is_new(os.path.join(place, name), entered)]
         paths = (Path(place, name) for name in files if name.endswith(".yaml") and not name.startswith("."))

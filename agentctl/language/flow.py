@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from agentctl import model
@@ -10,6 +11,7 @@ from agentctl.expressions.duration import parse_duration
 from agentctl.expressions.nearest import did_you_mean
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.expressions.template import Template
+from agentctl.language.event_names import event_pattern_flaw
 from agentctl.language.source import Source
 from agentctl.language.vocabulary import FLOW
 from agentctl.language.walk import Scope, Walk
@@ -34,6 +36,7 @@ def _trigger(source: Source, walk: Walk, index: int, trigger: dict[str, Any]) ->
     for key in (*TRIGGERS, "timezone"):
         if key in trigger:
             walk.fixed((*path, key), trigger[key], key)
+    walk.event_name((*path, "event"), trigger.get("event"), event_pattern_flaw)
     mapped = trigger.get("input")
     for name, value in mapped.items() if isinstance(mapped, dict) else ():
         if name not in walk.names.inputs:
@@ -46,6 +49,7 @@ def _trigger(source: Source, walk: Walk, index: int, trigger: dict[str, Any]) ->
     if "max" in trigger and trigger.get("catch_up") != "all" and ("cron" in trigger or "every" in trigger):
         source.report(source.at((*path, "max")), "misplaced-key", "'max' has a meaning only beside 'catch_up: all'")
     _period(source, (*path, "every"), trigger.get("every"))
+    _files(source, (*path, "file"), trigger.get("file"))
     kind = "cron" if "cron" in trigger else "every" if "every" in trigger else None
     needed = [name for name, schema in walk.names.inputs.items() if isinstance(schema, dict) and "default" not in schema]
     if kind and needed:
@@ -60,6 +64,18 @@ def _period(source: Source, path: tuple[str | int, ...], every: Any) -> None:
     except ValueError:
         return  # absent, or told by the schema
     source.report(source.at(path), "wrong-value", f"'every: {every}' is too short; the shortest interval is 100ms")
+
+
+def _files(source: Source, path: tuple[str | int, ...], pattern: Any) -> None:
+    if not isinstance(pattern, str) or not pattern:
+        return  # absent, or told by the schema
+    parts = PurePosixPath(pattern).parts
+    if pattern.startswith("/") or ".." in parts:
+        message = f"'{pattern}' leads out of the project; a pattern is relative to the project's root, such as inbox/*.json"
+        source.report(source.at(path), "wrong-value", message)
+    elif not parts or pattern.endswith("/"):
+        message = f"'{pattern}' names a folder; a pattern names the files in it, such as inbox/*.json"
+        source.report(source.at(path), "wrong-value", message)
 
 
 def check_flow(source: Source, walk: Walk) -> None:

@@ -14,6 +14,7 @@ CODES: dict[str, str] = {
     "bad-cron": "A cron expression is not five fields that can ever come true.",
     "bad-default": "The default of an input does not fit the input's own schema.",
     "bad-duration": "A duration is not of the form 30s, 5m, 1h30m or PT90S.",
+    "bad-event-name": "An event cannot have that name, or none can ever match it.",
     "bad-id": "A step id has other characters than a-z, 0-9 and _.",
     "bad-name": "The name of a definition has other characters than a-z, 0-9 and -.",
     "bad-schema": "A JSON Schema inside the file is not a valid one.",

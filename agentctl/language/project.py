@@ -18,6 +18,7 @@ SOURCES = ("env", "credentials")
 class Project(msgspec.Struct, frozen=True, kw_only=True):
     """`models`: alias -> {model, api_base, ...}, a plain name made {model: name}.
     `secrets_from`: where secrets are looked up, in order.  `policy`: as written.
+    `retention`: for how many seconds `serve` keeps runs that have ended; None: for ever.
     `file`: agentctl.yaml, None when the project has none."""
 
     root: Path
@@ -26,6 +27,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     vars: dict[str, Any] = {}
     secrets_from: tuple[str, ...] = SOURCES
     policy: dict[str, Any] = {}
+    retention: float | None = None
     file: Path | None = None
 
 
@@ -50,8 +52,15 @@ def find(start: Path, *, db: str | Path | None = None, environment: Mapping[str,
         vars=data.get("vars") or {},
         secrets_from=tuple((data.get("secrets") or {}).get("from", SOURCES)),
         policy=data.get("policy") or {},
+        retention=_seconds(data.get("retention")),
         file=file if file.is_file() else None,
     )
+
+
+def _seconds(duration: str | None) -> float | None:
+    from agentctl.expressions.duration import parse_duration
+
+    return None if duration is None else parse_duration(duration)
 
 
 def _root(folder: Path) -> Path:

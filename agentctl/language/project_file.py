@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from agentctl.errors import DefinitionInvalid
+from agentctl.expressions.duration import parse_duration
 from agentctl.expressions.nearest import did_you_mean
 from agentctl.language.nodes import Path as KeyPath
 from agentctl.language.problems import in_order
 from agentctl.language.project import SOURCES
 from agentctl.language.source import Source, read_file
 
-_KEYS = ("store", "models", "vars", "secrets", "policy")
+_KEYS = ("store", "models", "vars", "secrets", "policy", "retention")
 _PUBLISH = ("review", "auto")
+SHORTEST_RETENTION = 3600.0  # seconds: anything shorter is a slip of the pen
 
 
 def read_project(file: Path) -> tuple[dict[str, Any], str]:
@@ -43,6 +45,8 @@ def _check(source: Source) -> None:
             _model(source, ("models", alias), alias, model)
     if _mapping(source, ("secrets",), data.get("secrets"), "'secrets'", ("from",)):
         _choices(source, ("secrets", "from"), data["secrets"].get("from", []), SOURCES)
+    if data.get("retention") is not None:
+        _retention(source, data["retention"])
     if _mapping(source, ("policy",), data.get("policy"), "'policy'", ("agents", "http")):
         _policy(source, data["policy"])
 
@@ -79,6 +83,16 @@ def _choices(source: Source, path: KeyPath, value: Any, choices: tuple[str, ...]
         if item not in choices:
             hint = did_you_mean(str(item), choices)
             source.report(source.at((*path, index)), "wrong-value", f"'{item}' is not one of {', '.join(choices)}{hint}")
+
+
+def _retention(source: Source, value: Any) -> None:
+    try:
+        seconds = parse_duration(value) if isinstance(value, str) else 0.0
+    except ValueError:
+        seconds = 0.0
+    if seconds < SHORTEST_RETENTION:
+        said = f"'retention' has to be a duration of 1h or more, such as 90d, not {value!r}"
+        source.report(source.at(("retention",)), "wrong-value", said)
 
 
 def _policy(source: Source, policy: dict[str, Any]) -> None:

@@ -21,3 +21,13 @@ def parse_size(size: Any) -> int:
     if found < 1:
         raise ValueError("a size has to be at least one byte")
     return found
+
+
+def format_size(count: int) -> str:
+    """`512 B`, `3.4 MiB`."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"

@@ -8,7 +8,7 @@ What it learns (ids, needs, skills called) is what `build` makes the definition 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from agentctl.errors import ExpressionError
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.expressions.references import references
 from agentctl.expressions.template import Template
+from agentctl.language.event_names import event_name_flaw, event_pattern_flaw
 from agentctl.language.inputs import has_default
 from agentctl.language.names import Names
 from agentctl.language.nodes import Path, Place
@@ -129,6 +130,8 @@ class Walk:
             self.shell((*path, "shell"), step["shell"], scope)
         if "wait" in step:
             self.wait((*path, "wait"), step["wait"], scope.without_secrets("'wait'"))
+        if isinstance(step.get("emit"), dict):
+            self.event_name((*path, "emit", "event"), step["emit"].get("event"), event_name_flaw)
         if isinstance(step.get("approve"), dict):
             self.approve((*path, "approve"), step["approve"])
         self.called(path, step)
@@ -147,10 +150,17 @@ class Walk:
                 else:
                     self.value((*path, key), value, scope)
 
+    def event_name(self, path: Path, name: Any, flaw: Callable[[str], str | None]) -> None:
+        """What can be said of it before its expressions, if there are any, are evaluated."""
+        said = flaw(name) if isinstance(name, str) and name and "${{" not in name else None
+        if said is not None:
+            self.source.report(self.source.at(path), "bad-event-name", said)
+
     def wait(self, path: Path, wait: Any, scope: Scope) -> None:
         if not isinstance(wait, dict):
             self.value(path, wait, scope)
             return
+        self.event_name((*path, "event"), wait.get("event"), event_pattern_flaw)
         for key, value in wait.items():
             if key == "if":
                 self.expression((*path, key), value, scope)

@@ -9,7 +9,7 @@ import msgspec
 
 from agentctl import ports
 from agentctl.core.events import AnyEvent, Error, Usage
-from agentctl.ports import Feedback, RunRow
+from agentctl.ports import Feedback, RunRow, Standing
 from agentctl.render.text import timestamp
 
 if TYPE_CHECKING:
@@ -94,11 +94,22 @@ def event_document(number: int, event: AnyEvent) -> dict[str, JSON]:
 
 
 def show_document(
-    row: RunRow, steps: Iterable[StepView], events: Iterable[AnyEvent], said: Feedback | None = None
+    row: RunRow,
+    steps: Iterable[StepView],
+    events: Iterable[AnyEvent],
+    said: Feedback | None = None,
+    standing: Standing | None = None,
 ) -> dict[str, JSON]:
-    feedback = None if said is None else said.to_json()
+    """`standing`: what the run waits for in line, if it does."""
+    more = {
+        "input": row.input,
+        "output": row.output,
+        "event": row.event,
+        "feedback": None if said is None else said.to_json(),
+        "waits_for": None if standing is None else standing.reason or None,
+    }
     return {
-        "run": {**run_document(row), "input": row.input, "output": row.output, "event": row.event, "feedback": feedback},
+        "run": {**run_document(row), **more},
         "steps": [step_document(step) for step in steps],
         "events": [event_document(number, event) for number, event in enumerate(events, start=1)],
     }

@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 
+from agentctl.core.places import pattern
 from agentctl.expressions.template import Template
 from agentctl.model import HANDLERS, Approve, Definition, Foreach, Group, Repeat, Skill, Step, Wait
 from agentctl.ports import FINISHED
-from agentctl.render.journal import StepView, pattern
+from agentctl.render.journal import StepView
 from agentctl.render.text import cells, cut, pad, size, style, symbol, visible
 from agentctl.render.timeline import Line
 

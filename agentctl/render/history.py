@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from agentctl.ports import FINISHED, RunRow
@@ -28,6 +29,7 @@ COLUMNS = ("run", "name", "status", "trigger", "started", "took", "steps", "used
 EMPTY = "No runs yet. `agentctl run FILE` makes the first one."
 _LEAST_ERROR = 24  # columns that are worth having for the error
 NONE = "No runs like that."
+NO_REASONS: Mapping[str, str] = MappingProxyType({})
 
 
 def short_ids(ids: Sequence[str]) -> dict[str, str]:
@@ -38,8 +40,8 @@ def short_ids(ids: Sequence[str]) -> dict[str, str]:
     return {run_id: run_id[:length] for run_id in ids}
 
 
-def cells_of(row: RunRow, short: str, now: float) -> tuple[str, ...]:
-    """One run as the texts of COLUMNS."""
+def cells_of(row: RunRow, short: str, now: float, reason: str = "") -> tuple[str, ...]:
+    """One run as the texts of COLUMNS. `reason`: why it stands in line."""
     begun = row.started_at or row.created_at
     return (
         short,
@@ -50,7 +52,7 @@ def cells_of(row: RunRow, short: str, now: float) -> tuple[str, ...]:
         took(row, now),
         f"{row.steps_done}/{row.steps_total}",
         usage_text(row.usage),
-        "" if row.error is None else error_line(row.error),
+        visible(reason) if row.error is None else error_line(row.error),
     )
 
 
@@ -63,18 +65,18 @@ def took(row: RunRow, now: float) -> str:
     return f"{seconds(now - row.started_at)}…" if row.status in ("running", "waiting", "blocked") else ""
 
 
-def format_history(rows: Sequence[RunRow], now: float) -> str:
+def format_history(rows: Sequence[RunRow], now: float, reasons: Mapping[str, str] = NO_REASONS) -> str:
     """Plain lines, columns aligned, readable without colour; ids in full, so that a script may cut them out."""
-    return columns([COLUMNS, *(cells_of(row, row.id, now) for row in rows)])
+    return columns([COLUMNS, *(cells_of(row, row.id, now, reasons.get(row.id, "")) for row in rows)])
 
 
-def history_table(rows: Sequence[RunRow], now: float, *, width: int) -> Table:
+def history_table(rows: Sequence[RunRow], now: float, reasons: Mapping[str, str] = NO_REASONS, *, width: int) -> Table:
     """For a terminal of `width` columns: ids by prefix, no columns that say nothing, the error in what room is left."""
     from rich.table import Table
     from rich.text import Text
 
     short = short_ids([row.id for row in rows])
-    lines = [cells_of(row, short[row.id], now) for row in rows]
+    lines = [cells_of(row, short[row.id], now, reasons.get(row.id, "")) for row in rows]
     if _needed(lines) + _LEAST_ERROR > width:
         lines = [_without_date(line, row, now) for line, row in zip(lines, rows, strict=True)]
     room = max(width - _needed(lines), _LEAST_ERROR)
@@ -84,7 +86,7 @@ def history_table(rows: Sequence[RunRow], now: float, *, width: int) -> Table:
     for column in kept:
         table.add_column(COLUMNS[column], no_wrap=True, min_width=max(cells(line[column]) for line in lines))
     for row, line in zip(rows, lines, strict=True):
-        styles = {"status": style(row.status), "error": "red"}
+        styles = {"status": style(row.status), "error": "dim" if row.error is None else "red"}
         table.add_row(*(Text(line[column], styles.get(COLUMNS[column], "")) for column in kept))
     return table
 

@@ -5,7 +5,6 @@ This is a projection for the eye. What a run may do next is decided by `core.int
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -33,15 +32,13 @@ from agentctl.core.events import (
     StepSucceeded,
     Usage,
 )
-from agentctl.model import HANDLERS, Definition, Foreach, Group, Repeat, Step
+from agentctl.core.places import actions, parent, pattern
+from agentctl.model import Definition
 
 if TYPE_CHECKING:
     from agentctl.core.state import RunState
 
 JSON = Any
-
-_NUMBERS = re.compile(r"\[\d+\]|@\d+")
-_LAST_PART = re.compile(r"(\.[^.\[@]+|\[\d+\]|@\d+)$")
 
 
 class StepView(msgspec.Struct):
@@ -125,47 +122,9 @@ _SHOWN = {"failing": "running"}  # within one decision of the interpreter
 # --- paths ---------------------------------------------------------------------------------------------------------
 
 
-def pattern(path: str) -> str:
-    """The path as it stands in the definition: without the numbers of items and rounds."""
-    return _NUMBERS.sub("", path) if "[" in path or "@" in path else path
-
-
-def parent(path: str) -> str:
-    """`each[2].probe` -> `each[2]` -> `each` -> ``."""
-    match = _LAST_PART.search(path)
-    return path[: match.start()] if match else ""
-
-
 def is_undo(path: str) -> bool:
     """True for the list of an undo step: `charge.undo`, `charge.undo@2`."""
     return pattern(path).endswith(".undo")
-
-
-def actions(definition: Definition) -> dict[str, str]:
-    """path pattern -> the action's word, for every step anywhere in the definition."""
-    found: dict[str, str] = {}
-    _collect(found, "", definition.steps)
-    for name in HANDLERS:
-        _collect(found, f"{name}.", definition.handler(name))
-    return found
-
-
-def _collect(found: dict[str, str], prefix: str, steps: Iterable[Step]) -> None:
-    for step in steps:
-        path = prefix + step.id
-        found[path] = step.uses
-        if isinstance(step.action, Group | Foreach | Repeat):
-            _collect(found, f"{path}.", step.action.steps)
-        _collect(found, f"{path}.fallback.", step.fallback)
-        _collect(found, f"{path}.probe.", step.probe)
-        if step.undo is not None:
-            found[f"{path}.undo"] = step.undo.uses
-            _collect_within(found, f"{path}.undo", step.undo)
-
-
-def _collect_within(found: dict[str, str], path: str, step: Step) -> None:
-    if isinstance(step.action, Group | Foreach | Repeat):
-        _collect(found, f"{path}.", step.action.steps)
 
 
 def tree_order(paths: Iterable[str]) -> list[tuple[int, str, str]]:

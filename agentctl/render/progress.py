@@ -18,6 +18,7 @@ from agentctl.core.events import (
     StepStarted,
     StepSucceeded,
 )
+from agentctl.ports import Standing
 from agentctl.render.journal import JournalView, StepView, is_undo, tree_order
 from agentctl.render.text import cells, clock, cut, error_line, pad, seconds, size, style, summary, symbol, usage_text, visible
 from agentctl.render.timeline import Line
@@ -65,6 +66,12 @@ def _line(view: JournalView, event: AnyEvent) -> str:
 def line_of_result(view: JournalView, path: str, holder: str) -> str:
     """A step stands in line for a key that another step is at work on."""
     return f"{visible(view.name)}  {symbol('waiting')} {visible(path)}  waits for the result of {visible(holder)}"
+
+
+def line_of_standing(name: str, standing: Standing) -> str:
+    """A run stands in line for a place."""
+    until = "" if standing.until is None else f" (until {clock(standing.until)})"
+    return f"{visible(name)}  {symbol('queued')} {visible(standing.reason)}{until}"
 
 
 def _ended(step: StepView, status: str) -> str:

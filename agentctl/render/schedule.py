@@ -1,16 +1,17 @@
-"""Schedules for people and as documents: what they mean, and when they are due next."""
+"""Schedules for people and as documents: what they mean, what became of their slots, and when they are due next."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from agentctl.core.instant import rfc3339
 from agentctl.model import JSON
-from agentctl.render.text import ago, columns, visible
+from agentctl.ports import SlotRow
+from agentctl.render.text import ago, clock, columns, visible
 from agentctl.render.timeline import Line
 from agentctl.triggers.schedule import Schedule
 from agentctl.triggers.slots import start
@@ -20,15 +21,21 @@ NONE = 'No loop of this project has a schedule. `triggers: [{cron: "*/30 * * * *
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """One schedule of the definition in `file`, with slots in the order of time."""
+    """One schedule of the definition in `file`, with slots to come and slots of the past, both in the order of time.
+
+    `paused_at`: since when its definition is paused.
+    """
 
     file: str
     schedule: Schedule
     slots: Sequence[float]
+    past: Sequence[SlotRow] = ()
+    paused_at: float | None = None
 
 
 def schedule_document(shown: Shown) -> dict[str, JSON]:
-    """`slot` and `starts_at` are UTC, `local` is in the schedule's own zone; jitter in seconds."""
+    """`slot`, `at`, `starts_at` and `paused_at` are UTC, `local` is in the schedule's own zone; jitter in seconds. Both lists are
+    in the order of time."""
     schedule = shown.schedule
     zone = ZoneInfo(schedule.timezone)
     return {
@@ -43,15 +50,40 @@ def schedule_document(shown: Shown) -> dict[str, JSON]:
         "jitter": schedule.jitter,
         "overlap": schedule.overlap,
         "dst": {"gap": schedule.gap, "fold": schedule.fold},
-        "next": [
-            {
-                "slot": rfc3339(slot),
-                "local": datetime.fromtimestamp(slot, zone).isoformat(timespec="milliseconds"),
-                "starts_at": rfc3339(start(schedule, slot)),
-            }
-            for slot in shown.slots
-        ],
+        "paused_at": None if shown.paused_at is None else rfc3339(shown.paused_at),
+        "past": [{**_slot(row.slot, zone), **_became(row)} for row in shown.past],
+        "next": [{**_slot(slot, zone), "starts_at": rfc3339(start(schedule, slot))} for slot in shown.slots],
     }
+
+
+def backfill_document(slots: Sequence[tuple[Schedule, float, SlotRow | None]]) -> list[JSON]:
+    """The slots of a backfill, with what has become of them; `outcome` is null where nothing has."""
+    return [
+        {
+            "schedule": schedule.text,
+            **_slot(slot, ZoneInfo(schedule.timezone)),
+            **(_became(row) if row is not None else {"outcome": None, "reason": "", "run_id": None, "at": None}),
+        }
+        for schedule, slot, row in slots
+    ]
+
+
+def format_backfill(slots: Sequence[tuple[Schedule, float, SlotRow | None]]) -> str:
+    """A line a slot, in this host's time."""
+    return columns(
+        [
+            (schedule.text, _clock(datetime.fromtimestamp(slot).astimezone()), "nothing recorded" if row is None else _told(row))
+            for schedule, slot, row in slots
+        ]
+    )
+
+
+def _slot(slot: float, zone: tzinfo) -> dict[str, JSON]:
+    return {"slot": rfc3339(slot), "local": datetime.fromtimestamp(slot, zone).isoformat(timespec="milliseconds")}
+
+
+def _became(row: SlotRow) -> dict[str, JSON]:
+    return {"outcome": row.outcome, "reason": row.reason, "run_id": row.run_id, "at": rfc3339(row.at)}
 
 
 def schedule_lines(shown: Sequence[Shown], now: float) -> list[Line]:
@@ -64,22 +96,38 @@ def schedule_lines(shown: Sequence[Shown], now: float) -> list[Line]:
         lines.append(((visible(schedule.name), "bold"), (f"  {in_words(schedule)}", ""), (f"  {visible(one.file)}", "dim")))
         lines.append(((f"  {schedule.kind}: {schedule.text}", "dim"),))
         lines.extend(((f"  {said}", ""),) for said in manners(schedule))
-        lines.extend(((f"    {text}", ""),) for text in _times(one, now) or ["never comes true"])
+        if one.paused_at is not None:
+            since = f"{clock(one.paused_at)} ({ago(one.paused_at, now)})"
+            lines.append(((f"  paused since {since}: its slots are skipped", "yellow"),))
+        times = _times(one, now)
+        lines.extend(((f"    {text}", "dim"),) for text in times[: len(one.past)])
+        lines.extend(((f"    {text}", ""),) for text in times[len(one.past) :])
+        if not one.slots:
+            lines.append((("    never comes true", ""),))
     return lines
 
 
 def _times(shown: Shown, now: float) -> list[str]:
-    """Each slot by this host's clock, by UTC and by the schedule's own; a clock that shows the same as another is left out."""
+    """Each slot, past and to come, by this host's clock, by UTC and by the schedule's own; a clock that shows the same as
+    another is left out."""
     zone = ZoneInfo(shown.schedule.timezone) if shown.schedule.kind == "cron" else UTC
+    moments = [*(row.slot for row in shown.past), *shown.slots]
     clocks = [
-        [datetime.fromtimestamp(slot).astimezone() for slot in shown.slots],
-        [datetime.fromtimestamp(slot, UTC) for slot in shown.slots],
-        [datetime.fromtimestamp(slot, zone) for slot in shown.slots],
+        [datetime.fromtimestamp(moment).astimezone() for moment in moments],
+        [datetime.fromtimestamp(moment, UTC) for moment in moments],
+        [datetime.fromtimestamp(moment, zone) for moment in moments],
     ]
     different = {tuple(moment.replace(tzinfo=None, fold=0) for moment in clock): clock for clock in reversed(clocks)}
     kept = [clock for clock in clocks if any(clock is one for one in different.values())]
-    starts = [ago(start(shown.schedule, slot), now) for slot in shown.slots]
-    return columns([(*map(_clock, row), begins) for *row, begins in zip(*kept, starts, strict=True)]).splitlines()
+    said = [*map(_told, shown.past), *(ago(start(shown.schedule, slot), now) for slot in shown.slots)]
+    return columns([(*map(_clock, row), words) for *row, words in zip(*kept, said, strict=True)]).splitlines()
+
+
+def _told(row: SlotRow) -> str:
+    """What became of a slot, in words."""
+    if row.run_id is None:
+        return f"{row.outcome}: {visible(row.reason)}"
+    return f"{row.outcome}: run {row.run_id}" + (f" ({visible(row.reason)})" if row.reason else "")
 
 
 def _clock(moment: datetime) -> str:

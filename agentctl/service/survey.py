@@ -35,9 +35,15 @@ def survey(project: Project, store: Store, known: Mapping[str, StoredDefinition]
 
 
 def files(root: Path) -> Iterator[Path]:
-    """The definitions of a project; their test cases may lie beside them."""
+    """The definitions of a project; their test cases may lie beside them. Raises OSError when a folder is there, but cannot be
+    listed: what is deployed from it is not gone."""
     for folder in FOLDERS:
-        yield from (path for path in definition_files(root / folder) if not path.name.endswith(".test.yaml"))
+        yield from (path for path in definition_files(root / folder, _raise) if not path.name.endswith(".test.yaml"))
+
+
+def _raise(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _read(path: Path, catalog: Catalog, store: Store, known: Mapping[str, StoredDefinition]) -> Reading:

@@ -17,6 +17,7 @@ from agentctl.ports import FINISHED, Append, Refusal
 from agentctl.store.create import NewRow, create_runs, prepare_run
 from agentctl.store.events import PreparedEvent, prepare_event, record
 from agentctl.store.keys import PreparedOrder, leave_line, order_results, prepare_orders
+from agentctl.store.line import leave
 from agentctl.store.mail import post, tell_awaiters
 from agentctl.store.memory import PreparedValues, prepare_values, remember
 from agentctl.store.money import reserve, settle
@@ -111,6 +112,9 @@ def write_wave(session: Session, wave: Sequence[PreparedAppend]) -> list[list[Re
         record(session, emitted)
     if finished:
         tell_awaiters(session, finished)
+        limited = [held.key for item in wave if (held := session.held(item.entry.lease)).limited and held.key in finished]
+        if limited:
+            leave(session, limited)
     for item in wave:
         _stage(session, item.entry)
     return refused
@@ -177,7 +181,15 @@ def _stage(session: Session, entry: Append) -> None:
     held, progress = session.held(entry.lease), entry.progress
     session.stage(
         entry.lease.run_id,
-        Held(held.key, held.epoch, entry.head + len(entry.events), progress.status, progress.started_at, progress.wake_at),
+        Held(
+            held.key,
+            held.epoch,
+            entry.head + len(entry.events),
+            progress.status,
+            progress.started_at,
+            progress.wake_at,
+            held.limited,
+        ),
     )
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
+from agentctl.core.events import CancelRequested, RunResumed
 from agentctl.errors import LeaseLost
-from agentctl.ports import Awaiter, Lease
-from agentctl.store import mail, memory
+from agentctl.ports import FINISHED, Admission, Awaiter, Lease
+from agentctl.store import line, mail, memory
 from agentctl.store.connection import checkpoint_in_commits
 from agentctl.store.create import NewRow, create_runs
 from agentctl.store.executors import Liveness
+from agentctl.store.schema import VERSION
 from agentctl.store.session import Disagreement, Held, Session
 
 
@@ -22,10 +25,15 @@ class Change(Protocol):
 
 
 class Create(msgspec.Struct, frozen=True):
-    runs: list[NewRow]
+    """`reserve`: for this process, which is an executor from now on."""
 
-    def perform(self, session: Session) -> None:
-        create_runs(session, self.runs)
+    runs: list[NewRow]
+    reserve: bool
+
+    def perform(self, session: Session) -> list[Admission]:
+        if self.reserve:
+            _become_executor(session)
+        return create_runs(session, self.runs, session.executor.id if self.reserve else None)
 
 
 class Post(msgspec.Struct, frozen=True):
@@ -42,8 +50,18 @@ class AwaitRun(msgspec.Struct, frozen=True):
         mail.await_run(session, self.awaiter)
 
 
+class Beat(msgspec.Struct, frozen=True):
+    """See `Store.beat`. SQLite writes the page with the number though it stays the same."""
+
+    def perform(self, session: Session) -> None:
+        session.connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
 class Register(msgspec.Struct, frozen=True):
-    """`format`: of the compiled form; a known definition that another agentctl compiled gets ours."""
+    """`format`: of the compiled form; a known definition that another agentctl compiled gets ours.
+
+    When it was last registered is noted once an hour at most, for pruning.
+    """
 
     version: str
     name: str
@@ -55,28 +73,35 @@ class Register(msgspec.Struct, frozen=True):
 
     def perform(self, session: Session) -> None:
         session.connection.execute(
-            "INSERT INTO definitions (version, name, kind, file, source, compiled, format) VALUES (?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (version) DO UPDATE SET compiled = excluded.compiled, format = excluded.format"
-            " WHERE format <> excluded.format",
-            (self.version, self.name, self.kind, self.file, self.source, self.compiled, self.format),
+            "INSERT INTO definitions (version, name, kind, file, source, compiled, format, registered_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (version) DO UPDATE"
+            " SET compiled = excluded.compiled, format = excluded.format, registered_at = excluded.registered_at"
+            " WHERE format <> excluded.format OR registered_at < excluded.registered_at - 3600",
+            (self.version, self.name, self.kind, self.file, self.source, self.compiled, self.format, time.time()),
         )
 
 
 class Acquire(msgspec.Struct, frozen=True):
+    """`at`: by the driver's clock, for the limits of those that stand in line."""
+
     run_ids: Sequence[str]
+    at: float
 
     def perform(self, session: Session) -> list[Lease]:
-        """A lease goes to us when it has no owner or a dead one; its epoch rises by one."""
+        """A lease goes to us when it has no owner or a dead one, or when it is reserved for us; its epoch rises by one."""
         _become_executor(session)
-        alive = Liveness(session.executor.folder, remove=True).alive
+        liveness = Liveness(session.executor.folder, remove=True)
         ids = msgspec.json.encode(list(self.run_ids)).decode()
         rows = session.connection.execute(
-            "SELECT id, key, epoch, owner, head, status, started_at, wake_at,"
+            "SELECT id, key, epoch, owner, head, status, started_at, wake_at, in_line,"
             " EXISTS (SELECT 1 FROM mail WHERE mail.run = runs.key) FROM runs"
             " WHERE id IN (SELECT value FROM json_each(?))",
             (ids,),
         ).fetchall()
-        free = {row[0]: row for row in rows if not alive(row[3])}
+        free = {row[0]: row for row in rows if self._may_take(session, liveness, row[0], row[3])}
+        limited = [row for row in free.values() if row[8] is not None]
+        for key in self._must_wait(session, liveness, limited) if limited else ():
+            self._stand_for(session, free.pop(key))
         changed = session.write_rows(
             "UPDATE runs SET epoch = v.column2 + 1, owner = v.column4 FROM (VALUES ",
             [(key, epoch, owner, session.executor.id) for _, key, epoch, owner, *_ in free.values()],
@@ -88,10 +113,32 @@ class Acquire(msgspec.Struct, frozen=True):
         leases = []
         for run_id in dict.fromkeys(self.run_ids):
             if run_id in free:
-                _, key, epoch, _, head, *rest, has_mail = free[run_id]
-                session.stage(run_id, Held(key, epoch + 1, head, *rest))
+                _, key, epoch, _, head, status, started_at, wake_at, in_line, has_mail = free[run_id]
+                session.stage(run_id, Held(key, epoch + 1, head, status, started_at, wake_at, in_line is not None))
                 leases.append(Lease(run_id, epoch + 1, head, bool(has_mail), remembered.get(run_id, {})))
         return leases
+
+    def _may_take(self, session: Session, liveness: Liveness, run_id: str, owner: str | None) -> bool:
+        if owner == session.executor.id:
+            return not session.is_leased(run_id)  # reserved, but not leased yet
+        return not liveness.alive(owner)
+
+    def _must_wait(self, session: Session, liveness: Liveness, limited: Sequence[tuple[Any, ...]]) -> list[str]:
+        """Those of runs with limits, by id, for which there is no place now. One that is to be cancelled needs none."""
+        by_key = {row[1]: row[0] for row in limited}
+        told = line.told(session, [row[1] for row in limited if row[9]])
+        ended = [row[1] for row in limited if row[5] in FINISHED and RunResumed in told.get(row[1], ())]
+        lined_up = {row[1] for row in limited if row[8]} | (line.return_to(session, ended) if ended else set())
+        asked = [key for key in lined_up if CancelRequested not in told.get(key, ())]
+        return [by_key[key] for key in line.admit(session, liveness, asked, self.at)] if asked else []
+
+    def _stand_for(self, session: Session, row: tuple[Any, ...]) -> None:
+        """It is ours to start when its turn comes, so that those behind it know that it counts."""
+        _, key, epoch, owner, *_ = row
+        if owner != session.executor.id:
+            session.connection.execute(
+                "UPDATE runs SET owner = ? WHERE key = ? AND epoch = ? AND owner IS ?", (session.executor.id, key, epoch, owner)
+            )
 
 
 def _become_executor(session: Session) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from shlex import quote
 
 from agentctl.errors import StoreError
+from agentctl.language.sizes import format_size
 from agentctl.ports import Finding
 from agentctl.store import connection as connections
 from agentctl.store import failures, schema
@@ -64,7 +65,7 @@ def _disk(place: Place) -> Iterator[Finding]:
         said = f"{place.folder} lies on a network file system ({kind}), where locks do not hold"
         yield Finding("store.disk", "error", said, mend)
     free = shutil.disk_usage(folder).free
-    said = f"{_size(free)} free at {folder}"
+    said = f"{format_size(free)} free at {folder}"
     if free < _LITTLE:
         yield Finding("store.disk", "error" if free < _TOO_LITTLE else "warning", f"only {said}", "make room on that disk")
     else:
@@ -107,7 +108,8 @@ def _version(reader: sqlite3.Connection, place: Place) -> Iterator[Finding]:
         yield Finding("store", "ok", f"{place.path} has version {version}; the next run brings it to {schema.VERSION}")
     else:
         runs = reader.execute("SELECT count(*) FROM runs").fetchone()[0]
-        yield Finding("store", "ok", f"{place.path} opens: version {version}, {runs:,} runs, {_size(place.path.stat().st_size)}")
+        size = format_size(place.path.stat().st_size)
+        yield Finding("store", "ok", f"{place.path} opens: version {version}, {runs:,} runs, {size}")
 
 
 def _journal_mode(reader: sqlite3.Connection, place: Place) -> Iterator[Finding]:
@@ -119,9 +121,9 @@ def _journal_mode(reader: sqlite3.Connection, place: Place) -> Iterator[Finding]
         yield Finding("store.wal", "error", f"the journal mode is {mode}, but readers and the writer need WAL", mend)
     elif length > _LONG_LOG:
         mend = "end programs that keep the store open for reading; the log shrinks when the last one closes it"
-        yield Finding("store.wal", "warning", f"the write-ahead log has grown to {_size(length)}", mend)
+        yield Finding("store.wal", "warning", f"the write-ahead log has grown to {format_size(length)}", mend)
     else:
-        yield Finding("store.wal", "ok", f"write-ahead log: {_size(length)}")
+        yield Finding("store.wal", "ok", f"write-ahead log: {format_size(length)}")
 
 
 def _integrity(reader: sqlite3.Connection, place: Place) -> Iterator[Finding]:
@@ -157,13 +159,3 @@ def _open_to_others(paths: list[Path], wanted: int) -> Iterator[tuple[Path, int,
             continue
         if mode & 0o077:
             yield path, mode, wanted
-
-
-def _size(count: int) -> str:
-    """`512 B`, `3.4 MiB`."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} GiB"

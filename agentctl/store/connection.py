@@ -40,11 +40,16 @@ def open_for_reading(path: Path, patience: float) -> sqlite3.Connection:
         log = path.with_name(path.name + "-wal")
         if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) or _has_content(log):
             raise
-        return _connect(f"file:{quote(str(path))}?mode=ro&immutable=1", patience, statements=64)
+        return open_unchanging(path)
     except sqlite3.Error:
         connection.close()
         raise
     return connection
+
+
+def open_unchanging(path: Path) -> sqlite3.Connection:
+    """A connection to a file that nobody writes to, without locks and without files beside it. Raises sqlite3.Error."""
+    return _connect(f"file:{quote(str(path))}?mode=ro&immutable=1", 0.0, statements=64)
 
 
 def _connect(uri: str, patience: float, statements: int) -> sqlite3.Connection:

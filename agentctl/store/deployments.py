@@ -74,5 +74,8 @@ ANY_SUBSCRIPTION_BETWEEN = "SELECT 1 FROM subscriptions WHERE pattern >= ? AND p
 
 def subscriptions(connection: sqlite3.Connection, event: str) -> list[Subscription]:
     """The event triggers that match the name of an event, of definitions that are neither gone nor paused; by name."""
-    patterns = msgspec.json.encode(matching(connection, event, ANY_SUBSCRIPTION_BETWEEN)).decode()
-    return [Subscription(*row) for row in connection.execute(MATCHING_SUBSCRIPTIONS, (patterns,))]
+    patterns = matching(connection, event, ANY_SUBSCRIPTION_BETWEEN)
+    if not patterns:  # the ends of most runs are nobody's business
+        return []
+    given = msgspec.json.encode(patterns).decode()
+    return [Subscription(*row) for row in connection.execute(MATCHING_SUBSCRIPTIONS, (given,))]

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import structs
 
 from agentctl.core.events import EventOffered
-from agentctl.ports import Admission, NewEvent, NewRun, Sent, Starts
+from agentctl.ports import NOTHING, Admission, NewEvent, NewRun, Sent, Starts
 from agentctl.store.create import create_runs, prepare_run
 from agentctl.store.gathering import gather
 from agentctl.store.mail import post
@@ -64,14 +64,23 @@ def record(session: Session, prepared: Sequence[PreparedEvent]) -> list[Sent]:
     waits = {name: waits_for(session.connection, name) for name in {item.event.name for item in fresh.values()}}
     answers = [Sent(duplicate=True, delivered=[]) for _ in prepared]
     for number, item in fresh.items():
-        event, starts, waiting = item.event, item.starts, waits[item.event.name]
-        document = event.document(received[number])
-        if waiting:
-            post(session, [(run_id, _offer(session, document, received[number], path, kept=False)) for run_id, path in waiting])
-        gather(session, event.id, received[number], starts.gather)
-        started = _start(session, starts.runs, document)
-        answers[number] = Sent(False, list(dict.fromkeys(run_id for run_id, _ in waiting)), started)
+        answers[number] = _hand_out(session, item, received[number], waits[item.event.name])
     return answers
+
+
+def _hand_out(session: Session, item: PreparedEvent, received_at: float, waits: Sequence[tuple[str, str]]) -> Sent:
+    """A kept event to those who wait for it, and to those whom it starts."""
+    if not waits and item.starts is NOTHING:
+        return Sent(duplicate=False, delivered=[])
+    starts, document = item.starts, item.event.document(received_at)
+    post(session, [(run_id, _offer(session, document, received_at, path, kept=False)) for run_id, path in waits])
+    gather(session, item.event.id, received_at, starts.gather)
+    return Sent(
+        duplicate=False,
+        delivered=list(dict.fromkeys(run_id for run_id, _ in waits)),
+        started=_start(session, starts.runs, document),
+        gathered=[wanted.name for wanted in starts.gather],
+    )
 
 
 def _unknown(connection: sqlite3.Connection, prepared: Sequence[PreparedEvent]) -> dict[int, PreparedEvent]:
@@ -86,8 +95,6 @@ def _unknown(connection: sqlite3.Connection, prepared: Sequence[PreparedEvent]) 
 
 def _start(session: Session, runs: Sequence[NewRun], document: dict[str, JSON]) -> list[Admission]:
     """Each with the event as it is kept: who made the runs could not know when it would be received."""
-    if not runs:
-        return []
     told = [structs.replace(run, created=structs.replace(run.created, event=document)) for run in runs]
     return create_runs(session, [prepare_run(run, session.payloads) for run in told])
 
@@ -102,8 +109,8 @@ ANY_WAIT_BETWEEN = "SELECT 1 FROM waits WHERE kind = 'event' AND name >= ? AND n
 
 def waits_for(connection: sqlite3.Connection, name: str) -> list[tuple[str, str]]:
     """(run id, path) of every wait that is open for an event of that name."""
-    names = msgspec.json.encode(matching(connection, name, ANY_WAIT_BETWEEN)).decode()
-    return connection.execute(FITTING_WAITS, (names,)).fetchall()
+    names = matching(connection, name, ANY_WAIT_BETWEEN)
+    return connection.execute(FITTING_WAITS, (msgspec.json.encode(names).decode(),)).fetchall() if names else []
 
 
 def offer_kept(session: Session, run_id: str, path: str, name: str, since: float, taken: Collection[str]) -> None:

@@ -15,6 +15,7 @@ import uuid
 from pathlib import Path
 
 from agentctl.store.place import private_folder
+from agentctl.store.serving import SERVE_LOCK, serving
 
 
 class Executor:
@@ -62,6 +63,15 @@ class Liveness:
         self._folder = folder
         self._remove = remove
         self._known: dict[str, bool] = {}
+        self._served: bool | None = None
+
+    def attended(self, owner: str | None) -> bool:
+        """Whether somebody alive will drive a run of that owner on: the owner itself, or `serve`, which takes on every run."""
+        if self.alive(owner):
+            return True
+        if self._served is None:
+            self._served = serving(self._folder.with_name(SERVE_LOCK)) is not None
+        return self._served
 
     def alive(self, owner: str | None) -> bool:
         if owner is None:

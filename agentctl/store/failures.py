@@ -32,9 +32,14 @@ def from_sqlite(error: sqlite3.Error, path: Path) -> StoreError:
 
 def from_system(error: OSError, path: Path) -> StoreError:
     """The StoreError that tells an OSError on a file of the store at `path`."""
-    if error.errno in _NO_ROOM_ERRNO:
+    if is_full(error):
         return full(path)
     return StoreError(f"the store {path} cannot be used: {error.strerror or error} ({error.filename or path})")
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there was no room for what was to be written."""
+    return error.errno in _NO_ROOM_ERRNO
 
 
 def full(path: Path) -> StoreFull:

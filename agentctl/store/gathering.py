@@ -78,10 +78,8 @@ class ReleaseGathered(msgspec.Struct, frozen=True):
 
     def _leave(self, session: Session, number: int, pile: Pile) -> None:
         """What is left of the pile waits on."""
-        following = session.connection.execute(
-            "SELECT e.received_at FROM piled p JOIN events e ON e.seq = p.event WHERE p.pile = ? ORDER BY p.event LIMIT 1", (number,)
-        ).fetchone()
-        left = take(pile, None if following is None else following[0])
+        following = session.connection.execute(_EVENTS, (number, 1)).fetchone()
+        left = take(pile, len(self.gathered.events), None if following is None else following[3])
         if left is None:
             session.connection.execute("DELETE FROM piles WHERE id = ?", (number,))
         else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from mmap import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from agentctl.core.events import AnyEvent, ApprovalGiven
 from agentctl.errors import NotFound, StoreError, StoreMissing
 from agentctl.ports import (
+    NOTHING,
     Admission,
     Append,
     Awaiter,
@@ -21,16 +23,18 @@ from agentctl.ports import (
     HistoryFilter,
     Lease,
     Mail,
-    NOTHING,
     NewEvent,
     NewRun,
+    Pruned,
     Refusal,
     Reply,
     RunRow,
     RunStatus,
+    SeenFile,
     Sent,
     Slot,
     SlotRow,
+    Standing,
     Starts,
     Statistics,
     StoredDefinition,
@@ -46,6 +50,7 @@ from agentctl.store.payloads import Payloads
 from agentctl.store.place import Place, private_folder
 
 if TYPE_CHECKING:
+    from agentctl.store.serving import ServeLock
     from agentctl.store.wake import Listener
     from agentctl.store.writer import Job, Writer
 
@@ -118,6 +123,7 @@ class Ledger:
         self._writer: Writer | None = None
         self._lock: WriteLock | None = None
         self._listener: Listener | None = None
+        self._serve_lock: ServeLock | None = None
         self._closed = False
         self._seen_version = self._data_version()
 
@@ -128,16 +134,16 @@ class Ledger:
 
         return self._submit(prepare(entry, self._payloads), now=entry.alone)
 
-    def create(self, runs: Sequence[NewRun]) -> Awaitable[None]:
+    def create(self, runs: Sequence[NewRun], *, reserve: bool = False) -> Awaitable[list[Admission]]:
         from agentctl.store.changes import Create
         from agentctl.store.create import prepare_run
 
-        return self._submit(Create([prepare_run(run, self._payloads) for run in runs]))
+        return self._submit(Create([prepare_run(run, self._payloads) for run in runs], reserve))
 
-    def acquire(self, run_ids: Sequence[str]) -> Awaitable[list[Lease]]:
+    def acquire(self, run_ids: Sequence[str], at: float | None = None) -> Awaitable[list[Lease]]:
         from agentctl.store.changes import Acquire
 
-        return self._submit(Acquire(run_ids))
+        return self._submit(Acquire(run_ids, time.time() if at is None else at))
 
     def release(self, leases: Sequence[Lease], *, status: RunStatus | None = None) -> Awaitable[None]:
         from agentctl.store.changes import Release
@@ -210,10 +216,25 @@ class Ledger:
 
         return self._submit(Fire(prepare_slots(slots, self._payloads), at, settles=False))
 
+    def prune(self, now: float, keep: float, pause: Callable[[], Awaitable[None]]) -> Awaitable[Pruned]:
+        from agentctl.store.prune import prune
+
+        return prune(self.place, self._open_reader, self._submit, now, keep, pause)
+
+    def note_files(self, name: str, seen: Sequence[SeenFile], gone: Sequence[str] = ()) -> Awaitable[None]:
+        from agentctl.store.files import Note
+
+        return self._submit(Note(name, seen, gone))
+
     def register(self, stored: StoredDefinition) -> Awaitable[None]:
         from agentctl.store.definitions import registration
 
         return self._submit(registration(stored))
+
+    def beat(self) -> Awaitable[None]:
+        from agentctl.store.changes import Beat
+
+        return self._submit(Beat())
 
     def _submit(self, job: Job, *, now: bool = False) -> Awaitable[Any]:
         if self._closed:
@@ -263,6 +284,12 @@ class Ledger:
         with self._reading():
             return read(self._reader, self._payloads, since, name)
 
+    def unfinished(self) -> dict[tuple[str, str], int]:
+        from agentctl.store.census import unfinished
+
+        with self._reading():
+            return unfinished(self._reader)
+
     def deployments(self) -> list[Deployment]:
         from agentctl.store.deployments import read
 
@@ -286,6 +313,12 @@ class Ledger:
 
         with self._reading():
             return between(self._reader, name, schedule, begin, end)
+
+    def seen_files(self, name: str) -> dict[str, SeenFile]:
+        from agentctl.store.files import read
+
+        with self._reading():
+            return read(self._reader, name)
 
     def subscriptions(self, event: str) -> list[Subscription]:
         from agentctl.store.deployments import subscriptions
@@ -313,6 +346,23 @@ class Ledger:
     def history(self, query: HistoryFilter) -> list[RunRow]:
         with self._reading():
             return reads.history(self._reader, self._payloads, self._liveness(), query)
+
+    def walk(self, query: HistoryFilter) -> Iterator[RunRow]:
+        from agentctl.store.walk import walk
+
+        with self._reading():
+            yield from walk(self._reader, self._payloads, self._liveness, query)
+
+    def prunable(self, now: float, keep: float) -> Pruned:
+        from agentctl.store.prunable import Terms, count
+
+        with self._reading(), closing(self._open_reader()) as reader:
+            return count(reader, Terms(reader, now, keep))
+
+    def _open_reader(self) -> sqlite3.Connection:
+        """One more, for whoever reads for long."""
+        with self._reading():
+            return connections.open_for_reading(self.path, self._patience)
 
     def journal(self, run_id: str, after: int = 0) -> Iterable[AnyEvent]:
         with self._reading():
@@ -358,7 +408,18 @@ class Ledger:
 
     def due(self, now: float, limit: int = 1000) -> list[str]:
         with self._reading():
-            return reads.due(self._reader, self._liveness(), now, limit)
+            return reads.due(self._reader, self._liveness(), self._executor.id, now, limit)
+
+    def next_due(self, now: float) -> float | None:
+        with self._reading():
+            return reads.next_due(self._reader, now)
+
+    def standing(self, run_id: str, at: float | None = None) -> Standing | None:
+        from agentctl.store.line import standing
+
+        with self._reading():
+            now = time.time() if at is None else at
+            return standing(self._reader, self._liveness(), run_id, now, self._executor.id)
 
     def changed(self) -> bool:
         if self._writer is not None:
@@ -376,6 +437,18 @@ class Ledger:
         except OSError:
             return False
         return True
+
+    def serve(self) -> None:
+        from agentctl.store.serving import ServeLock
+
+        with _failures_told(self.path):
+            self._serve_lock = ServeLock(self.place.serve, self.path)
+
+    def serving(self) -> int | None:
+        from agentctl.store.serving import serving
+
+        with _failures_told(self.path):
+            return serving(self.place.serve)
 
     def _data_version(self) -> int:
         with self._reading():
@@ -414,6 +487,8 @@ class Ledger:
         if self._writer is not None:
             self._writer.close()
         self._executor.stop()
+        if self._serve_lock is not None:
+            self._serve_lock.close()
         if self._lock is not None:
             self._lock.close()
 

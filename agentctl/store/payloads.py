@@ -38,7 +38,7 @@ class Payloads:
         """
         digest = hashlib.sha256(data).hexdigest()
         path = self.folder / digest
-        if path.exists():
+        if _is_there(path):
             return digest, path
         aside = self.folder / f".{digest}.{os.urandom(4).hex()}"  # others may be keeping the same
         try:
@@ -81,6 +81,15 @@ class Payloads:
 
     def read_json(self, text: str | None) -> JSON:
         return None if text is None else _decode_json(self.read(text))
+
+
+def _is_there(path: Path) -> bool:
+    """Also makes it young: nothing refers to the file before our commit does, and what is old and unreferenced is swept away."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _write_durably(path: Path, data: bytes | mmap) -> None:

@@ -3,7 +3,7 @@
 <folder>/<name>          the database        <folder>/executors/<id>   one locked file per living executor
 <folder>/<name>.lock     the writers' lock   <folder>/payloads/<hash>  large outputs
 <folder>/project.json    agentctl.yaml, read <folder>/logs/<run>.jsonl the log of a run
-<folder>/wake/<id>       a pipe per listener
+<folder>/wake/<id>       a pipe per listener      <folder>/serve.lock       locked by `serve`
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from agentctl.errors import StoreError
 from agentctl.store.failures import from_system
+from agentctl.store.serving import SERVE_LOCK
 
 # flock and SQLite's shared memory do not work, or lie, across machines: two hosts would both believe to be alone.
 NETWORK = {"nfs", "nfs4", "smb3", "smbfs", "cifs", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs"}
@@ -27,6 +28,7 @@ class Place:
         self.folder = self.path.parent
         self.lock = self.path.with_name(self.path.name + ".lock")
         self.executors = self.folder / "executors"
+        self.serve = self.folder / SERVE_LOCK
         self.wake = self.folder / "wake"
         self.payloads = self.folder / "payloads"
         self.logs = self.folder / "logs"

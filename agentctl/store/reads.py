@@ -12,6 +12,7 @@ from agentctl.core.events import AnyEvent, Error, Parent, Usage
 from agentctl.errors import AmbiguousPrefix, NotFound
 from agentctl.ports import HistoryFilter, Mail, RunRow, RunStatus
 from agentctl.store.executors import Liveness
+from agentctl.store.line import heads, next_opening
 from agentctl.store.payloads import Payloads
 
 _COLUMNS = (
@@ -87,7 +88,7 @@ def history(connection: sqlite3.Connection, payloads: Payloads, liveness: Livene
     """Newest first. One indexed range per status, merged; so a rare status in a large store costs its own rows only."""
     if query.limit <= 0:
         return []
-    plain, values = _filters(query)
+    plain, values = filters(query)
     keys: list[tuple[float, int]] = []
     for condition, more in _by_status(connection, liveness, query):
         where = " AND ".join([*plain, *condition]) or "TRUE"
@@ -98,7 +99,7 @@ def history(connection: sqlite3.Connection, payloads: Payloads, liveness: Livene
     return [read_row(connection.execute(by_key, (key,)).fetchone(), payloads, liveness) for _, key in newest]
 
 
-def _filters(query: HistoryFilter) -> tuple[list[str], list[Any]]:
+def filters(query: HistoryFilter) -> tuple[list[str], list[Any]]:
     wanted = {
         "name = ?": query.name,
         "created_at >= ?": query.since,
@@ -168,7 +169,7 @@ def mailed(connection: sqlite3.Connection, after: int) -> list[tuple[int, str]]:
 _DUE = """
 SELECT id FROM (
     SELECT * FROM (SELECT id, created_at FROM runs INDEXED BY runs_free
-        WHERE owner IS NULL AND status IN ('queued', 'running', 'interrupted')
+        WHERE owner IS NULL AND status IN ('queued', 'running', 'interrupted') AND in_line IS NOT 1
         ORDER BY created_at LIMIT :limit)
     UNION
     SELECT * FROM (SELECT id, created_at FROM runs INDEXED BY runs_asleep
@@ -178,12 +179,28 @@ SELECT id FROM (
     SELECT id, created_at FROM runs WHERE key IN (SELECT run FROM mail)
         AND (owner IS NULL OR owner IN (SELECT value FROM json_each(:dead)))
     UNION
-    SELECT id, created_at FROM runs WHERE owner IN (SELECT value FROM json_each(:dead)) AND finished_at IS NULL
+    SELECT id, created_at FROM runs
+        WHERE owner IN (SELECT value FROM json_each(:dead)) AND finished_at IS NULL AND in_line IS NOT 1
+    UNION
+    SELECT id, created_at FROM runs WHERE key IN (SELECT value FROM json_each(:heads))
+        AND (owner IS NULL OR owner = :executor OR owner IN (SELECT value FROM json_each(:dead)))
 ) ORDER BY created_at LIMIT :limit
 """
 
 
-def due(connection: sqlite3.Connection, liveness: Liveness, now: float, limit: int) -> list[str]:
+def next_due(connection: sqlite3.Connection, now: float) -> float | None:
+    """The earliest time at which a run that nobody holds wants to be driven on."""
+    found: float | None = connection.execute(
+        "SELECT min(wake_at) FROM runs INDEXED BY runs_asleep"
+        " WHERE owner IS NULL AND status IN ('waiting', 'blocked') AND wake_at IS NOT NULL"
+    ).fetchone()[0]
+    opens = next_opening(connection, now)
+    return min((at for at in (found, opens) if at is not None), default=None)
+
+
+def due(connection: sqlite3.Connection, liveness: Liveness, executor: str, now: float, limit: int) -> list[str]:
     """Oldest first. A dead owner's unfinished runs are all among them: only taking one over shows what it waited for."""
     dead = msgspec.json.encode(owners(connection, liveness, alive=False)).decode()
-    return [row[0] for row in connection.execute(_DUE, {"dead": dead, "now": now, "limit": limit})]
+    first = msgspec.json.encode(heads(connection, liveness, now, limit)).decode()
+    values = {"dead": dead, "executor": executor, "now": now, "limit": limit, "heads": first}
+    return [row[0] for row in connection.execute(_DUE, values)]

@@ -26,7 +26,10 @@ APPLICATION_ID = 0x61676374  # "agct": tells our files from any other program's
 # `runs.key` is what journal and mail refer to: eight bytes at most, where the id is text.
 # `journal` has rowids: new events of a hundred runs land on one page, where a table ordered by (run, seq) touches a hundred.
 # `schedules.settled` is NULL while nobody keeps to the schedule. `slots.run` is the id, not the key: the row outlives the run.
-# `results.run` is an id: a recorded result keeps its promise after its run was pruned. `until`: when a cached one is of no more use.
+# `results.run` is an id: a recorded result keeps its promise after its run was pruned. `until`: how long a cached one counts.
+# `runs.in_line` is NULL without limits on when it may start; 1 while it stands in line, so that it is not offered; else 0.
+# `places`: what a run needs room in from its arrival to its end. `held`: 0 in line, 1 it has its place, NULL it has ended.
+#   With `per` it is a throttle: the row goes when the run starts, and a row of `starts` counts for so long instead.
 # `mail.id` never returns (AUTOINCREMENT): who has seen number 7 has seen it for good.
 SCHEMA = """
 CREATE TABLE runs (
@@ -54,7 +57,8 @@ CREATE TABLE runs (
     event TEXT,
     head INTEGER NOT NULL CHECK (head >= 1),
     epoch INTEGER NOT NULL DEFAULT 0 CHECK (epoch >= 0),
-    owner TEXT CHECK (owner IS NULL OR epoch > 0),
+    owner TEXT CHECK (owner IS NULL OR epoch > 0 OR status = 'queued'),
+    in_line INTEGER CHECK (in_line IN (0, 1)),
     CHECK ((finished_at IS NOT NULL) = (status IN ('succeeded', 'failed', 'cancelled'))),
     CHECK ((parent IS NULL) = (parent_path IS NULL)),
     CHECK ((parent IS NULL) = (parent_depth IS NULL))
@@ -64,7 +68,8 @@ CREATE INDEX runs_by_status ON runs (status, created_at);
 CREATE INDEX runs_by_name ON runs (name, status, created_at);
 CREATE INDEX runs_by_parent ON runs (parent, created_at) WHERE parent IS NOT NULL;
 CREATE INDEX runs_by_owner ON runs (owner) WHERE owner IS NOT NULL;
-CREATE INDEX runs_free ON runs (created_at) WHERE owner IS NULL AND status IN ('queued', 'running', 'interrupted');
+CREATE INDEX runs_free ON runs (created_at)
+    WHERE owner IS NULL AND status IN ('queued', 'running', 'interrupted') AND in_line IS NOT 1;
 CREATE INDEX runs_asleep ON runs (wake_at) WHERE owner IS NULL AND status IN ('waiting', 'blocked') AND wake_at IS NOT NULL;
 
 CREATE TABLE journal (
@@ -169,6 +174,36 @@ CREATE TABLE claims (
 CREATE UNIQUE INDEX claims_held ON claims (name, step, key) WHERE held;
 CREATE INDEX claims_in_line ON claims (name, step, key, id);
 
+CREATE TABLE places (
+    run INTEGER NOT NULL REFERENCES runs (key),
+    grp TEXT NOT NULL CHECK (grp <> ''),
+    capacity INTEGER NOT NULL CHECK (capacity >= 1),
+    per REAL CHECK (per > 0),
+    rank REAL NOT NULL,
+    held INTEGER CHECK (held IN (0, 1)),
+    leaving INTEGER NOT NULL DEFAULT 0 CHECK (leaving IN (0, 1)),
+    PRIMARY KEY (run, grp),
+    CHECK (per IS NULL OR held = 0)
+) WITHOUT ROWID;
+CREATE INDEX places_in_line ON places (grp, rank, run) WHERE held = 0;
+CREATE INDEX places_held ON places (grp, run) WHERE held = 1;
+
+CREATE TABLE starts (
+    id INTEGER PRIMARY KEY,
+    grp TEXT NOT NULL CHECK (grp <> ''),
+    at REAL NOT NULL,
+    until REAL NOT NULL
+);
+CREATE INDEX starts_by_group ON starts (grp, until);
+CREATE INDEX starts_by_end ON starts (until);
+
+CREATE TABLE firsts (
+    grp TEXT PRIMARY KEY,
+    run INTEGER NOT NULL REFERENCES runs (key),
+    until REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX firsts_by_end ON firsts (until);
+
 CREATE TABLE definitions (
     version TEXT PRIMARY KEY,
     name TEXT NOT NULL,
@@ -176,7 +211,8 @@ CREATE TABLE definitions (
     file TEXT NOT NULL,
     source TEXT NOT NULL,
     compiled BLOB NOT NULL,
-    format TEXT NOT NULL
+    format TEXT NOT NULL,
+    registered_at REAL NOT NULL
 ) WITHOUT ROWID;
 
 CREATE TABLE deployments (
@@ -197,6 +233,14 @@ CREATE TABLE subscriptions (
     PRIMARY KEY (pattern, name, trigger)
 ) WITHOUT ROWID;
 CREATE INDEX subscriptions_by_name ON subscriptions (name);
+
+CREATE TABLE files (
+    name TEXT NOT NULL,
+    path TEXT NOT NULL,
+    stamp TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (name, path)
+) WITHOUT ROWID;
 
 CREATE TABLE pauses (
     name TEXT NOT NULL REFERENCES deployments (name),
@@ -275,6 +319,8 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
 
     Looks at the version again: another process may have been here while we waited for the lock.
     """
+    # Before the first table, else it takes a VACUUM: what is pruned can be given back to the disk in small pieces.
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     # The journal mode cannot change inside a transaction; it stays with the file from then on.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")

@@ -25,7 +25,7 @@ class Disagreement(Exception):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """A leased run as its row stands."""
+    """A leased run as its row stands. `limited`: there are places that it gives up when it ends."""
 
     key: int
     epoch: int
@@ -33,6 +33,7 @@ class Held(msgspec.Struct, frozen=True):
     status: str
     started_at: float | None
     wake_at: float | None
+    limited: bool = False
 
 
 class Session:
@@ -50,6 +51,9 @@ class Session:
         if held is None or held.epoch != lease.epoch:
             raise LeaseLost(f"run {run_id} is not ours any more: its lease number {lease.epoch} was given back or taken over")
         return held
+
+    def is_leased(self, run_id: str) -> bool:
+        return (self._staged[run_id] if run_id in self._staged else self._held.get(run_id)) is not None
 
     def stage(self, run_id: str, held: Held | None) -> None:
         self._staged[run_id] = held

@@ -70,13 +70,14 @@ class Fire(msgspec.Struct, frozen=True):
             if prepared.run is not None and place not in fired:
                 starting.setdefault(place, prepared.run)
         admitted = dict(zip(starting, create_runs(session, list(starting.values())), strict=True))
-        rows = {}
+        rows: dict[_Place, tuple[Any, ...]] = {}
         for place, prepared in zip(places, self.slots, strict=True):
             if place not in fired:
                 rows.setdefault(place, (*place, *_outcome(prepared.slot, admitted.get(place)), self.at))
         session.write_rows("INSERT INTO slots (schedule, slot_ms, outcome, reason, run, at) VALUES ", list(rows.values()), _ONCE)
         if self.settles:
-            session.connection.executemany(_SETTLE, [(milliseconds / 1000, schedule) for schedule, milliseconds in dict(places).items()])
+            last = dict(places)  # of each schedule
+            session.connection.executemany(_SETTLE, [(slot_ms / 1000, schedule) for schedule, slot_ms in last.items()])
         return [admitted.pop(place, None) for place in places]
 
 

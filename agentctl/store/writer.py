@@ -18,7 +18,7 @@ from agentctl.errors import AgentctlError, LeaseLost, StoreBusy, StoreError, Sto
 from agentctl.ports import FINISHED
 from agentctl.store import append, failures
 from agentctl.store.append import PreparedAppend
-from agentctl.store.changes import Acquire, Change, Register, ReleaseAll
+from agentctl.store.changes import Acquire, Beat, Change, Register, ReleaseAll
 from agentctl.store.crashpoint import commit
 from agentctl.store.lockfile import WriteLock
 from agentctl.store.place import Place
@@ -185,7 +185,8 @@ class Writer:
         """One look for all; a run that two ask for goes to the first."""
         if claims:
             wanted = [run_id for claim in claims.values() for run_id in claim.run_ids]
-            given = {lease.run_id: lease for lease in Acquire(wanted).perform(self._session)}
+            now = max(claim.at for claim in claims.values())
+            given = {lease.run_id: lease for lease in Acquire(wanted, now).perform(self._session)}
             for number, claim in claims.items():
                 results[number] = [given.pop(run_id) for run_id in dict.fromkeys(claim.run_ids) if run_id in given]
             claims.clear()
@@ -219,7 +220,7 @@ def _concerns_others(job: Job) -> bool:
     if isinstance(job, PreparedAppend):
         entry = job.entry
         return bool(entry.progress.status in FINISHED or entry.release or entry.replies or entry.emitted or entry.keys)
-    return not isinstance(job, Acquire | Register)
+    return not isinstance(job, Acquire | Beat | Register)
 
 
 def _told(error: AgentctlError, cause: Exception) -> AgentctlError:

@@ -20,6 +20,10 @@ class VirtualClock:
     def now(self) -> float:
         return self._now
 
+    def set(self, now: float) -> None:
+        """Put it forward or back, as a person does, or the network, or a host that wakes from a sleep."""
+        self._now = now
+
     async def sleep_until(self, due: float) -> None:
         """Return when the time is `due`; earlier sleepers are woken first."""
         self._sleepers.append(due)

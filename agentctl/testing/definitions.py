@@ -64,6 +64,16 @@ def skill(id: str, name: str, arguments: Any = None, *, detach: bool = False, **
     return model.Step(id=id, action=action, uses="skill", **more)
 
 
+def on_event(name: str, condition: str | None = None, **inputs: str) -> model.Trigger:
+    """An event trigger. `inputs`: its `input`, as written; without any it is the keys of the event's data."""
+    return model.Trigger(
+        kind="event",
+        what=name,
+        condition=None if condition is None else parse_expression(condition),
+        input={name: parse_value(value) for name, value in inputs.items()} or None,
+    )
+
+
 def inputs(*names: str) -> dict[str, model.Input]:
     """Declared inputs that take any value."""
     return {name: model.Input(schema={}) for name in names}

@@ -18,9 +18,24 @@ from agentctl.actions.set import SetAction
 from agentctl.core.events import AnyEvent
 from agentctl.engine.clock import SystemClock
 from agentctl.engine.engine import Engine
+from agentctl.engine.intake import MOST_HELD
+from agentctl.engine.serving import ServingEngine
 from agentctl.errors import NotFound
-from agentctl.ports import Action, Call, Clock, HistoryFilter, Outcome, Progress, RunRow, Scrubber, StoredDefinition, Surroundings
+from agentctl.ports import (
+    Action,
+    Call,
+    Clock,
+    Deployment,
+    HistoryFilter,
+    Outcome,
+    Progress,
+    RunRow,
+    Scrubber,
+    StoredDefinition,
+    Surroundings,
+)
 from agentctl.store.ledger import Ledger, open_store
+from agentctl.triggers.events import EventTriggers
 
 JSON = Any
 
@@ -95,12 +110,29 @@ class World:
 
     def engine(self, clock: Clock | None = None, workers: int = 16) -> Engine:
         """A further engine on the store, as another process would have: with a connection and a lock of its own."""
+        return Engine(*self._parts(clock, workers))
+
+    def serving(self, clock: Clock | None = None, workers: int = 16, most_held: int = MOST_HELD) -> ServingEngine:
+        """The same, as `agentctl serve` has it."""
+        return ServingEngine(*self._parts(clock, workers), most_held=most_held)
+
+    def _parts(self, clock: Clock | None, workers: int) -> tuple[Any, ...]:
         store = open_store(self.root / ".agentctl" / "agentctl.db")
         self._stores.append(store)
         instant: dict[str, Action] = {"set": SetAction(), "emit": EmitAction(), "remember": RememberAction()}
         actions = {**instant, "shell": self.shell, "llm": self.llm}
         surroundings = PlainSurroundings(self.root, self.secrets)
-        return Engine(store, actions, surroundings, clock or SystemClock(), self.load_skill, [self._observe], workers)
+        triggers = EventTriggers(store, {})
+        return store, actions, surroundings, clock or SystemClock(), self.load_skill, [self._observe], workers, triggers
+
+    async def deploy(self, engine: Engine, *definitions: StoredDefinition) -> None:
+        """From now on events trigger these."""
+        for stored in definitions:
+            await engine.store.register(stored)
+            made = stored.definition
+            deployment = Deployment(name=made.name, kind=made.kind, file=stored.file, version=stored.version, deployed_at=1.0)
+            events = [trigger.what if trigger.kind == "event" else "" for trigger in made.triggers]
+            await engine.store.deploy([deployment], {made.name: events})
 
     def load_skill(self, name: str) -> StoredDefinition:
         if name not in self.skills:

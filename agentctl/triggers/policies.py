@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Literal
 
 import msgspec
@@ -33,23 +33,21 @@ def settle(
     What was due before the end of a pause is made up for no more: who pauses a loop wants nothing of it from then on.
     Works through any number of slots in the memory of `limit`.
     """
-    coming = iter(slots)
     resumed_at = max((end for _, end in pauses), default=-math.inf)
-    waiting: list[float] = []  # the slot at which a loop below found that it had come to its end
+    is_on_time = False
 
-    def before(ends: Callable[[float], bool]) -> Iterator[float]:
-        for slot in chain(waiting[:], coming):
-            waiting.clear()
-            if ends(slot):
-                waiting.append(slot)
-                return
-            yield slot
+    def stage(slot: float) -> Literal["paused", "passed", "on time"]:
+        nonlocal is_on_time  # once one is, those behind it are, whatever their jitter
+        is_on_time = is_on_time or start(schedule, slot) >= serving_since
+        return "paused" if slot < resumed_at else "on time" if is_on_time else "passed"
 
-    for slot in before(lambda slot: slot >= resumed_at):
-        yield _paused(schedule, slot, serving_since, pauses)
-    passed = before(lambda slot: start(schedule, slot) >= serving_since)
-    yield from catch_up(passed, schedule.catch_up, schedule.limit)
-    yield from (Verdict(slot, "fired") for slot in (*waiting, *coming))
+    for found, some in groupby(slots, stage):
+        if found == "paused":
+            yield from (_paused(schedule, slot, serving_since, pauses) for slot in some)
+        elif found == "passed":
+            yield from catch_up(some, schedule.catch_up, schedule.limit)
+        else:
+            yield from (Verdict(slot, "fired") for slot in some)
 
 
 def _paused(schedule: Schedule, slot: float, serving_since: float, pauses: Sequence[tuple[float, float]]) -> Verdict:

@@ -8,14 +8,13 @@ A cron schedule names times on the wall clock of a zone. Most of them come once.
     gap: next            fires once at 03:00              fold: once    fires at the first of the two
     gap: skip            does not fire                    fold: twice   fires at both
 
-An `every` schedule knows no zone: its slots lie one period apart, on both sides of an anchor. That is the last slot that was
-scheduled, where there is one; else 1970-01-01T00:00:00Z, so that every host and every restart agrees about the first.
+An `every` schedule knows no zone: its slots are the whole periods since 1970-01-01T00:00:00Z, so that every host and every
+restart agrees about them, and each is measured from the one before, however long its run took.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -25,36 +24,20 @@ from zoneinfo import ZoneInfo
 from agentctl.triggers.cron import DAY, WallTimes, wall_times
 from agentctl.triggers.schedule import Schedule
 
-_HOUR = 3600
-_FOREVER = 50 * 366 * DAY  # seconds back in which a slot is looked for; croniter looks as far ahead
 _LATEST = 221_845_392_000  # the year 9000, which `datetime` can still show in every zone
 _MILLI = 1000
 
 
-def slots(schedule: Schedule, after: float, until: float = math.inf, *, anchor: float | None = None) -> Iterator[float]:
-    """The slots in (after, until], in order and each once; without `until` they may have no end. `anchor`: see above."""
+def slots(schedule: Schedule, after: float, until: float = math.inf) -> Iterator[float]:
+    """The slots in (after, until], in order and each once; without `until` they may have no end."""
     if schedule.kind == "every":
-        return _every(schedule, after, min(until, _LATEST), anchor or 0.0)
+        return _every(schedule, after, min(until, _LATEST))
     return _cron(schedule, after, min(until, _LATEST))
 
 
-def next_slots(schedule: Schedule, after: float, count: int, *, anchor: float | None = None) -> list[float]:
+def next_slots(schedule: Schedule, after: float, count: int) -> list[float]:
     """The first `count` slots later than `after`."""
-    return list(islice(slots(schedule, after, anchor=anchor), count))
-
-
-def previous_slots(schedule: Schedule, until: float, count: int, *, anchor: float | None = None) -> list[float]:
-    """The last `count` slots that are not later than `until`, the earliest first.
-
-    They are looked for forwards, in twice as much time with every try: so there is one way to find a slot, and not two that
-    may disagree.
-    """
-    span = float(_HOUR) if schedule.kind == "cron" else (count + 1) * schedule.period
-    while True:
-        found = deque(slots(schedule, until - span, until, anchor=anchor), maxlen=count)
-        if len(found) == count or span > _FOREVER:
-            return list(found)
-        span *= 2
+    return list(islice(slots(schedule, after), count))
 
 
 def start(schedule: Schedule, slot: float) -> float:
@@ -65,23 +48,22 @@ def start(schedule: Schedule, slot: float) -> float:
     return slot + schedule.jitter * int.from_bytes(digest[:8]) / 2**64
 
 
-def due(schedule: Schedule, handled: float, now: float, *, anchor: float | None = None) -> Iterator[float]:
+def due(schedule: Schedule, handled: float, now: float) -> Iterator[float]:
     """The slots after `handled` whose start has come by `now`, in order.
 
-    `handled`: the last slot that was dealt with in any way, or when the schedule was first seen. A clock that jumps back makes
-    nothing due again, for nothing at or before `handled` is. Jitter makes no slot overtake another: it waits for the one before.
+    `handled`: up to when the schedule is settled: the last slot that was dealt with in any way, or when it was first kept to.
+    While the clock is behind that, nothing is due. Jitter makes no slot overtake another: it waits for the one before.
     """
-    for slot in slots(schedule, handled, now, anchor=anchor):
+    for slot in slots(schedule, handled, now):
         if start(schedule, slot) > now:
             return
         yield slot
 
 
-def _every(schedule: Schedule, after: float, until: float, anchor: float) -> Iterator[float]:
+def _every(schedule: Schedule, after: float, until: float) -> Iterator[float]:
     """In whole milliseconds: sums of fractions drift apart, and a slot's time is its identity."""
     period = max(1, round(schedule.period * _MILLI))
-    origin = round(anchor * _MILLI) % period
-    slot = (math.floor(after * _MILLI) - origin) // period * period + origin
+    slot = math.floor(after * _MILLI) // period * period
     while slot / _MILLI <= after:
         slot += period
     while slot / _MILLI <= until:

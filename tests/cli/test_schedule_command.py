@@ -28,7 +28,8 @@ MORNING = """
 """
 QUIET = "loop: quiet\nsteps: [{repeat: {until: 'true', every: 1s}, steps: [{set: {a: 1}}]}]\n"
 KEYS = [
-    "loop", "file", "trigger", "schedule", "timezone", "words", "catch_up", "max", "jitter", "overlap", "dst", "next",
+    "loop", "file", "trigger", "schedule", "timezone", "words", "catch_up", "max", "jitter", "overlap", "dst",
+    "paused_at", "past", "next",
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from agentctl.core.events import ApprovalGiven, EventOffered, RunCreated, RunStarted
 from agentctl.errors import StoreError
-from agentctl.ports import Append, Lease, NewEvent, NewRun, OpenWait, Progress, Sent, Store
+from agentctl.ports import NOTHING, Append, Lease, NewEvent, NewRun, OpenWait, Progress, Sent, Store
 from agentctl.store.ledger import open_store
 
 SUBJECT = {"message": "Ship it?", "show": {"order": 7}, "form": {}, "digest": "d1"}
@@ -191,10 +191,10 @@ def test_what_a_run_emits_becomes_durable_with_its_commit_and_reaches_its_own_wa
     async def scenario() -> None:
         one, two = await started(store, "r1", "r2")
         await store.append(entry(two, waits=[for_event("tick")]))
-        await store.append(entry(one, emitted=[event("tick", "e1")], waits=[for_event("tick")]))
+        await store.append(entry(one, emitted=[(event("tick", "e1"), NOTHING)], waits=[for_event("tick")]))
 
     asyncio.run(scenario())
-    assert offers(store) == [("paid", "e1", True)]
+    assert offers(store) == [("paid", "e1", False)]
     assert offers(store, "r2") == [("paid", "e1", False)]
 
 
@@ -202,7 +202,7 @@ def test_an_append_that_is_refused_emits_nothing_and_waits_for_nothing(store: St
     async def scenario() -> None:
         [lease] = await started(store, "r1")
         with pytest.raises(StoreError):
-            await store.append(entry(lease, head=9, emitted=[event("tick", "e1")], waits=[for_event("tick")]))
+            await store.append(entry(lease, head=9, emitted=[(event("tick", "e1"), NOTHING)], waits=[for_event("tick")]))
         assert (await store.send(event("tick", "e1"))) == Sent(duplicate=False, delivered=[])
 
     asyncio.run(scenario())

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -46,9 +47,9 @@ def json(content: JSON, status: int = 200, headers: Mapping[str, str] | None = N
 
 
 def refused(request: Request, refusal: Refusal) -> Response:
-    """Answer and log. The query is not logged: people put secrets there. The path is, with what could forge a line written out."""
+    """Answer and log. The query is not logged: people put secrets there. In the path, what could forge a line is written out."""
     peer = request.client.host if request.client else "?"
-    log.warning("%s: %s %s from %s: %s", refusal.status, request.method, ascii(request.url.path), peer, refusal.why)
+    log.warning("%s: %s %s from %s: %s", refusal.status, request.method, ascii(request.scope["path"]), peer, refusal.why)
     return json({"error": {"type": refusal.type, "message": refusal.message}}, refusal.status, refusal.headers)
 
 
@@ -63,13 +64,13 @@ async def on_store_error(request: Request, error: Exception) -> Response:
     return refused(request, Refusal(503, error.kind, message, why=str(error), headers=AGAIN))
 
 
-async def on_missing(request: Request, error: Exception) -> Response:
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """What Starlette itself refuses: a path that is not there, a method that is not for it."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        message = f"{request.method} is not for this path"
+        return refused(request, Refusal(405, "method_not_allowed", message, headers=error.headers))
     return refused(request, Refusal(404, "not_found", "there is nothing at this path"))
-
-
-async def on_wrong_method(request: Request, error: Exception) -> Response:
-    headers = getattr(error, "headers", None)
-    return refused(request, Refusal(405, "method_not_allowed", f"{request.method} is not for this path", headers=headers))
 
 
 async def on_disconnect(request: Request, error: Exception) -> Response:

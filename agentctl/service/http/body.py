@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from agentctl.service.http.answers import Refusal
 JSON = Any
 
 LARGEST = 1 << 20  # bytes
-DEEPEST = 100  # levels of lists and mappings
+DEEPEST = 100  # levels of lists and mappings, one within the other
 
 
 async def read(request: Request) -> bytes:
@@ -38,16 +39,16 @@ def decode(body: bytes) -> JSON:
         value = msgspec.json.decode(body)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
-    level, depth = [value], 0
-    while level := [inner for outer in level if isinstance(outer, dict | list) for inner in _inside(outer)]:
-        depth += 1
-        if depth > DEEPEST:
-            raise ValueError(_TOO_DEEP)
-    return value
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+        if not level:
+            return value
+    raise ValueError(_TOO_DEEP)
 
 
 _TOO_DEEP = f"it is nested deeper than {DEEPEST} levels"
 
 
-def _inside(value: dict[str, JSON] | list[JSON]) -> Any:
-    return value.values() if isinstance(value, dict) else value
+def _inside(value: JSON) -> Iterable[JSON]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

@@ -7,12 +7,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentctl.core.names import event_name_flaw
-from agentctl.engine.ids import new_run_id
+from agentctl.language.event_names import event_name_flaw
 from agentctl.ports import NewEvent
 from agentctl.service.http import answers, body
 from agentctl.service.http.answers import Refusal
-from agentctl.service.http.context import Context
+from agentctl.service.http.context import Context, Desk
+from agentctl.triggers.ids import new_run_id
 
 JSON = Any
 
@@ -21,7 +21,8 @@ LONGEST_ID = 255  # characters
 
 
 async def post(request: Request) -> Response:
-    context: Context = request.app.state.context
+    desk: Desk = request.app.state.desk
+    context = desk.context
     name = request.path_params["name"]
     flaw = event_name_flaw(name) or _id_flaw(request)
     if flaw is not None:
@@ -30,7 +31,7 @@ async def post(request: Request) -> Response:
     demand_ready(context)
     event_id = request.headers.get(ID_HEADER) or f"evt-{new_run_id()}"
     event = NewEvent(name, data, event_id, context.clock.now())
-    return answers.json(await context.record(event, context.triggers.starts(event)), 202)
+    return answers.json(await desk.record(event, context.triggers.starts(event), "http"), 202)
 
 
 def demand_ready(context: Context) -> None:

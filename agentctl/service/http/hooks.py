@@ -7,41 +7,63 @@ by its own secret; at least one has to be. Its id is `<path>:<id of the delivery
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentctl.core.names import LONGEST
-from agentctl.engine.ids import new_run_id
+from agentctl.language.event_names import LONGEST, OWN
 from agentctl.model import Trigger
-from agentctl.ports import Gather, NewEvent, NewRun, Starts, StoredDefinition
+from agentctl.ports import Gather, NewEvent, NewRun, SecretSource, Starts, StoredDefinition
 from agentctl.service.http import answers, body
 from agentctl.service.http.answers import Refusal, log, unauthorized
-from agentctl.service.http.context import Context
+from agentctl.service.http.context import Desk
 from agentctl.service.http.events import LONGEST_ID, demand_ready
-from agentctl.service.http.signatures import Refused, SecretFlaw, delivery_id
-from agentctl.triggers.starts import starts_of
+from agentctl.service.http.signatures import Headers, Refused, SecretFlaw, delivery_id
+from agentctl.triggers.events import starts_of
+from agentctl.triggers.ids import new_run_id
 
 JSON = Any
 
 _SECRET = re.compile(r"\s*\$\{\{\s*secrets\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}\s*")
 
 
+class Served(msgspec.Struct, frozen=True):
+    """Trigger `number` of a definition, which is on the path. `paused`: it takes deliveries, so that the sender does not give up,
+    and starts nothing."""
+
+    stored: StoredDefinition
+    number: int
+    paused: bool
+
+    @property
+    def trigger(self) -> Trigger:
+        return self.stored.definition.triggers[self.number]
+
+    @property
+    def name(self) -> str:
+        return self.stored.definition.name
+
+
 async def post(request: Request) -> Response:
-    context: Context = request.app.state.context
+    desk: Desk = request.app.state.desk
+    context = desk.context
+    demand_ready(context)  # before the definitions are read, no path would seem to be served
     path = normal(request.path_params["path"])
-    served = list(_served(context, path))
+    deployed = context.deployed
+    served = [*_served(deployed.definitions(), path, paused=False), *_served(deployed.paused(), path, paused=True)]
     if not served:
-        if not context.token.is_in(request.headers.get("authorization")):
+        if not desk.token.is_in(request.headers.get("authorization")):
             raise unauthorized("no webhook is served there, and there is no token")
         raise Refusal(404, "not_found", f"no definition has the trigger `webhook: {path}`")
     content = await body.read(request)
-    passed, id_ = _passed(context, served, request, content)
-    demand_ready(context)
-    event = NewEvent(event_name(path), _data(content), f"{path}:{id_}", context.clock.now())
-    return answers.json(await context.record(event, _starts(passed, event)), 202)
+    headers = dict(reversed(request.headers.items()))  # of a header that comes twice the first one counts
+    now = context.clock.now()
+    passed, id_ = _passed(served, context.secrets, headers, content, now)
+    event = NewEvent(event_name(path), _data(content), f"{path}:{id_}", now)
+    return answers.json(await desk.record(event, _starts(passed, event, context.vars), "webhook"), 202)
 
 
 def normal(path: str) -> str:
@@ -50,53 +72,50 @@ def normal(path: str) -> str:
 
 
 def event_name(path: str) -> str:
-    """What is no letter, digit, `_` or `-` in a part of the path is a `_`: the part stays one part of the name."""
+    """What is no letter, digit, `_` or `-` in a part of the path is a `_`: a part of the path stays one part of the name."""
     parts = [re.sub(r"[^A-Za-z0-9_-]", "_", part) for part in path.split("/") if part]
-    return ".".join(["agentctl", "webhook", *parts])[:LONGEST].rstrip(".")
+    return (OWN + ".".join(["webhook", *parts]))[:LONGEST].rstrip(".")
 
 
-Served = tuple[StoredDefinition, Trigger]
-
-
-def _served(context: Context, path: str) -> Iterator[Served]:
-    for stored in context.definitions().values():
-        for trigger in stored.definition.triggers:
+def _served(definitions: Mapping[str, StoredDefinition], path: str, *, paused: bool) -> Iterator[Served]:
+    for stored in definitions.values():
+        for number, trigger in enumerate(stored.definition.triggers):
             if trigger.kind == "webhook" and normal(trigger.what) == path:
-                yield stored, trigger
+                yield Served(stored, number, paused)
 
 
-def _passed(context: Context, served: list[Served], request: Request, content: bytes) -> tuple[list[Served], str]:
-    """Whom the delivery convinces, and its id. Raises Refusal when that is nobody."""
-    passed: list[Served] = []
+def _passed(
+    served: Sequence[Served], secrets: SecretSource, headers: Headers, content: bytes, now: float
+) -> tuple[list[Served], str]:
+    """Whom the delivery convinces, each definition once, and its id. Raises Refusal when that is nobody."""
+    passed: dict[str, Served] = {}
     ids: list[str] = []
     reasons: list[str] = []
-    headers = dict(reversed(request.headers.items()))  # of a header that comes twice the first one counts
-    for stored, trigger in served:
-        name = stored.definition.name
+    for one in served:
+        scheme = one.trigger.settings.get("scheme", "standard")
         try:
-            scheme = trigger.settings.get("scheme", "standard")
-            id_ = delivery_id(scheme, _secret(context, trigger), headers, content, context.clock.now())
+            secret = "" if scheme == "none" else _secret(secrets, one.trigger)
+            id_ = delivery_id(scheme, secret, headers, content, now)
         except Refused as refused:
-            reasons.append(f"{name}: {refused}")
+            reasons.append(f"{one.name}: {refused}")
         except SecretFlaw as flaw:
-            log.error("the secret of the webhook %s of %s lets nobody in: %s", trigger.what, name, flaw)
-            reasons.append(f"{name}: its secret: {flaw}")
+            log.error("the webhook %s of %s lets nobody in: %s", one.trigger.what, one.name, flaw)
+            reasons.append(f"{one.name}: {flaw}")
         else:
-            passed.append((stored, trigger))
+            passed.setdefault(one.name, one)
             ids += [id_] if id_ else []
     if not passed:
         raise unauthorized("; ".join(reasons))
     if ids and len(ids[0]) > LONGEST_ID:
         raise Refusal(400, "usage", f"the id of a delivery has {LONGEST_ID} characters at most")
-    return passed, ids[0] if ids else new_run_id()
+    return list(passed.values()), ids[0] if ids else new_run_id()
 
 
-def _secret(context: Context, trigger: Trigger) -> str:
-    match = _SECRET.fullmatch(str(trigger.settings.get("secret", "")))
-    if match is None:
-        return ""
+def _secret(secrets: SecretSource, trigger: Trigger) -> str:
+    match = _SECRET.fullmatch(trigger.settings["secret"])
+    assert match is not None  # the schema saw to it
     try:
-        return context.secrets.read(match[1])
+        return secrets.read(match[1])
     except KeyError:
         raise SecretFlaw(f"there is no secret {match[1]}") from None
 
@@ -108,11 +127,12 @@ def _data(content: bytes) -> JSON:
         return {"raw": content.decode("utf-8", "replace")}
 
 
-def _starts(passed: list[Served], event: NewEvent) -> Starts:
+def _starts(passed: Sequence[Served], event: NewEvent, vars: Mapping[str, JSON]) -> Starts:
     runs: list[NewRun] = []
     gather: list[Gather] = []
-    for stored, trigger in passed:
-        starts = starts_of(stored, trigger, event)
-        runs += starts.runs
-        gather += starts.gather
+    for one in passed:
+        if not one.paused:
+            starts = starts_of(one.stored, one.number, event, vars)
+            runs += starts.runs
+            gather += starts.gather
     return Starts(runs, gather)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agentctl.core import events as ev
 from agentctl.core.commands import Execute
+from agentctl.core.interpreter import hold
 from agentctl.model import Definition
 from agentctl.testing.simulation import Simulation
 
@@ -137,3 +138,54 @@ def test_forgetting_changes_no_decision(definition: Definition, seed: int, faili
         journals.append(run.journal)
 
     assert journals[0] == journals[1]
+
+
+@SLOW
+@given(strategies.definitions(), st.integers(0, 2**32), st.integers(0, 40))
+def test_on_hold_nothing_starts_and_what_was_under_way_is_journaled(definition: Definition, seed: int, when: int) -> None:
+    random = Random(seed)
+    simulation = Simulation(definition, outcomes(random, 0.2), random)
+    for _ in range(when):
+        if simulation.state.is_finished:
+            return
+        if simulation.todo:
+            simulation._perform(simulation.todo.pop(0))
+        else:
+            simulation._wake()
+
+    hold(simulation.state)
+    held_at = len(simulation.journal)
+    while simulation.state.executing and simulation.todo:
+        simulation._perform(simulation.todo.pop(0))
+    after = simulation.journal[held_at:]
+    assert not simulation.state.executing, "an attempt that was journaled as started is left without an outcome"
+    assert not any(isinstance(event, ev.StepStarted | ev.StepKeyed) for event in after)
+
+    simulation.restart()
+    taken_over = simulation.journal[held_at + len(after) :]
+    assert not any(isinstance(event, ev.OutcomeUnknown | ev.RunRecovered) for event in taken_over), "nothing was cut off"
+    assert simulation.run().is_finished
+
+
+@SLOW
+@given(strategies.definitions(), st.integers(0, 2**32), st.integers(0, 40))
+def test_what_a_hold_keeps_from_starting_is_told(definition: Definition, seed: int, when: int) -> None:
+    """Else its driver would take a run that could go on for one that waits, and nobody would take it up again."""
+    random = Random(seed)
+    simulation = Simulation(definition, outcomes(random, 0.2), random)
+    for _ in range(when):
+        if simulation.state.is_finished:
+            return
+        if simulation.todo:
+            simulation._perform(simulation.todo.pop(0))
+        else:
+            simulation._wake()
+
+    hold(simulation.state)
+    while simulation.state.executing and simulation.todo:
+        simulation._perform(simulation.todo.pop(0))
+    told = simulation.state.held_back
+    head = len(simulation.journal)
+    simulation.restart()
+
+    assert told == (len(simulation.journal) > head)

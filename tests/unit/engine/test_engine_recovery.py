@@ -253,7 +253,7 @@ async def test_stop_can_be_called_twice_and_nothing_starts_after_it(world: World
 
 
 def test_ids_differ_from_the_first_letters_on(tmp_path: Path) -> None:
-    from agentctl.engine.ids import new_run_id
+    from agentctl.triggers.ids import new_run_id
 
     made = {new_run_id() for _ in range(2000)}
     assert len(made) == 2000

@@ -13,7 +13,7 @@ from agentctl.core.events import ApprovalGiven, EventReceived
 from agentctl.engine.engine import Engine
 from agentctl.errors import ActionError
 from agentctl.model import Group, Retry, Step
-from agentctl.ports import Append, RunRow, StoredDefinition
+from agentctl.ports import Append, NewEvent, RunRow, StoredDefinition
 from agentctl.testing.clock import VirtualClock
 from agentctl.testing.definitions import AT_ONCE, approve, inputs, set_step, stored, task, wait_for_event
 from agentctl.testing.world import World
@@ -85,6 +85,26 @@ async def test_an_event_that_came_between_the_start_of_the_run_and_the_wait_is_k
     run_id = await engine.create(stored("late", task("first"), *PAID.definition.steps), {})
     row = await engine.drive(run_id)
     assert row.output == {"to": "early"}
+
+
+async def test_an_event_that_came_while_the_run_stood_in_the_queue_is_kept_for_it(world: World) -> None:
+    engine = world.engine()
+    run_id = await engine.create(PAID, {})
+    await engine.send("payment.received", {"who": "quick"}, "e1")
+    await asyncio.sleep(0.002)
+    await engine.drive(run_id, until="rest")
+    assert taken(engine, run_id) == ["e1"]
+
+
+async def test_the_event_that_started_a_run_is_not_for_its_waits(world: World) -> None:
+    engine = world.engine()
+    now = time.time()
+    event = NewEvent("payment.received", {"who": "first"}, "e1", now).document(now)
+    run_id = await engine.create(PAID, {}, event=event)
+    await engine.send("payment.received", {"who": "first"}, "e1")  # kept at the same moment, as where a trigger makes the run
+    await engine.send("payment.received", {"who": "second"}, "e2")
+    await engine.drive(run_id, until="rest")
+    assert taken(engine, run_id) == ["e2"]
 
 
 async def test_an_event_that_came_before_the_run_is_not_for_it(world: World) -> None:
@@ -205,8 +225,8 @@ async def test_of_many_waiting_runs_only_the_one_concerned_is_touched(world: Wor
     assert not engine._held
     touched: list[str] = []
 
-    def noting(function: Callable[[Sequence[str]], Any]) -> Callable[[Sequence[str]], Any]:
-        return lambda run_ids: (touched.extend(run_ids), function(run_ids))[1]
+    def noting(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda run_ids, *more: (touched.extend(run_ids), function(run_ids, *more))[1]
 
     monkeypatch.setattr(engine.store, "acquire", noting(engine.store.acquire))
     monkeypatch.setattr(engine.store, "mail", noting(engine.store.mail))

@@ -124,6 +124,10 @@ def test_a_bad_name_says_what_a_name_is(only: Only) -> None:
         ("{skill: No Such}", "bad-name", "a-z"),
         ("{fail: {type: x}}", "missing-key", "'message'"),
         ("{emit: {data: 1}}", "missing-key", "'event'"),
+        ("{emit: {event: agentctl.run.failed}}", "bad-event-name", "agentctl's own"),
+        ("{emit: {event: order.*}}", "bad-event-name", "is exact"),
+        ("{emit: {event: a..b}}", "bad-event-name", "joined by dots"),
+        ("{wait: {event: order*}}", "bad-event-name", "one whole part"),
         ("{history: {of: x, limit: 0}}", "wrong-value", "at least 1"),
     ],
 )
@@ -142,6 +146,7 @@ def test_a_wrong_value_is_told_once_with_what_was_expected(steps: Only, step: st
         ("triggers: [{cron: '* * * * *', timezone: Berlin}]", "bad-time-zone", "Europe/Berlin"),
         ("triggers: [{cron: '* * * * *', timezon: UTC}]", "unknown-key", "did you mean 'timezone'?"),
         ("triggers: [{cron: '* * * * *', if: 'true'}]", "unknown-key", "a cron trigger"),
+        ("triggers: [{event: 'order*'}]", "bad-event-name", "one whole part"),
         ("triggers: [{at: noon}]", "missing-key", "cron, every, event, webhook, file"),
         ("triggers: [{every: 5}]", "bad-duration", "write 5s"),
         ("triggers: [{every: 0s}]", "wrong-value", "the shortest interval is 100ms"),

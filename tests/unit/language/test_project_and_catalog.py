@@ -138,6 +138,22 @@ def test_definitions_are_found_by_the_name_in_their_head(catalog: Catalog, tmp_p
     assert catalog.kind("health") == "loop"
 
 
+def test_folders_that_are_links_are_followed_each_once_and_what_is_hidden_is_not(
+    write: Write, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "far.yaml").write_text("loop: far\nsteps: [{shell: x}]\n")
+    write("loop: near\nsteps: [{shell: x}]\n", "loops/near.yaml")
+    write("loop: draft\nsteps: [{shell: x}]\n", "loops/.draft.yaml")
+    write("loop: old\nsteps: [{shell: x}]\n", "loops/.old/old.yaml")
+    (tmp_path / "loops/team").symlink_to(elsewhere)
+    (tmp_path / "loops/circle").symlink_to("../loops")
+    (tmp_path / "loops/nowhere.yaml").symlink_to("nothing")
+    catalog = Catalog(find(tmp_path, environment={}))
+    assert catalog.names() == ["far", "near"]
+    assert [len(catalog.files(name)) for name in catalog.names()] == [1, 1]
+
+
 def test_an_unknown_name_is_not_found_with_the_nearest(catalog: Catalog) -> None:
     with pytest.raises(NotFound, match="did you mean 'health'"):
         catalog.path("helth")

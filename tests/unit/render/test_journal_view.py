@@ -18,9 +18,10 @@ from agentctl.core.events import (
     StepSucceeded,
     Usage,
 )
+from agentctl.core.places import actions, parent, pattern
 from agentctl.expressions.template import Template
 from agentctl.model import Definition, Foreach, Step, Task
-from agentctl.render.journal import JournalView, actions, parent, pattern, tree_order, view
+from agentctl.render.journal import JournalView, tree_order, view
 
 BOOM = Error("http.status.500", "boom")
 

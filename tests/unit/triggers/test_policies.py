@@ -1,14 +1,15 @@
-"""What becomes of slots that passed while nobody served, and of those that meet a run that is still going."""
+"""What becomes of slots that passed while nobody served, and of those of a pause."""
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentctl.triggers.policies import admit, catch_up, settle
+from agentctl.triggers.policies import catch_up, settle
 from agentctl.triggers.schedule import Schedule
 from agentctl.triggers.slots import due, next_slots, start
 
@@ -94,24 +95,39 @@ def test_after_a_crash_in_the_middle_the_verdicts_go_on_where_they_stopped():
     assert recorded + rest == whole
 
 
-@pytest.mark.parametrize("policy", ["queue", "skip", "cancel_running"])
-def test_a_slot_that_meets_no_run_starts_one(policy):
-    admission = admit(policy, [])
-    assert (admission.outcome, admission.after, admission.cancel, admission.reason) == ("start", (), (), "")
+def test_slots_of_a_pause_are_skipped_and_those_before_it_are_made_up_for_no_more():
+    schedule = hourly(catch_up="all")
+    slots = next_slots(schedule, 0.0, 8)
+    verdicts = list(settle(schedule, slots, serving_since=6.5 * HOUR, pauses=[(3 * HOUR, 5 * HOUR)]))
+    assert [verdict.outcome for verdict in verdicts] == ["missed"] * 2 + ["skipped"] * 2 + ["fired"] * 4
+    assert verdicts[1].reason == "nobody served at its time, and the loop was paused before it could be made up for"
+    assert {verdict.reason for verdict in verdicts[2:4]} == {"the loop was paused"}
+    assert [verdict.reason for verdict in verdicts[4:]] == ["made up for by catch_up: all"] * 2 + [""] * 2
 
 
-def test_queue_waits_for_the_runs_that_are_still_going():
-    admission = admit("queue", ["a", "b"])
-    assert (admission.outcome, admission.after, admission.cancel) == ("queue", ("a", "b"), ())
-    assert admission.reason == "2 runs were still going, and overlap: queue waits for them"
+def test_a_pause_that_goes_on_starts_nothing():
+    verdicts = settle(hourly(), next_slots(hourly(), 0.0, 4), serving_since=0.0, pauses=[(2.5 * HOUR, math.inf)])
+    assert [(verdict.outcome, verdict.reason) for verdict in verdicts] == [
+        ("skipped", "the loop was paused before it could start"),
+        ("skipped", "the loop was paused before it could start"),
+        ("skipped", "the loop was paused"),
+        ("skipped", "the loop was paused"),
+    ]
 
 
-def test_skip_makes_no_run_and_says_which_one_was_in_the_way():
-    admission = admit("skip", ["a"])
-    assert (admission.outcome, admission.after, admission.cancel) == ("overlapped", (), ())
-    assert admission.reason == "run a was still going, and overlap: skip starts no other"
-
-
-def test_cancel_running_cancels_what_is_going_and_starts_after_it():
-    admission = admit("cancel_running", ["a", "b"])
-    assert (admission.outcome, admission.after, admission.cancel) == ("queue", ("a", "b"), ("a", "b"))
+@given(
+    st.sampled_from(["none", "latest", "all"]),
+    st.floats(0, 30),
+    st.lists(st.tuples(st.floats(0, 20), st.floats(0, 20)).map(sorted), max_size=3),
+    st.sampled_from([0.0, 900.0, 20_000.0]),
+)
+def test_whatever_happened_every_slot_gets_one_verdict_and_none_of_a_pause_fires(policy, since, pauses, jitter):
+    schedule = hourly(catch_up=policy, jitter=jitter)
+    slots = next_slots(schedule, 0.0, 24)
+    spans = [(begin * HOUR, end * HOUR) for begin, end in pauses]
+    verdicts = list(settle(schedule, slots, since * HOUR, spans))
+    assert [verdict.slot for verdict in verdicts] == slots
+    for verdict in verdicts:
+        is_paused = any(begin <= verdict.slot < end for begin, end in spans)
+        assert (verdict.reason == "the loop was paused") == is_paused
+        assert not (is_paused and verdict.outcome == "fired")

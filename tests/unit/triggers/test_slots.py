@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agentctl.language.flow import trigger
 from agentctl.model import Definition, Trigger
 from agentctl.triggers.schedule import Schedule, schedules
-from agentctl.triggers.slots import due, next_slots, previous_slots, slots, start
+from agentctl.triggers.slots import due, next_slots, slots, start
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -73,11 +73,10 @@ def test_an_interval_that_ends_before_it_begins_has_no_slots():
     assert list(slots(cron("* * * * *"), noon, noon - 3600)) == list(slots(every(1), noon, noon - 3600)) == []
 
 
-def test_a_day_that_comes_every_eight_years_is_found_in_both_directions():
+def test_a_day_that_comes_every_eight_years_is_found():
     leap = cron("0 0 29 2 *")
     years = [datetime.fromtimestamp(slot, BERLIN).year for slot in next_slots(leap, at("2095-01-01T00:00"), 3)]
     assert years == [2096, 2104, 2108]
-    assert shown(previous_slots(leap, at("2104-01-01T00:00"), 1)) == ["02-29 00:00 CET"]
 
 
 def test_a_hashed_field_is_the_same_at_every_start_and_another_for_another_definition():
@@ -91,23 +90,15 @@ def test_a_hashed_field_is_the_same_at_every_start_and_another_for_another_defin
 
 def test_every_is_counted_from_the_beginning_of_the_epoch_so_that_all_hosts_agree():
     assert next_slots(every(90), 1000.0, 3) == [1080.0, 1170.0, 1260.0]
-    assert previous_slots(every(90), 1080.0, 2) == [990.0, 1080.0]
 
 
-def test_every_goes_on_from_the_last_slot_when_its_period_is_edited():
-    assert next_slots(every(45), 1080.0, 2, anchor=1080.0) == [1125.0, 1170.0]
-    assert next_slots(every(100), 1080.0, 2, anchor=1080.0) == [1180.0, 1280.0]
-    assert previous_slots(every(100), 1080.0, 2, anchor=1080.0) == [980.0, 1080.0]
-
-
-@given(st.integers(1, 10**7), st.floats(0, 4e9), st.floats(0, 4e9))
-def test_every_comes_in_even_steps_of_milliseconds(thousandths, after, anchor):
-    found = next_slots(every(thousandths / 1000), after, 4, anchor=anchor)
-    assert found[0] > after
-    assert previous_slots(every(thousandths / 1000), after, 1, anchor=anchor)[0] <= after
+@given(st.integers(1, 10**7), st.floats(0, 4e9))
+def test_every_comes_in_even_steps_of_milliseconds(thousandths, after):
+    found = next_slots(every(thousandths / 1000), after, 4)
+    assert found[0] > after >= (round(found[0] * 1000) - thousandths) / 1000
     steps = [round(slot * 1000) - round(found[0] * 1000) for slot in found]
     assert steps == [0, thousandths, 2 * thousandths, 3 * thousandths]
-    assert (round(found[0] * 1000) - round(anchor * 1000)) % thousandths == 0
+    assert round(found[0] * 1000) % thousandths == 0
 
 
 def test_jitter_delays_the_start_by_up_to_its_length_and_never_by_chance():

@@ -1,0 +1,131 @@
+"""`agentctl schedule backfill`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from agentctl.cli import output, place, words
+from agentctl.errors import UsageError
+from agentctl.render.text import size, visible
+
+if TYPE_CHECKING:
+    from agentctl.language.project import Project
+    from agentctl.ports import Slot, SlotRow, Store, StoredDefinition
+    from agentctl.triggers.schedule import Schedule
+
+MOST = 1000  # slots in one go: a range of weeks for a loop of seconds should not make a million runs by mistake
+_MOMENT = 0.001  # seconds: slots lie at whole milliseconds
+_AT_ONCE = 100  # slots in one commit
+
+Slots = list[tuple["Schedule", float]]
+
+
+def backfill(loop: str, begin: str | None, end: str | None, *, plan: bool, db: str | None, json: bool) -> None:
+    """Make runs of the slots from `begin` to `end` that have not started one; with `plan`, only say which these are.
+
+    Raises UsageError for a range that is none, lies in the future or has too many slots, InputInvalid for a loop that needs an
+    input.
+    """
+    now = time.time()
+    first, until = _range(begin, end, now)
+    from agentctl.cli.definitions import loaded
+    from agentctl.language.inputs import check_inputs
+
+    project, path = place.located(loop, db)
+    stored = loaded(project, path)
+    check_inputs(stored.definition, {})
+    slots = _slots_between(stored, first, until)
+    if not slots:
+        raise UsageError(f"{visible(loop)} has no slot in that time; `agentctl schedule {visible(loop)}` shows when it has")
+    with place.glance(project) as store:
+        before = _rows(store, slots)
+    if plan:
+        _report(slots, before, json=json)
+        return
+    import asyncio
+
+    after, served = asyncio.run(_fire(project, stored, slots, before, now))
+    _report(slots, after, json=json)
+    had_fired = _fired(before)
+    fired = _fired(after) - had_fired
+    known = f"; {size(had_fired, 'slot')} had started one before" if had_fired else ""
+    output.note(f"queued {size(fired, 'run')} of {visible(loop)}{known}")
+    if fired and not served:
+        output.note("nobody serves this project: `agentctl serve` starts them")
+
+
+def _range(begin: str | None, end: str | None, now: float) -> tuple[float, float]:
+    if begin is None:
+        raise UsageError("a backfill takes --from TIME, its first slot; --to TIME is where it ends, by default now")
+    first = words.point_in_time("--from", begin, now)
+    until = now if end is None else words.point_in_time("--to", end, now)
+    if until > now:
+        raise UsageError("--to lies in the future: those slots fire by themselves")
+    if first >= until:
+        raise UsageError("--from has to be earlier than --to")
+    return first, until
+
+
+def _slots_between(stored: StoredDefinition, first: float, until: float) -> Slots:
+    """The slots in [first, until) of all its schedules."""
+    from agentctl.triggers.schedule import schedules
+    from agentctl.triggers.slots import slots
+
+    found: Slots = []
+    for schedule in schedules(stored.definition):
+        coming = slots(schedule, first - _MOMENT, until - _MOMENT)
+        found += [(schedule, slot) for slot in islice(coming, MOST + 1)]
+    if len(found) > MOST:
+        raise UsageError(f"more than {MOST} slots lie in that time; at most so many are filled in one go: narrow --from and --to")
+    return found
+
+
+def _rows(store: Store | None, slots: Slots) -> list[SlotRow | None]:
+    """What the ledger has of each."""
+    if store is None:
+        return [None] * len(slots)
+    known: dict[tuple[str, float], SlotRow] = {}
+    for schedule in {schedule.key: schedule for schedule, _ in slots}.values():
+        times = [slot for other, slot in slots if other.key == schedule.key]
+        rows = store.slots_between(schedule.name, schedule.key, times[0], times[-1] + _MOMENT)
+        known.update(((row.schedule, row.slot), row) for row in rows)
+    return [known.get((schedule.key, slot)) for schedule, slot in slots]
+
+
+def _fired(rows: Sequence[SlotRow | None]) -> int:
+    return sum(row is not None and row.run_id is not None for row in rows)
+
+
+async def _fire(
+    project: Project, stored: StoredDefinition, slots: Slots, before: Sequence[SlotRow | None], now: float
+) -> tuple[list[SlotRow | None], bool]:
+    """The rows as they are then, and whether somebody serves."""
+    with place.writing(project) as store:
+        await store.register(stored)
+        filled = [_filled(project, stored, *slot, row, now) for slot, row in zip(slots, before, strict=True)]
+        for first in range(0, len(filled), _AT_ONCE):
+            await store.backfill(filled[first : first + _AT_ONCE], now)
+        return _rows(store, slots), store.serving() is not None
+
+
+def _filled(project: Project, stored: StoredDefinition, schedule: Schedule, slot: float, row: SlotRow | None, now: float) -> Slot:
+    """With its run, which waits for those of other slots whatever `overlap` says: somebody wants them all."""
+    from agentctl.triggers.policies import Verdict
+    from agentctl.triggers.scheduled import slot_of
+
+    was = "" if row is None else f"; it was {row.outcome}" + (f": {row.reason}" if row.reason else "")
+    verdict = Verdict(slot, "fired", f"filled by hand{was}")
+    return slot_of(stored, schedule, verdict, at=now, vars=project.vars, trigger="backfill", overlap="queue")
+
+
+def _report(slots: Slots, rows: Sequence[SlotRow | None], *, json: bool) -> None:
+    from agentctl.render import schedule as view
+
+    shown = [(schedule, slot, row) for (schedule, slot), row in zip(slots, rows, strict=True)]
+    if json:
+        output.print_json(view.backfill_document(shown))
+    else:
+        output.say(view.format_backfill(shown))

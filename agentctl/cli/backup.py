@@ -1,0 +1,37 @@
+"""`agentctl backup`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agentctl.cli import output, params, place
+from agentctl.errors import UsageError
+from agentctl.language.sizes import format_size
+from agentctl.render.text import size
+
+
+def command(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A new file, such as agentctl.tar; .gz or .tgz: compressed.")],
+    db: params.Db = None,
+    json: params.Json = False,
+) -> None:
+    """Write a copy of the store, while it is in use, to one file.
+
+    It is a tar file with the database, which is checked first, large outputs and logs. To restore it, unpack it into the empty
+    folder of a store.
+    """
+    from agentctl.wiring import back_up
+
+    target = Path(file)
+    if target.exists():
+        raise UsageError(f"{file} exists; a backup overwrites nothing: give a new name")
+    if not target.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder {target.parent}; make it first")
+    made = back_up(place.project(db).store_path, target)
+    if json:
+        output.print_json({"file": str(made.file), "bytes": made.bytes, "runs": made.runs, "files": made.files})
+    else:
+        output.note(f"{file}: {size(made.runs, 'run')}, {size(made.files, 'file')}, {format_size(made.bytes)}")

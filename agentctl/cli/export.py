@@ -1,0 +1,54 @@
+"""`agentctl export`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from agentctl.cli import complete, output, params, place, words
+from agentctl.ports import HistoryFilter
+
+
+def command(
+    loop: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only runs of this loop or skill.", autocompletion=complete.definitions),
+    ] = None,
+    status: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STATUS", help="Only runs in this status; repeatable.", autocompletion=complete.statuses),
+    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="7d|TIME", help="Only runs created since then.")] = None,
+    db: params.Db = None,
+    json: params.Json = False,
+) -> None:
+    """Print runs as JSON lines, for other programs.
+
+    One line a run, oldest first, each the document of `show --json`. With --json: one list of them.
+    """
+    query = HistoryFilter(
+        name=loop,
+        status=words.run_statuses(status or []),
+        since=None if since is None else words.point_in_time("--since", since, time.time()),
+    )
+    from agentctl.cli.show import document
+
+    with place.reading(db) as store:
+        lines = () if store is None else (output.json_line(document(store, row)) for row in store.walk(query))
+        if json:
+            _print_list(lines)
+        else:
+            for line in lines:
+                output.say(line)
+
+
+def _print_list(documents: Iterable[str]) -> None:
+    """As they come: there may be more of them than memory."""
+    before = "["
+    for text in documents:
+        output.say(before + text)
+        before = ","
+    output.say("[]" if before == "[" else "]")

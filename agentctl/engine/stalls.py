@@ -1,0 +1,73 @@
+"""Which runs of a store make no progress: what `core.stall` wants to know of them, looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from agentctl.core.graph import Plan
+from agentctl.core.interpreter import fold
+from agentctl.core.stall import PATIENCE, Vitals, stalled_since
+from agentctl.errors import StoreCorrupt
+from agentctl.ports import FINISHED, UNFINISHED, HistoryFilter, RunRow, Store
+
+_ALL = 100_000  # more runs than a person would look through
+
+
+def stalls(store: Store, rows: Sequence[RunRow], now: float) -> dict[str, float]:
+    """Those of the runs that make no progress, by id: since when.
+
+    Journals are read only of runs at work whose journals have been silent for a while.
+    """
+    rows = [row for row in rows if row.status not in FINISHED]
+    if not rows:
+        return {}
+    ids = [row.id for row in rows]
+    free = set(store.due(now, limit=_ALL)) if any(row.status == "queued" for row in rows) else set()
+    spoke_at = store.last_words(ids)
+    mailed_at: dict[str, float] = {}
+    for item in reversed(store.mail(ids)):  # the oldest is the last, and stays
+        mailed_at[item.run_id] = item.event.at
+    found = {}
+    for row in rows:
+        called_at = min((at for at in (_called_at(row, free, spoke_at[row.id], now), mailed_at.get(row.id)) if at), default=None)
+        is_silent = row.status == "running" and now - spoke_at[row.id] > PATIENCE
+        timeouts = _timeouts(store, row.id) if is_silent else ()
+        since = stalled_since(Vitals(called_at=called_at, spoke_at=spoke_at[row.id], timeouts=timeouts), now)
+        if since is not None:
+            found[row.id] = since
+    return found
+
+
+def stalled_runs(store: Store, now: float, query: HistoryFilter | None = None) -> list[tuple[RunRow, float]]:
+    """The runs that make no progress, newest first, each with since when; of those that `query` means, if there is one."""
+    from msgspec.structs import replace
+
+    wanted = query or HistoryFilter(limit=_ALL)
+    status = tuple(word for word in wanted.status or UNFINISHED if word in UNFINISHED)
+    rows = store.history(replace(wanted, status=status, limit=_ALL)) if status else []
+    since = stalls(store, rows, now)
+    return [(row, since[row.id]) for row in rows if row.id in since][: wanted.limit]
+
+
+def _called_at(row: RunRow, free: set[str], spoke_at: float, now: float) -> float | None:
+    """Since when the run could start, or go on."""
+    if row.status == "queued":
+        return row.created_at if row.id in free else None  # else it stands in line, or somebody has just taken it
+    if row.status == "interrupted":
+        return spoke_at
+    return row.wake_at if row.wake_at is not None and row.wake_at <= now and row.status != "running" else None
+
+
+def _timeouts(store: Store, run_id: str) -> list[float | None]:
+    state = fold(store.journal(run_id), _plans(store))
+    return [step.node.step.timeout for step in state.executing.values()]
+
+
+def _plans(store: Store) -> Callable[[str], Plan]:
+    def plan_of(version: str) -> Plan:
+        stored = store.definition(version)
+        if stored is None:
+            raise StoreCorrupt(f"the store lacks the definition {version[:12]}, which a run in it is pinned to")
+        return Plan(stored.definition)
+
+    return plan_of

@@ -1,0 +1,23 @@
+"""GET /healthz and /readyz, which need no credential: they say nothing that a stranger could use."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agentctl.service.http import answers
+from agentctl.service.http.context import Desk
+
+
+async def healthz(request: Request) -> Response:
+    """The process answers: its event loop turns."""
+    return answers.json({"status": "ok"})
+
+
+async def readyz(request: Request) -> Response:
+    """Whether events are taken now. 503 with the reasons while they are not."""
+    desk: Desk = request.app.state.desk
+    reasons = [*desk.context.unready(), *filter(None, [await desk.pulse.flaw()])]
+    if reasons:
+        return answers.json({"status": "unready", "reasons": reasons}, 503, answers.AGAIN)
+    return answers.json({"status": "ready"})

@@ -1,0 +1,86 @@
+"""uvicorn, made safe to stand in the open: limits on connections, a deadline for each request, no say in signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+BUSY = 128  # connections from which on requests are answered with 503
+MOST_CONNECTIONS = 256  # from which on new ones are closed at once: what a process may open is for its steps, too
+DEADLINE = 30.0  # seconds from the beginning of a connection, or of waiting for its next request, to the end of that request
+KEPT_ALIVE = 5.0  # seconds that a connection may wait for its next request
+GRACE = 5.0  # seconds for requests under way when the service stops
+LARGEST_HEAD = 16 << 10  # bytes of a request's line and headers
+
+
+class Server(uvicorn.Server):
+    """Stops when `should_exit` is set; requests under way get GRACE."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=Connection,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                limit_concurrency=BUSY,
+                timeout_keep_alive=int(KEPT_ALIVE),
+                timeout_graceful_shutdown=int(GRACE),
+                h11_max_incomplete_event_size=LARGEST_HEAD,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The service takes them, not its HTTP interface."""
+        yield
+
+
+class Connection(H11Protocol):
+    """Closes when a request has not come as a whole within DEADLINE: who sends a byte a minute holds nothing up for long.
+
+    That includes the rest of a body that was refused, which is read and thrown away: were the connection closed before, the
+    client would often see that instead of the answer.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in H11Protocol
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+        else:
+            self._await_request()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._deadline is not None and self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+            self._deadline.cancel()
+            self._deadline = None
+
+    def on_response_complete(self) -> None:
+        if self._deadline is None:
+            self._await_request()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def _await_request(self) -> None:
+        self._deadline = self.loop.call_later(DEADLINE, self.transport.abort)

@@ -1,0 +1,184 @@
+"""The life of `agentctl serve`: its parts begin, it says that it is ready, they work, it stops with grace."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+from agentctl.engine.insist import is_passing
+from agentctl.engine.serving import ServingEngine
+from agentctl.errors import AgentctlError, StoreError
+from agentctl.ports import Clock
+from agentctl.service.notify import Heart, Notifier
+from agentctl.service.part import Part
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # seconds until a part that failed begins again
+_MOST_FAILURES = 5  # in a row; then the service ends rather than pretend that all is well
+_WELL = 60.0  # seconds after which a part that runs counts as well again
+
+
+@runtime_checkable
+class Reloading(Protocol):
+    """A part that can read anew what it read at its beginning."""
+
+    async def reload(self) -> None: ...
+
+
+class Service:
+    """`run` it once. `parts`: in the order in which they begin, the engine among them; they stop the last first.
+
+    `grace`: seconds that running attempts have to end in.  `told`: called when it is ready.
+    """
+
+    def __init__(
+        self,
+        engine: ServingEngine,
+        parts: Sequence[Part],
+        clock: Clock,
+        notifier: Notifier,
+        *,
+        grace: float,
+        told: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._engine = engine
+        self._parts = list(parts)
+        self._clock = clock
+        self._notifier = notifier
+        self._grace = grace
+        self._told = told
+        self._ready = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # a signal came, or a part cannot go on
+        self._signals = 0
+        self._under_way: set[asyncio.Task[None]] = set()  # reloads, and a stop that lost its patience
+        if notifier.watchdog:
+            self._parts.append(Heart(engine.store, clock, notifier))
+        engine.on_news = self._look
+
+    @property
+    def unready(self) -> list[str]:
+        """Why it is not ready, in sentences; empty: it is."""
+        if self._ending.done():
+            return ["the service is stopping"]
+        if not self._ready:
+            return ["the service is starting"]
+        return ["the store cannot be written"] if self._engine.is_tried else []
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT. Raises AgentctlError when a part cannot begin, and what keeps one from going on."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop)
+        loop.add_signal_handler(signal.SIGINT, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        try:
+            if await self._begin():
+                await asyncio.wait([self._ending])
+        finally:
+            await self._end()
+        self._ending.result()
+
+    async def _begin(self) -> bool:
+        """False: it was told to stop before it was ready."""
+        beginning = asyncio.ensure_future(self._begin_all())
+        await asyncio.wait([beginning, self._ending], return_when=asyncio.FIRST_COMPLETED)
+        if not beginning.done():
+            beginning.cancel()
+            await asyncio.wait([beginning])
+            return False
+        beginning.result()
+        self._ready = True
+        self._notifier.ready("driving runs")
+        self._told()
+        return True
+
+    async def _begin_all(self) -> None:
+        for part in self._parts:
+            await part.begin()
+            self._tasks.append(asyncio.create_task(self._keep(part), name=part.name))
+
+    async def _keep(self, part: Part) -> None:
+        """Let a part work, for ever. One that fails begins again; one that keeps failing ends the service."""
+        loop = asyncio.get_running_loop()
+        failures, pause = 0, _FIRST_PAUSE
+        while True:
+            began = loop.time()
+            try:
+                await part.run()
+                raise RuntimeError(f"the {part.name} ended by itself")
+            except Exception as error:
+                if loop.time() - began > _WELL:
+                    failures, pause = 0, _FIRST_PAUSE
+                if isinstance(error, AgentctlError) and is_passing(error):
+                    log.error("%s: %s; trying again", part.name, error)
+                else:
+                    failures += 1
+                    hopeless = isinstance(error, StoreError) or failures >= _MOST_FAILURES
+                    log.error("the %s failed: %s", part.name, error, exc_info=None if isinstance(error, AgentctlError) else error)
+                    if hopeless:
+                        self._fail(error)
+                        return
+            await self._clock.sleep_until(self._clock.now() + pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _fail(self, error: Exception) -> None:
+        if not self._ending.done():
+            self._ending.set_exception(error)
+
+    # --- news, signals ---------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        for part in self._parts:
+            if part is not self._engine:
+                part.look()
+
+    def _stop(self) -> None:
+        """The first signal lets running attempts end; the second stops them; the third ends the process."""
+        self._signals += 1
+        if self._signals == 1:
+            log.info("stopping: no step starts any more; running ones have %gs (once more stops them)", self._grace)
+        elif self._signals == 2:
+            self._start(self._engine.stop())
+        else:
+            os._exit(128 + signal.SIGTERM)
+        if not self._ending.done():
+            self._ending.set_result(None)
+
+    def _reload(self) -> None:
+        self._start(self._reload_all())
+
+    def _start(self, work: object) -> None:
+        task = asyncio.ensure_future(work)  # type: ignore[call-overload]  # a coroutine
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _reload_all(self) -> None:
+        self._notifier.reloading()
+        for part in self._parts:
+            if isinstance(part, Reloading):
+                try:
+                    await part.reload()
+                except AgentctlError as error:
+                    log.error("the %s could not reload: %s; it goes on as it was", part.name, error)
+        log.info("reloaded")
+        self._notifier.ready("driving runs")
+
+    async def _end(self) -> None:
+        """Parts first, so that nothing comes in any more; then the engine with grace."""
+        self._notifier.stopping("running steps have their grace")
+        self._ready = False
+        keeping = [task for task in reversed(self._tasks) if task.get_name() != Heart.name]
+        for task in keeping:
+            task.cancel()
+            await asyncio.wait([task])
+        failed = self._ending.done() and self._ending.exception() is not None
+        await self._engine.stop(0.0 if failed or self._signals > 1 else self._grace)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)

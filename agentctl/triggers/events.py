@@ -1,0 +1,211 @@
+"""What an event starts: the event triggers of deployed definitions, their `if` and `input`, and what is gathered instead.
+
+An event starts a definition once, by the first of its triggers that fits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from agentctl.core.events import Error
+from agentctl.core.flow import group
+from agentctl.core.instant import rfc3339
+from agentctl.errors import ExpressionError, InputInvalid
+from agentctl.expressions.template import Template
+from agentctl.language.event_names import RUN_EVENTS
+from agentctl.model import Definition, Trigger
+from agentctl.ports import NOTHING, Gather, NewEvent, NewRun, Starts, Store, StoredDefinition
+from agentctl.triggers.starts import new_run
+
+JSON = Any
+
+log = logging.getLogger(__name__)
+
+_DEFINITIONS_KEPT = 256
+
+
+class EventTriggers:
+    """Implements `ports.Triggers`. `vars`: the project's, as of now."""
+
+    def __init__(self, store: Store, vars: Mapping[str, JSON]) -> None:
+        self._store = store
+        self._vars = dict(vars)
+        self._definitions: dict[str, StoredDefinition] = {}
+
+    def starts(self, event: NewEvent) -> Starts:
+        subscriptions = self._store.subscriptions(event.name)
+        if not subscriptions:
+            return NOTHING
+        settled = self._causes(event) if event.name.startswith(RUN_EVENTS) else set()
+        runs: list[NewRun] = []
+        gathers: list[Gather] = []
+        for subscription in subscriptions:
+            stored = self._definition(subscription.version)
+            if stored is None or subscription.name in settled:
+                continue
+            starts = self.starts_of(stored, subscription.trigger, event)
+            if starts is not NOTHING:
+                settled.add(subscription.name)
+            runs += starts.runs
+            gathers += starts.gather
+        return Starts(runs, gathers)
+
+    def starts_of(self, stored: StoredDefinition, number: int, event: NewEvent) -> Starts:
+        """What the event starts by one trigger, which nobody but its source subscribes to: of a webhook, of files."""
+        return starts_of(stored, number, event, self._vars)
+
+    def gathered_run(self, stored: StoredDefinition, number: int, events: list[JSON], at: float) -> NewRun:
+        """The run of gathered events (one, if they were debounced), oldest first, by the definition as it is deployed now."""
+        return run_of_gathered(stored, number, events, self._vars, at)
+
+    def _definition(self, version: str) -> StoredDefinition | None:
+        """A stored definition never changes, so it is read once."""
+        stored = self._definitions.get(version) or self._store.definition(version)
+        if stored is not None:
+            if len(self._definitions) >= _DEFINITIONS_KEPT:
+                self._definitions.clear()
+            self._definitions[version] = stored
+        return stored
+
+    def _causes(self, event: NewEvent) -> set[str]:
+        """The definitions whose runs led to what became of a run: its own, those that called it, and those whose end started it.
+
+        None of them is started by it, so that no loops supervise each other for ever.
+        """
+        names: set[str] = set()
+        seen: set[str] = set()
+        todo = _runs_told_of(event.name, event.data)
+        while todo:
+            run_id = todo.pop()
+            row = None if run_id in seen else self._store.run(run_id)
+            seen.add(run_id)
+            if row is not None:
+                names.add(row.name)
+                todo += [row.parent.run_id] if row.parent is not None else _runs_behind(row.event)
+        return names
+
+
+def _runs_behind(event: JSON) -> list[str]:
+    """The runs whose ends the event that started a run tells of; it may stand for several that were gathered."""
+    if not isinstance(event, dict):
+        return []
+    data = event.get("data")
+    gathered = data.get("events") if isinstance(data, dict) else None
+    if isinstance(gathered, list):
+        return [run_id for one in gathered if isinstance(one, dict) for run_id in _runs_behind(one)]
+    return _runs_told_of(event.get("name"), data)
+
+
+def _runs_told_of(name: JSON, data: JSON) -> list[str]:
+    told = isinstance(name, str) and name.startswith(RUN_EVENTS) and isinstance(data, dict)
+    run_id = data.get("run_id") if told else None
+    return [run_id] if isinstance(run_id, str) else []
+
+
+def starts_of(stored: StoredDefinition, number: int, event: NewEvent, vars: Mapping[str, JSON]) -> Starts:
+    """What an event starts by trigger `number` of one definition: a run, or something to be gathered for one, or NOTHING.
+
+    An `if` that cannot be evaluated on the event does not hold. An event that makes no valid input starts a run that fails.
+    """
+    definition = stored.definition
+    document = event.document(event.at)
+    scope = _scope(document, vars, event.at)
+    if not _holds(definition, number, event, scope):
+        return NOTHING
+    flow = definition.flow
+    wanted = flow.batch or flow.debounce
+    if wanted is None:
+        return Starts(runs=[_run(stored, number, document, vars, event.at)])
+    kind = "debounce" if flow.batch is None else "batch"
+    try:
+        pile = group(definition.name, kind, *_key(wanted.key, definition, document, scope))
+    except ExpressionError as error:
+        problem = Error("expression", f"the key under which events are gathered cannot be evaluated: {error.message}")
+        return Starts(runs=[_run(stored, number, document, vars, event.at, problem)])
+    size = None if flow.batch is None else flow.batch.size
+    gather = Gather(name=definition.name, trigger=number, group=pile, seconds=wanted.seconds, size=size)
+    return Starts(gather=[gather])
+
+
+def run_of_gathered(stored: StoredDefinition, number: int, events: list[JSON], vars: Mapping[str, JSON], at: float) -> NewRun:
+    """The run of gathered events, oldest first. Its event is the newest; of a batch, with all of them as `data.events`."""
+    newest = events[-1]
+    is_batch = stored.definition.flow.batch is not None or len(events) > 1  # they were a batch when they came
+    document = {**newest, "data": {"events": events}} if is_batch else newest
+    return _run(stored, number, document, vars, at)
+
+
+def _holds(definition: Definition, number: int, event: NewEvent, scope: dict[str, JSON]) -> bool:
+    condition = definition.triggers[number].condition
+    if condition is None:
+        return True
+    try:
+        return bool(condition.evaluate(scope))
+    except ExpressionError as error:
+        log.warning(
+            "event %s (%s) does not start %s: the `if` of its trigger cannot be evaluated: %s",
+            event.name, event.id, definition.name, error.message,
+        )  # fmt: skip
+        return False
+
+
+def _key(key: Template | None, definition: Definition, document: JSON, scope: dict[str, JSON]) -> tuple[JSON, ...]:
+    """Its value, if there is one. Its `input` is what the event brings by itself, not yet checked."""
+    if key is None:
+        return ()
+    given = {name: declared.default for name, declared in definition.input.items() if declared.has_default}
+    return (key.evaluate({**scope, "input": {**given, **_own_input(definition, document["data"])}}),)
+
+
+def _run(
+    stored: StoredDefinition,
+    number: int,
+    document: dict[str, JSON],
+    vars: Mapping[str, JSON],
+    at: float,
+    problem: Error | None = None,
+) -> NewRun:
+    """A run with the input that its trigger makes of an event; it fails as it starts when that cannot be."""
+    definition = stored.definition
+    trigger = definition.triggers[number] if number < len(definition.triggers) else None
+    given, said = _input(definition, trigger, document, _scope(document, vars, at))
+    return new_run(
+        stored,
+        given,
+        at=at,
+        trigger="event" if trigger is None else trigger.kind,
+        event=document,
+        vars=dict(vars),
+        problem=problem or said,
+    )
+
+
+def _input(
+    definition: Definition, trigger: Trigger | None, document: JSON, scope: dict[str, JSON]
+) -> tuple[dict[str, JSON], Error | None]:
+    from agentctl.language.inputs import check_inputs
+
+    given: dict[str, JSON] = {}
+    try:
+        if trigger is None or trigger.input is None:
+            given = _own_input(definition, document["data"])
+        else:
+            for name, value in trigger.input.items():
+                given[name] = value.evaluate(scope)
+        return check_inputs(definition, given), None
+    except ExpressionError as error:
+        said = f"the `input` of the trigger cannot be evaluated on event {document['name']}: {error.message}"
+    except InputInvalid as error:
+        said = f"event {document['name']} does not make a valid input: {error}"
+    return given, Error("input.invalid", said, data={"event_id": document["id"]})
+
+
+def _own_input(definition: Definition, data: JSON) -> dict[str, JSON]:
+    """The keys of an event's data that are inputs."""
+    return {name: data[name] for name in definition.input if name in data} if isinstance(data, dict) else {}
+
+
+def _scope(document: JSON, vars: Mapping[str, JSON], at: float) -> dict[str, JSON]:
+    return {"event": document, "vars": vars, "now": rfc3339(at)}

@@ -1,0 +1,104 @@
+"""What happens to the service: it is killed at random, and files of definitions change under it."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import workshop
+
+
+class Keeper:
+    """Starts `agentctl serve`, kills it now and then, and starts it again."""
+
+    def __init__(self, root: Path, environment: Mapping[str, str], port: int, seed: int, longest: float) -> None:
+        self._root, self._environment, self._port, self._longest = root, dict(environment), port, longest
+        self._dice = random.Random(f"{seed}/keeper")
+        self._log = (root / "serve.log").open("ab")
+        self.kills = 0
+        self.deaths: list[str] = []  # ends that were not of our making
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "agentctl", "serve", "--listen", f"127.0.0.1:{self._port}"]
+        files: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": self._log, "stderr": self._log}
+        return subprocess.Popen(command, cwd=self._root, env=self._environment, **files)
+
+    def torment(self, seconds: float) -> None:
+        """Kill at random for so long; one that lives is left behind."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            # Some die before they are ready, most in the middle of their work.
+            life = self._dice.uniform(0.05, 0.6) if self._dice.random() < 0.2 else self._dice.uniform(0.6, self._longest)
+            try:
+                self.process.wait(timeout=min(life, left))
+            except subprocess.TimeoutExpired:
+                if life >= left:
+                    break
+                self.process.kill()
+                self.process.wait()
+                self.kills += 1
+            else:
+                self.deaths.append(f"serve ended by itself with {self.process.returncode}")
+                time.sleep(0.2)
+            self.process = self._start()
+
+    def end(self, patience: float) -> int | None:
+        """SIGTERM; its exit code, None when it had to be killed."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout=patience)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._log.close()
+
+
+class Author(threading.Thread):
+    """Edits definitions: well, badly, by removing them and bringing them back, in place and by replacing the file."""
+
+    def __init__(self, root: Path, seed: int, over: threading.Event) -> None:
+        super().__init__(name="author", daemon=True)
+        self._root, self._over = root, over
+        self._dice = random.Random(f"{seed}/author")
+        self.version = 0
+
+    def run(self) -> None:
+        while not self._over.wait(self._dice.uniform(0.05, 0.5)):
+            self.version += 1
+            path = self._root / f"loops/{self._dice.choice(workshop.CHURNED)}.yaml"
+            text = workshop.churned_text(path.stem, self.version)
+            what = self._dice.choice(("in place", "replaced", "broken", "unknown key", "removed"))
+            if what == "in place":
+                path.write_text(text)
+            elif what == "replaced":
+                aside = path.with_suffix(".new")
+                aside.write_text(text)
+                aside.rename(path)
+            elif what == "broken":
+                path.write_text(text[: len(text) // 2] + "\n  - {")
+            elif what == "unknown key":
+                path.write_text(text + "stepps: []\n")
+            else:
+                path.unlink(missing_ok=True)
+
+    def make_good(self) -> int:
+        """Every definition is there and valid again; its version."""
+        self.version += 1
+        for name in workshop.CHURNED:
+            workshop.churned(self._root, name, self.version)
+        return self.version

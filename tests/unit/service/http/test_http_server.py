@@ -1,0 +1,222 @@
+"""How the server stands up to trouble: a store that cannot be written, bugs, slow clients, too many of them, its own end."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from agentctl.errors import StoreError, StoreFull
+from agentctl.service.http import server
+
+# The beginning of one that would be taken.
+POST = (
+    b"POST /events/order.paid HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer the-token-of-the-test\r\nContent-Length: 99\r\n\r\n{"
+)
+
+
+def dribble(connection: socket.socket, until: float) -> None:
+    """Go on sending, a byte at a time."""
+    while time.monotonic() < until:
+        connection.sendall(b"x")
+        time.sleep(0.05)
+
+
+def ended(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1000) == b""
+    except ConnectionError:
+        return True
+
+
+def connect(served: Any) -> socket.socket:
+    host, port = served.url.removeprefix("http://").rsplit(":", 1)
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def test_it_is_healthy_and_ready_without_a_credential(listening: Any) -> None:
+    assert (listening.request("GET", "/healthz").status, listening.request("GET", "/readyz").json) == (200, {"status": "ready"})
+
+
+def test_while_it_is_not_ready_it_says_why_and_takes_no_event(listening: Any) -> None:
+    listening.unready.append("the service is starting")
+    answer = listening.request("GET", "/readyz")
+    assert (answer.status, answer.json["reasons"]) == (503, ["the service is starting"])
+    refused = listening.authorized("POST", "/events/order.paid", b"{}")
+    assert (refused.status, refused.headers["retry-after"]) == (503, "5")
+    assert listening.request("GET", "/healthz").status == 200
+    assert listening.runs() == []
+
+
+def test_it_is_not_ready_while_the_store_cannot_be_written(listening: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def beat() -> None:
+        raise StoreFull("no room for the store /secret/place: the disk is full")
+
+    monkeypatch.setattr(listening.store, "beat", beat)
+    answer = listening.request("GET", "/readyz")
+    assert (answer.status, answer.json["reasons"]) == (503, ["the store cannot be written (store.full)"])
+
+
+def test_however_often_it_is_asked_whether_it_is_ready_the_disk_is_asked_once(
+    listening: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def beat() -> None:
+        asked.append(1)
+
+    monkeypatch.setattr(listening.store, "beat", beat)
+    assert {listening.request("GET", "/readyz").status for _ in range(20)} == {200}
+    assert len(asked) == 1
+
+
+def test_an_event_that_cannot_be_kept_is_not_acknowledged(listening: Any, caplog: pytest.LogCaptureFixture) -> None:
+    listening.engine.fails = StoreFull("no room for the store /secret/place: the disk is full")
+    answer = listening.authorized("POST", "/events/order.paid", b"{}", {"Idempotency-Key": "1"})
+    assert (answer.status, answer.headers["retry-after"], answer.json["error"]["type"]) == (503, "5", "store.full")
+    assert "/secret/place" not in answer.text
+    assert "/secret/place" in caplog.text
+    listening.engine.fails = None
+    assert listening.authorized("POST", "/events/order.paid", b"{}", {"Idempotency-Key": "1"}).json["duplicate"] is False
+
+
+def test_a_bug_is_told_in_the_log_and_not_to_the_client(listening: Any, caplog: pytest.LogCaptureFixture) -> None:
+    listening.engine.fails = RuntimeError("the inner workings")
+    answer = listening.authorized("POST", "/events/order.paid", b"{}")
+    assert (answer.status, answer.json["error"]["type"]) == (500, "internal")
+    assert "inner" not in answer.text
+    listening.engine.fails = None
+    assert listening.authorized("POST", "/events/order.paid", b"{}").status == 202
+    assert "the inner workings" in caplog.text
+    assert listening.figures.requests == {500: 1, 202: 1}
+
+
+def test_a_kind_of_store_error_that_came_later_is_known_too(listening: Any) -> None:
+    class StoreOdd(StoreError):
+        kind = "store.odd"
+
+    listening.engine.fails = StoreOdd("odd")
+    assert listening.authorized("POST", "/events/order.paid", b"{}").status == 503
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",
+        b"POST /events/order.paid HT",
+        b"POST /events/order.paid HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+        POST,
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /he",
+    ],
+)
+def test_who_does_not_finish_a_request_is_cut_off(served: Any, monkeypatch: pytest.MonkeyPatch, beginning: bytes) -> None:
+    monkeypatch.setattr(server, "DEADLINE", 0.3)
+    served.start()
+    with connect(served) as slow:
+        slow.sendall(beginning)
+        began = time.monotonic()
+        with pytest.raises(ConnectionError):
+            dribble(slow, until=began + 5)
+    assert served.request("GET", "/healthz").status == 200
+
+
+def test_a_request_that_takes_long_to_answer_is_answered(listening: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "DEADLINE", 0.2)
+    listening.engine.slow = 0.8
+    assert listening.authorized("POST", "/events/order.paid", b"{}").status == 202
+
+
+def test_a_connection_serves_one_request_after_the_other(listening: Any) -> None:
+    connection = listening.connection()
+    for number in range(3):
+        headers = {"Authorization": "Bearer the-token-of-the-test", "Idempotency-Key": f"n-{number}"}
+        connection.request("POST", "/events/order.paid", b"{}", headers)
+        assert json.load(connection.getresponse())["event_id"] == f"n-{number}"
+    connection.close()
+
+
+def test_beyond_so_many_connections_new_ones_are_closed(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 3)
+    served.start()
+    held = [connect(served) for _ in range(3)]
+    for one in held:
+        one.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert one.recv(1000).startswith(b"HTTP/1.1 200")
+    with connect(served) as further:
+        assert ended(further)
+    held.pop().close()
+    for one in held:
+        one.close()
+
+
+def test_when_many_are_being_served_others_are_told_to_come_back(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "BUSY", 3)
+    served.start()
+    held = [connect(served) for _ in range(3)]
+    try:
+        assert served.request("GET", "/healthz").status == 503
+    finally:
+        for one in held:
+            one.close()
+
+
+def test_headers_without_end_are_refused(listening: Any) -> None:
+    with connect(listening) as endless:
+        endless.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * (32 << 10))
+        assert endless.recv(1000).startswith(b"HTTP/1.1 400")
+
+
+def test_what_is_no_http_is_refused(listening: Any) -> None:
+    with connect(listening) as other:
+        other.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 10 + b"\r\n\r\n")
+        assert other.recv(1000).startswith(b"HTTP/1.1 400")
+
+
+def test_a_client_that_leaves_in_the_middle_is_no_error(listening: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with connect(listening) as leaving:
+        leaving.sendall(POST)
+    assert listening.request("GET", "/healthz").status == 200
+    assert "Traceback" not in caplog.text
+
+
+def test_stopping_it_answers_what_is_under_way_and_takes_nothing_more(listening: Any) -> None:
+    listening.engine.slow = 0.5
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(listening.authorized("POST", "/events/order.paid", b"{}")))
+    asking.start()
+    deadline = time.monotonic() + 5
+    while not listening.engine.asked and time.monotonic() < deadline:
+        time.sleep(0.01)
+    listening.stop()
+    asking.join(5)
+    assert [answer.status for answer in answers] == [202]
+    assert len(listening.runs()) == 1
+    with pytest.raises(ConnectionError):
+        connect(listening)
+
+
+def test_a_port_that_was_left_can_be_taken_again_at_once(listening: Any) -> None:
+    assert listening.request("GET", "/healthz").status == 200
+    url = listening.url
+    listening.stop()
+    listening.start(url.removeprefix("http://"))
+    assert listening.url == url
+    assert listening.request("GET", "/healthz").status == 200
+
+
+def test_ipv6_is_listened_on_in_brackets(served: Any) -> None:
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6")
+    served.start("[::1]:0")
+    assert served.url.startswith("http://[::1]:")
+    assert served.request("GET", "/healthz").status == 200
+
+
+def test_a_line_of_the_log_cannot_be_forged_and_holds_no_secret(listening: Any, caplog: pytest.LogCaptureFixture) -> None:
+    listening.request("GET", "/x%0A401:%20forged%1B[2J?token=hidden", None, {"Authorization": "Bearer hidden-too"})
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == "401: GET '/x\\n401: forged\\x1b[2J' from 127.0.0.1: another token than ours"
