@@ -191,6 +191,9 @@ class Gathered(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
 
 
+SlotOutcome = Literal["fired", "skipped", "missed", "overlapped"]
+
+
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
     """One slot of a schedule and what becomes of it. `schedule`: Schedule.key.  `run`: with `fired`, the run it starts.
 
@@ -200,9 +203,15 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     schedule: str
     slot: float
-    outcome: Literal["fired", "skipped", "missed", "overlapped"]
+    outcome: SlotOutcome
     reason: str = ""
     run: NewRun | None = None
+
+    def became(self, admission: Admission) -> SlotOutcome:
+        """Its outcome, once it is known what became of its run."""
+        if admission.outcome == "created":
+            return "fired"
+        return "overlapped" if admission.outcome == "overlapped" else "skipped"
 
 
 class SlotRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,7 +220,7 @@ class SlotRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     schedule: str
     slot: float
-    outcome: Literal["fired", "skipped", "missed", "overlapped"]
+    outcome: SlotOutcome
     reason: str
     at: float
     run_id: str | None
@@ -666,6 +675,9 @@ class Store(Protocol):
 
     def journal(self, run_id: str, after: int = 0) -> Iterable[AnyEvent]:
         """The events of a run in order, from number `after` (0: all)."""
+
+    def last_words(self, run_ids: Sequence[str]) -> dict[str, float]:
+        """The time of the last event in each of these runs' journals, by id."""
 
     def mail(self, run_ids: Sequence[str]) -> list[Mail]:
         """Unconsumed mail of these runs, oldest first."""

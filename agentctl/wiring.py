@@ -96,6 +96,7 @@ def build_service(
     from agentctl.service.notify import Notifier
     from agentctl.service.retention import Caretaker
     from agentctl.service.serve import Service
+    from agentctl.service.supervision import Supervision
     from agentctl.service.timekeeper import Timekeeper
     from agentctl.triggers.events import EventTriggers
 
@@ -122,6 +123,7 @@ def build_service(
         timekeeper,
         Gatherer(store, engine, clock, triggers),
         FileWatch(project, store, clock, deployer),
+        Supervision(store, clock),
         Caretaker(project, store, clock),
     ]
     if listen is None:

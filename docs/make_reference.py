@@ -28,6 +28,7 @@ _WORDS = {  # definitions of the schema that have no keys of their own, in words
     "definitionName": "a name",
     "stepId": "an id",
     "duration": "a duration",
+    "span": "a duration above zero",
     "durationOrExpression": "a duration, or an expression",
     "jsonSchema": "a JSON Schema",
     "outputSchema": "a JSON Schema, or property -> schema",

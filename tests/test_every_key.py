@@ -20,7 +20,7 @@ import pytest
 from agentctl.language.project_file import _KEYS as PROJECT_KEYS
 from agentctl.language.schema import schema
 from agentctl.language.source import read_text
-from agentctl.language.vocabulary import ACTIONS, FLOW, NOT_YET
+from agentctl.language.vocabulary import ACTIONS, NOT_YET
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHIPPED = [*REPOSITORY.glob("examples/**/*.yaml"), *REPOSITORY.glob("loops/**/*.yaml"), *REPOSITORY.glob("skills/**/*.yaml")]
@@ -108,10 +108,10 @@ def used_by_tests(*, checked_only: bool) -> set[Key]:
 
 
 def performed() -> set[Key]:
-    """The keys that mean something to `agentctl run`: not those of what starts runs, nor of actions that this version refuses."""
-    idle = "|".join([*FLOW, "limitPer", "permissions", "trigger", "tool", *NOT_YET])
+    """The keys that mean something in this version: not those of actions that it refuses."""
+    idle = "|".join(["permissions", "tool", *NOT_YET])
     where = re.compile(rf"#/\$defs/(step/properties/)?({idle})(/|$)")
-    words = {*FLOW, *NOT_YET, "permissions", "triggers"}
+    words = {*NOT_YET, "permissions"}
     return {(place, key) for place, key in keys_of(schema()) if not where.match(place) and key not in words}
 
 

@@ -42,7 +42,7 @@ def command(db: params.Db = None, json: params.Json = False) -> int:
 
 
 def _findings(db: str | None) -> Iterator[Finding]:
-    from agentctl.cli import installation
+    from agentctl.cli import installation, oversight
     from agentctl.wiring import examine_models, examine_store
 
     yield from installation.examine()
@@ -55,6 +55,7 @@ def _findings(db: str | None) -> Iterator[Finding]:
     yield from examine_store(project.store_path)
     files = _files(project.root)
     yield from _definitions(project, files)
+    yield from oversight.examine(project)
     yield from examine_models(project, needed=any(_calls_a_model(file) for file in files))
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from agentctl.cli import output
 from agentctl.errors import StoreBusy
 from agentctl.ports import FINISHED
 
@@ -27,8 +28,10 @@ async def drive_or_follow(engine: Engine, run_id: str, *, wait: bool, left: asyn
         try:
             return await engine.drive(run_id, until="finished" if wait else "rest")
         except StoreBusy:
-            if engine.store.serving() is None:
+            served_by = engine.store.serving()
+            if served_by is None:
                 raise
+        output.note(f"agentctl serve{f' (process {served_by})' if served_by else ''} drives the run; following it")
         row = await _follow(engine.store, run_id, wait=wait, left=left)
         if row is not None:
             return row
@@ -69,7 +72,7 @@ async def mirrored(engine: Engine, watch: Watch) -> AsyncIterator[None]:
         yield
     finally:
         mirror.cancel()
-        await asyncio.wait([mirror])
+        await asyncio.gather(mirror, return_exceptions=True)
         if watch.is_shared:
             watch.catch_up(engine.holds)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,6 +35,7 @@ def command(
         str | None,
         typer.Option(metavar="KIND", help="Only runs started so: manual, skill, cron ...", autocompletion=complete.triggers),
     ] = None,
+    stalled: Annotated[bool, typer.Option("--stalled", help="Only runs that make no progress.")] = False,
     limit: Annotated[str, typer.Option(metavar="N", help="At most so many.")] = "50",
     db: params.Db = None,
     json: params.Json = False,
@@ -54,12 +55,12 @@ def command(
             import msgspec
 
             query = msgspec.structs.replace(query, parent=place.found(store, parent).id)
-        rows = [] if store is None else store.history(query)
-        reasons = {} if store is None or json else _reasons(store, rows)
+        rows, stalls = _rows(store, query, now, stalled=stalled)
+        reasons = {} if store is None or json else _reasons(store, rows, stalls, now)
     from agentctl.render import documents, history
 
     if json:
-        output.print_json([documents.run_document(row) for row in rows])
+        output.print_json([documents.run_document(row, stalls.get(row.id)) for row in rows])
     elif not rows:
         output.note(history.NONE if store is not None else history.EMPTY)
     else:
@@ -69,7 +70,23 @@ def command(
         )
 
 
-def _reasons(store: Store, rows: Sequence[RunRow]) -> dict[str, str]:
-    """Why queued runs stand in line, by id."""
-    queued = [row.id for row in rows if row.status == "queued"]
-    return {run_id: standing.reason for run_id in queued[:_MOST_REASONS] if (standing := store.standing(run_id)) is not None}
+def _rows(store: Store | None, query: HistoryFilter, now: float, *, stalled: bool) -> tuple[list[RunRow], dict[str, float]]:
+    """The runs, and since when those of them stall that do."""
+    if store is None:
+        return [], {}
+    from agentctl.engine import stalls
+
+    if stalled:
+        found = stalls.stalled_runs(store, now, query)
+        return [row for row, _ in found], {row.id: since for row, since in found}
+    rows = store.history(query)
+    return rows, stalls.stalls(store, rows, now)
+
+
+def _reasons(store: Store, rows: Sequence[RunRow], stalls: Mapping[str, float], now: float) -> dict[str, str]:
+    """Why runs make no progress, or why queued ones stand in line, by id."""
+    from agentctl.render import history
+
+    queued = [row.id for row in rows if row.status == "queued" and row.id not in stalls]
+    standing = {run_id: found.reason for run_id in queued[:_MOST_REASONS] if (found := store.standing(run_id)) is not None}
+    return standing | {run_id: history.stalled(since, now) for run_id, since in stalls.items()}

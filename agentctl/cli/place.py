@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentctl.errors import NotFound, StoreCorrupt, StoreError, StoreMissing
+from agentctl.errors import NotFound, StoreError, StoreMissing
 
 if TYPE_CHECKING:
     from agentctl.core.events import AnyEvent

@@ -104,8 +104,16 @@ async def _send(project: Project, name: str, data: Any, event_id: str | None) ->
         event_id, sent = await engine.send(name, data, event_id)
         admissions = [*sent.started, *([] if served else await release_gathered(project, store))]
         started = [found.run_id for found in admissions if found.outcome == "created" and found.run_id]
-        rows = [row for row in map(store.run, started) if row is not None]
+        rows = [row for row in map(store.run, started) if row is not None and _is_of(row, event_id)]
         return Outcome(event_id, sent, rows, _undriven(engine, sent), served)
+
+
+def _is_of(row: RunRow, event_id: str) -> bool:
+    """Whether the event is among those that started the run; with it, others may have been released that were gathered before."""
+    data = row.event["data"]
+    gathered = data.get("events") if isinstance(data, dict) else None
+    events = [row.event, *(gathered if isinstance(gathered, list) else ())]
+    return any(isinstance(event, dict) and event.get("id") == event_id for event in events)
 
 
 def _undriven(engine: Engine, sent: Sent) -> list[RunRow]:

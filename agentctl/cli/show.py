@@ -32,17 +32,22 @@ def command(
             return
         steps = _steps(store, row, list(store.journal(row.id)))
         said = store.feedback([row.id]).get(row.id)
-        unsettled = unsettled_lines(store, row, place.Hints(row.id, place.project(db), db).where)
+        hints = place.Hints(row.id, place.project(db), db)
+        unsettled = unsettled_lines(store, row, hints.where)
         standing = store.standing(row.id)
+        now = time.time()
+        since = _stalled_since(store, row, now)
     from agentctl.render import timeline
+    from agentctl.render.history import stalled_line
 
-    now = time.time()
     output.show(
         lambda: timeline.plain(timeline.show_lines(row, steps, now, inputs=inputs)),
         lambda screen: timeline.coloured(timeline.show_lines(row, steps, now, width=screen.width, inputs=inputs), fold=inputs),
     )
     if standing is not None and standing.reason:
         output.say(f"\n{standing.reason}")
+    if since is not None:
+        output.say(f"\n{stalled_line(row, since, now, hints.resume)}")
     if unsettled:
         output.say("\n" + "\n".join(unsettled))
     if said is not None:
@@ -57,7 +62,14 @@ def document(store: Store, row: RunRow) -> Any:
 
     events = list(store.journal(row.id))
     steps = [step for step in _steps(store, row, events) if not step.block]
-    return show_document(row, steps, events, store.feedback([row.id]).get(row.id), store.standing(row.id))
+    said, standing, since = store.feedback([row.id]).get(row.id), store.standing(row.id), _stalled_since(store, row, time.time())
+    return show_document(row, steps, events, said, standing, since)
+
+
+def _stalled_since(store: Store, row: RunRow, now: float) -> float | None:
+    from agentctl.engine.stalls import stalls
+
+    return stalls(store, [row], now).get(row.id)
 
 
 def _steps(store: Store, row: RunRow, events: list[AnyEvent]) -> list[StepView]:

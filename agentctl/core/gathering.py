@@ -45,7 +45,7 @@ def add(pile: Pile | None, at: float, seconds: float, size: int | None) -> Pile:
 
 
 def take(pile: Pile, taken: int, next_oldest: float | None) -> Pile | None:
-    """What is left when a run has got the `taken` oldest. `next_oldest`: when the first of the others came; None: there is none."""
+    """What is left when a run has got the `taken` oldest. `next_oldest`: when the first of the others came, if any."""
     if next_oldest is None:
         return None
     return Pile(next_oldest, pile.newest, pile.count - taken, pile.seconds, pile.size)

@@ -60,9 +60,3 @@ class Definitions:
         stored = self._load_skill(name)
         await self.register(stored)
         return stored
-
-    def _stored(self, version: str) -> StoredDefinition:
-        stored = self._store.definition(version)
-        if stored is None:
-            raise StoreCorrupt(f"the store has no definition of version {version[:12]}, which a run in it is pinned to")
-        return stored

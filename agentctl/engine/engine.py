@@ -88,13 +88,15 @@ class Engine:
         self._held: dict[str, HeldRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._parked: set[str] = set()
-        self._line = Line(store, clock, self._patience, self._turn_has_come, self._fail_all)
         self._stuck: set[str] = set()  # those of them that only a word on an outcome in doubt can move on
         self._followers: dict[str, set[str]] = {}  # run -> its children held here
         self._expected: dict[str, set[str]] = {}  # run -> those that wait for its end
         self._leader: dict[str, str] = {}  # the inverse: child -> run
         self._detached: set[str] = set()  # held runs that were started with `detach`
         self._watches = Watches()
+        self._line = Line(
+            store, clock, self._patience, self._turn_has_come, self._watches.rest, self._timers.set, self._watches.fail_all
+        )
         self._look: asyncio.TimerHandle | None = None
         self._spree_began = 0.0
         self._pause = 0.0  # seconds between looks; 0: nobody has asked to be woken yet
@@ -246,7 +248,10 @@ class Engine:
 
     async def _until(self, run_id: str, until: Until) -> None:
         with self._watches.watch(run_id, until) as ended:
-            self._hold(run_id)
+            if run_id in self._line:
+                self._line.look()
+            else:
+                self._hold(run_id)
             await ended
 
     async def start_all(self, run_ids: Iterable[str], *, at_once: int = 100) -> None:
@@ -269,10 +274,10 @@ class Engine:
             await self._wind_up(grace)
         self._let_all_go()
         await self._attempts.drop()
+        await self._line.leave()
         while self._tasks:
             await asyncio.wait(list(self._tasks.values()))
         self._parked.clear()
-        await self._line.leave()
         self._watches.end_all()
 
     async def _wind_up(self, grace: float) -> None:
@@ -319,7 +324,7 @@ class Engine:
         self._expected.setdefault(target, set()).add(waiting)
 
     def take_up(self, run_id: str, *, parent: str, detached: bool = False) -> None:
-        if self._stopping or self._winding_up:
+        if self._stopping or self._winding_up or run_id in self._line:
             return
         self._hold(run_id, patient=True)
         if detached:
@@ -445,23 +450,20 @@ class Engine:
 
     def _line_up(self, run: HeldRun, standing: Standing) -> None:
         """There is no place for the run yet."""
-        self._line.add(run.run_id)
+        self._line.add(run.run_id, standing.until)
         if not standing.reason:  # one was given free just now
             self._line.look()
             return
-        if standing.until is not None:
-            self._timers.set(run.run_id, standing.until)
         for observer in self._parts.observers:
             observer(run.run_id, [], Progress(status="queued", started_at=None, finished_at=None, steps_done=0, steps_total=0))
         self._watches.rest(run.run_id)
         if run.mail:  # it is to be cancelled
-            self._hold(run.run_id)
+            self._line.look()
 
     def _turn_has_come(self, lease: Lease) -> None:
-        self._take(lease.run_id, patient=True, lease=lease)
-
-    def _fail_all(self, error: Exception) -> None:
-        self._watches.fail_all(error)
+        run = self._take(lease.run_id, patient=True, lease=lease)
+        if self._stopping or self._winding_up:
+            run.stop()
 
     def _free_parent(self, child: str) -> None:
         """The run is held no more: the one that stayed in memory for its sake need not."""
@@ -490,7 +492,10 @@ class Engine:
         ours = [run_id for run_id in run_ids if run_id in self._held or (self._is_kept(run_id) and not self._winding_up)]
         if ours and not self._stopping:
             for mail in self.store.mail(ours):
-                self._hold(mail.run_id).receive(mail)
+                if mail.run_id in self._line:
+                    self._line.look()
+                else:
+                    self._hold(mail.run_id).receive(mail)
 
     def _is_kept(self, run_id: str) -> bool:
         """It goes on here later."""
@@ -514,7 +519,7 @@ class Engine:
         try:
             if self.store.changed():
                 self.collect()
-                self._line.look()
+                self._line.on_news()
                 for run_id in self._watches.runs():
                     if run_id in self._parked and self._row(run_id).status in FINISHED:
                         self._parked.discard(run_id)

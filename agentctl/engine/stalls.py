@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from agentctl.core.graph import Plan
+from msgspec import structs
+
 from agentctl.core.interpreter import fold
 from agentctl.core.stall import PATIENCE, Vitals, stalled_since
-from agentctl.errors import StoreCorrupt
+from agentctl.engine.definitions import stored_plan
 from agentctl.ports import FINISHED, UNFINISHED, HistoryFilter, RunRow, Store
 
 _ALL = 100_000  # more runs than a person would look through
@@ -23,16 +24,15 @@ def stalls(store: Store, rows: Sequence[RunRow], now: float) -> dict[str, float]
         return {}
     ids = [row.id for row in rows]
     free = set(store.due(now, limit=_ALL)) if any(row.status == "queued" for row in rows) else set()
-    spoke_at = store.last_words(ids)
-    mailed_at: dict[str, float] = {}
-    for item in reversed(store.mail(ids)):  # the oldest is the last, and stays
-        mailed_at[item.run_id] = item.event.at
+    words = store.last_words(ids)
+    mailed_at = {item.run_id: item.event.at for item in reversed(store.mail(ids))}  # of several the oldest
     found = {}
     for row in rows:
-        called_at = min((at for at in (_called_at(row, free, spoke_at[row.id], now), mailed_at.get(row.id)) if at), default=None)
-        is_silent = row.status == "running" and now - spoke_at[row.id] > PATIENCE
+        spoke_at = words.get(row.id, row.created_at)
+        calls = [at for at in (_called_at(row, free, spoke_at, now), mailed_at.get(row.id)) if at is not None]
+        is_silent = row.status == "running" and now - spoke_at > PATIENCE
         timeouts = _timeouts(store, row.id) if is_silent else ()
-        since = stalled_since(Vitals(called_at=called_at, spoke_at=spoke_at[row.id], timeouts=timeouts), now)
+        since = stalled_since(Vitals(called_at=min(calls, default=None), spoke_at=spoke_at, timeouts=timeouts), now)
         if since is not None:
             found[row.id] = since
     return found
@@ -40,11 +40,9 @@ def stalls(store: Store, rows: Sequence[RunRow], now: float) -> dict[str, float]
 
 def stalled_runs(store: Store, now: float, query: HistoryFilter | None = None) -> list[tuple[RunRow, float]]:
     """The runs that make no progress, newest first, each with since when; of those that `query` means, if there is one."""
-    from msgspec.structs import replace
-
     wanted = query or HistoryFilter(limit=_ALL)
     status = tuple(word for word in wanted.status or UNFINISHED if word in UNFINISHED)
-    rows = store.history(replace(wanted, status=status, limit=_ALL)) if status else []
+    rows = store.history(structs.replace(wanted, status=status, limit=_ALL)) if status else []
     since = stalls(store, rows, now)
     return [(row, since[row.id]) for row in rows if row.id in since][: wanted.limit]
 
@@ -59,15 +57,6 @@ def _called_at(row: RunRow, free: set[str], spoke_at: float, now: float) -> floa
 
 
 def _timeouts(store: Store, run_id: str) -> list[float | None]:
-    state = fold(store.journal(run_id), _plans(store))
+    """Of the attempts under way."""
+    state = fold(store.journal(run_id), lambda version: stored_plan(store, version))
     return [step.node.step.timeout for step in state.executing.values()]
-
-
-def _plans(store: Store) -> Callable[[str], Plan]:
-    def plan_of(version: str) -> Plan:
-        stored = store.definition(version)
-        if stored is None:
-            raise StoreCorrupt(f"the store lacks the definition {version[:12]}, which a run in it is pinned to")
-        return Plan(stored.definition)
-
-    return plan_of

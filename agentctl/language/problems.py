@@ -30,6 +30,7 @@ CODES: dict[str, str] = {
     "input-default-missing": "A schedule starts the definition, but an input has no default to start it with.",
     "invalid-definition": "A test file is for a definition that has problems of its own.",
     "misplaced-key": "A key stands beside an action it has no meaning for.",
+    "missing-default": "A field of a form has no default, though nobody may be there to fill it in.",
     "missing-key": "A key that is needed is missing.",
     "name-taken": "Another file of the project has a definition of the same name.",
     "no-action": "A step does nothing: it has no action.",

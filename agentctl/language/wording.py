@@ -91,6 +91,6 @@ def value(path: Path, error: Any) -> str:
         case "uniqueItems":
             return f"{name} names something twice"
     unit = ""
-    if "duration" in str(error.schema.get("format")) and isinstance(instance, int | float) and not isinstance(instance, bool):
+    if error.schema.get("x-code") == "bad-duration" and isinstance(instance, int | float) and not isinstance(instance, bool):
         unit = f"; it has no unit: write {instance}s for seconds, {instance}m for minutes"
     return f"{name} has to be {expected(error.schema)}, not {found(instance)}{unit}"

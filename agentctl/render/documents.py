@@ -29,9 +29,9 @@ def error_document(error: Error | None) -> JSON:
     return None if error is None else error.to_json()
 
 
-def run_document(row: RunRow) -> dict[str, JSON]:
-    """One run as in `history --json`."""
-    return row.to_json()
+def run_document(row: RunRow, stalled_since: float | None = None) -> dict[str, JSON]:
+    """One run as in `history --json`. `stalled_since`: if it makes no progress."""
+    return {**row.to_json(), "stalled_since": timestamp(stalled_since)}
 
 
 def outcome_document(row: RunRow) -> dict[str, JSON]:
@@ -99,6 +99,7 @@ def show_document(
     events: Iterable[AnyEvent],
     said: Feedback | None = None,
     standing: Standing | None = None,
+    stalled_since: float | None = None,
 ) -> dict[str, JSON]:
     """`standing`: what the run waits for in line, if it does."""
     more = {
@@ -109,7 +110,7 @@ def show_document(
         "waits_for": None if standing is None else standing.reason or None,
     }
     return {
-        "run": {**run_document(row), **more},
+        "run": {**run_document(row, stalled_since), **more},
         "steps": [step_document(step) for step in steps],
         "events": [event_document(number, event) for number, event in enumerate(events, start=1)],
     }

@@ -65,6 +65,17 @@ def took(row: RunRow, now: float) -> str:
     return f"{seconds(now - row.started_at)}…" if row.status in ("running", "waiting", "blocked") else ""
 
 
+def stalled(since: float, now: float) -> str:
+    """In the place of a reason: the run makes no progress."""
+    return f"stalled for {seconds(now - since)}"
+
+
+def stalled_line(row: RunRow, since: float, now: float, resume: str) -> str:
+    """The same in a sentence. `resume`: the command that goes on with the run."""
+    why = "nothing is heard of its steps" if row.status == "running" else f"nobody takes it up; agentctl serve or {resume} does"
+    return f"{stalled(since, now)}, since {clock(since)}: {why}"
+
+
 def format_history(rows: Sequence[RunRow], now: float, reasons: Mapping[str, str] = NO_REASONS) -> str:
     """Plain lines, columns aligned, readable without colour; ids in full, so that a script may cut them out."""
     return columns([COLUMNS, *(cells_of(row, row.id, now, reasons.get(row.id, "")) for row in rows)])

@@ -103,12 +103,16 @@ class Service:
             self._tasks.append(asyncio.create_task(self._keep(part), name=part.name))
 
     async def _keep(self, part: Part) -> None:
-        """Let a part work, for ever. One that fails begins again; one that keeps failing ends the service."""
+        """Let a part that has begun work, for ever. One that fails begins again; one that keeps failing ends the service."""
         loop = asyncio.get_running_loop()
         failures, pause = 0, _FIRST_PAUSE
+        has_begun = True
         while True:
             began = loop.time()
             try:
+                if not has_begun:
+                    await part.begin()
+                has_begun = False
                 await part.run()
                 raise RuntimeError(f"the {part.name} ended by itself")
             except Exception as error:

@@ -14,22 +14,23 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
-from agentctl.ports import Admission, Clock, Slot, Store, StoredDefinition
+from agentctl.ports import Clock, Slot, Store, StoredDefinition
 from agentctl.service.deployed import Deployed
 from agentctl.service.watching import Bell
-from agentctl.triggers.policies import settle
+from agentctl.triggers.policies import Verdict, settle, summed_up
 from agentctl.triggers.schedule import Schedule, schedules
 from agentctl.triggers.scheduled import slot_of
-from agentctl.triggers.slots import due, next_slots, start
+from agentctl.triggers.slots import due, horizon, next_slots, start
 
 JSON = Any
 
 LOOK = 5.0  # seconds between two looks at the clock, though nothing is due
 AWAY = 20.0  # seconds from one look to the next after which nobody has served meanwhile
+MOST = 1_000_000  # slots of a schedule that are settled one by one, after years by a clock that was wrong
 CHUNK = 500  # slots of a schedule that are settled in one go: some milliseconds of the writers' lock
 
 
@@ -54,14 +55,6 @@ class Driver(Protocol):
 
     def look(self) -> None:
         """Runs were created: take them up soon."""
-
-
-def _became(slot: Slot, admission: Admission | None) -> str | None:
-    """The outcome that the ledger has; None when it had one before."""
-    if admission is None:
-        return None if slot.outcome == "fired" else slot.outcome
-    refused = "overlapped" if admission.outcome == "overlapped" else "skipped"
-    return "fired" if admission.outcome == "created" else refused
 
 
 class Timekeeper:
@@ -135,17 +128,26 @@ class Timekeeper:
         return [_Kept(stored, schedule, until) for (stored, schedule), until in zip(found, settled, strict=True)]
 
     def _due(self, kept: _Kept, now: float) -> Iterable[Slot]:
-        schedule = kept.schedule
-        pauses = self._store.pauses(schedule.name, kept.settled)
-        verdicts = settle(schedule, due(schedule, kept.settled, now), self._serving_since, pauses)
-        for verdict in islice(verdicts, CHUNK):
-            yield slot_of(kept.stored, schedule, verdict, at=now, vars=self._vars)
+        for verdict in islice(self._verdicts(kept.schedule, kept.settled, now), CHUNK):
+            yield slot_of(kept.stored, kept.schedule, verdict, at=now, vars=self._vars)
+
+    def _verdicts(self, schedule: Schedule, settled: float, now: float) -> Iterator[Verdict]:
+        pauses = self._store.pauses(schedule.name, settled)
+        oldest = horizon(schedule, now, MOST)
+        if settled < oldest and (first := next(due(schedule, oldest, now), None)) is not None:
+            yield summed_up(schedule, settled, first, pauses)
+            settled = first
+        yield from settle(schedule, due(schedule, settled, now), self._serving_since, pauses)
 
     async def _fire(self, batch: Sequence[tuple[_Kept, Slot]], now: float) -> None:
         if not batch:
             return
         admissions = await self._store.fire([slot for _, slot in batch], now)
-        self.settled.update(filter(None, map(_became, (slot for _, slot in batch), admissions)))
+        for (_, slot), admission in zip(batch, admissions, strict=True):
+            if admission is not None:
+                self.settled[slot.became(admission)] += 1
+            elif slot.run is None:
+                self.settled[slot.outcome] += 1
         for kept, slot in {id(kept): (kept, slot) for kept, slot in batch}.values():
             kept.settle(slot.slot)
         if any(admissions):

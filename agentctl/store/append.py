@@ -107,14 +107,14 @@ def write_wave(session: Session, wave: Sequence[PreparedAppend]) -> list[list[Re
         refused.append(reserve(session, held.key, entry.reserve))
         if entry.progress.status in FINISHED:
             finished[held.key] = _end_of(entry)
-    emitted = [event for item in wave for event in item.emitted]
-    if emitted:  # to the waits of this very wave, too
-        record(session, emitted)
     if finished:
         tell_awaiters(session, finished)
         limited = [held.key for item in wave if (held := session.held(item.entry.lease)).limited and held.key in finished]
         if limited:
             leave(session, limited)
+    emitted = [event for item in wave for event in item.emitted]
+    if emitted:  # to the waits of this very wave, too, and into the places that it leaves
+        record(session, emitted)
     for item in wave:
         _stage(session, item.entry)
     return refused

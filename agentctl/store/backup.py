@@ -12,6 +12,7 @@ import contextlib
 import os
 import sqlite3
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,21 +50,17 @@ def back_up(path: Path, target: Path) -> Backup:
         raise StoreError(f"{target} exists; a backup overwrites nothing: give a new name")
     if not target.parent.is_dir():
         raise StoreError(f"the folder {target.parent} does not exist; make it first")
-    mark = f".{target.name}.{os.urandom(4).hex()}"
-    copy, aside = target.with_name(f"{mark}.db"), target.with_name(mark)
     try:
-        with holding_files(place, shared=True):
-            runs = _copy_database(place, copy)
-            files = _pack(place, copy, aside)
-        size = aside.stat().st_size
-        aside.rename(target)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+            copy, aside = Path(folder) / "copy", Path(folder) / target.name
+            with holding_files(place, shared=True):
+                runs = _copy_database(place, copy)
+                files = _pack(place, copy, aside)
+            size = aside.stat().st_size
+            aside.rename(target)
         sync_folder(target.parent)
     except OSError as error:
         raise _told(error, target) from error
-    finally:
-        for left in (copy, aside):
-            with contextlib.suppress(OSError):
-                left.unlink()
     return Backup(target, runs, files, size)
 
 
@@ -80,6 +77,7 @@ def _copy_database(place: Place, copy: Path) -> int:
         if version == 0:
             raise StoreMissing(f"the store {place.path} is empty")
         with contextlib.closing(sqlite3.connect(copy)) as into:
+            into.execute("PRAGMA synchronous = OFF")  # the tar file is what has to last
             reader.backup(into)  # all pages at once: in steps, it would begin anew with every commit of others
     except sqlite3.Error as error:
         raise _told_of_database(error, place, copy) from error
@@ -107,7 +105,7 @@ def _pack(place: Place, copy: Path, aside: Path) -> int:
     """Write the tar file, and wait until it is on the disk; returns how many files it holds beside the database."""
     _create_private(aside)
     count = 0
-    compression = "gz" if aside.name.rpartition(".")[0].endswith(_COMPRESSED) else ""
+    compression = "gz" if aside.name.endswith(_COMPRESSED) else ""
     with aside.open("r+b") as file:
         with tarfile.open(fileobj=file, mode=f"w:{compression}") as tar:  # type: ignore[call-overload]  # either is a mode of it
             tar.add(copy, place.path.name, filter=_private)

@@ -128,7 +128,10 @@ class Acquire(msgspec.Struct, frozen=True):
         by_key = {row[1]: row[0] for row in limited}
         told = line.told(session, [row[1] for row in limited if row[9]])
         ended = [row[1] for row in limited if row[5] in FINISHED and RunResumed in told.get(row[1], ())]
-        lined_up = {row[1] for row in limited if row[8]} | (line.return_to(session, ended) if ended else set())
+        unstarted = [row[1] for row in limited if row[5] == "queued" and not row[8]]
+        lined_up = {row[1] for row in limited if row[8]}
+        lined_up |= line.return_to(session, ended) if ended else set()
+        lined_up |= line.return_unstarted(session, unstarted) if unstarted else set()
         asked = [key for key in lined_up if CancelRequested not in told.get(key, ())]
         return [by_key[key] for key in line.admit(session, liveness, asked, self.at)] if asked else []
 

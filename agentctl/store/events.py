@@ -95,6 +95,8 @@ def _unknown(connection: sqlite3.Connection, prepared: Sequence[PreparedEvent]) 
 
 def _start(session: Session, runs: Sequence[NewRun], document: dict[str, JSON]) -> list[Admission]:
     """Each with the event as it is kept: who made the runs could not know when it would be received."""
+    if not runs:
+        return []
     told = [structs.replace(run, created=structs.replace(run.created, event=document)) for run in runs]
     return create_runs(session, [prepare_run(run, session.payloads) for run in told])
 

@@ -35,8 +35,12 @@ class Executor:
         """Become an owner. The descriptor closes on exec: a child process that lives on must not keep us alive.
 
         Somebody may look between the creation and the lock, take us for dead and remove the file: then once more.
+        Files of the dead are removed: who died without a lease is in nobody's way, and nobody else would look.
         """
         private_folder(self.folder)
+        others = Liveness(self.folder, remove=True)
+        for name in os.listdir(self.folder):
+            others.alive(name)
         while self._descriptor is None:
             descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -216,10 +216,11 @@ class Ledger:
 
         return self._submit(Fire(prepare_slots(slots, self._payloads), at, settles=False))
 
-    def prune(self, now: float, keep: float, pause: Callable[[], Awaitable[None]]) -> Awaitable[Pruned]:
+    async def prune(self, now: float, keep: float, pause: Callable[[], Awaitable[None]]) -> Pruned:
         from agentctl.store.prune import prune
 
-        return prune(self.place, self._open_reader, self._submit, now, keep, pause)
+        with self._reading():
+            return await prune(self.place, self._open_reader, self._submit, now, keep, pause)
 
     def note_files(self, name: str, seen: Sequence[SeenFile], gone: Sequence[str] = ()) -> Awaitable[None]:
         from agentctl.store.files import Note
@@ -367,6 +368,10 @@ class Ledger:
     def journal(self, run_id: str, after: int = 0) -> Iterable[AnyEvent]:
         with self._reading():
             return reads.journal(self._reader, self._payloads, run_id, after)
+
+    def last_words(self, run_ids: Sequence[str]) -> dict[str, float]:
+        with self._reading():
+            return reads.last_words(self._reader, self._payloads, run_ids)
 
     def mail(self, run_ids: Sequence[str]) -> list[Mail]:
         with self._reading():

@@ -52,12 +52,13 @@ class Used(dict[str, int]):
 
     def holders(self, group: str) -> list[str]:
         """The ids of the runs that have a place."""
-        found = []
+        found, lost = [], []
         for key, run_id, owner, status in self._connection.execute(HELD, (group,)).fetchall():
             if keeps_place(status, self._liveness.attended(owner)):
                 found.append(run_id)
             else:
-                self.lost.setdefault(group, []).append(key)
+                lost.append(key)
+        self.lost[group] = lost
         return found
 
 
@@ -152,11 +153,11 @@ def _take_places(session: Session, keys: Sequence[int], now: float) -> None:
     execute, runs = session.connection.execute, _json(keys)
     execute("DELETE FROM starts WHERE until <= ?", (now,))
     execute(
-        "INSERT INTO starts (grp, at, until) SELECT grp, ?1, ?1 + per FROM places"
-        " WHERE per IS NOT NULL AND run IN (SELECT value FROM json_each(?2))",
+        "INSERT INTO starts (grp, at, until, run) SELECT grp, ?1, ?1 + per, run FROM places"
+        " WHERE per IS NOT NULL AND held = 0 AND run IN (SELECT value FROM json_each(?2))",
         (now, runs),
     )
-    execute("DELETE FROM places WHERE per IS NOT NULL AND run IN (SELECT value FROM json_each(?))", (runs,))
+    execute("UPDATE places SET held = NULL WHERE per IS NOT NULL AND run IN (SELECT value FROM json_each(?))", (runs,))
     execute("UPDATE places SET held = 1 WHERE held = 0 AND run IN (SELECT value FROM json_each(?))", (runs,))
     execute("UPDATE runs SET in_line = 0 WHERE key IN (SELECT value FROM json_each(?))", (runs,))
 
@@ -178,8 +179,19 @@ def told(session: Session, keys: Sequence[int]) -> dict[int, set[type[AnyEvent]]
     return kinds
 
 
+def return_unstarted(session: Session, keys: Sequence[int]) -> set[int]:
+    """The turn of these runs had come, and whoever leased them let go, or died, before they started: for a throttle that was no
+    start, and what starts now must be counted now. Returns those that stand in line again."""
+    session.connection.execute(
+        "DELETE FROM starts WHERE run IN (SELECT value FROM json_each(?1)) AND grp IN"
+        " (SELECT grp FROM places WHERE per IS NOT NULL AND run IN (SELECT value FROM json_each(?1)))",
+        (_json(keys),),
+    )
+    return return_to(session, keys)
+
+
 def return_to(session: Session, keys: Sequence[int]) -> set[int]:
-    """These runs, which had finished, are to go on: they need their places again. Returns those that stand in line now."""
+    """These runs need the places again that they had. Returns those that stand in line now."""
     execute, runs = session.connection.execute, _json(keys)
     execute("UPDATE places SET held = 0 WHERE held IS NULL AND run IN (SELECT value FROM json_each(?))", (runs,))
     in_line = execute("SELECT run FROM places WHERE held = 0 AND run IN (SELECT value FROM json_each(?))", (runs,))
@@ -198,7 +210,7 @@ def heads(connection: sqlite3.Connection, liveness: Liveness, now: float, limit:
     return [run.arrival for run in islice(Line(connection, liveness, now, None).startable(groups), limit)]
 
 
-OPENINGS = "SELECT capacity FROM places WHERE grp = ? AND held = 0 AND per IS NOT NULL ORDER BY rank, run LIMIT 1"
+HEAD = "SELECT per, capacity FROM places WHERE grp = ? AND held = 0 ORDER BY rank, run LIMIT 1"
 ENDS = "SELECT until FROM starts WHERE grp = ? AND until > ? AND at <= ? ORDER BY until"
 
 
@@ -206,8 +218,8 @@ def next_opening(connection: sqlite3.Connection, now: float) -> float | None:
     """When the next of those that wait for a throttle may start, later than `now`."""
     found = []
     for (group,) in connection.execute(GROUPS).fetchall():
-        throttled = connection.execute(OPENINGS, (group,)).fetchone()
-        if throttled is not None and (opens := _opening(connection, group, throttled[0], now)) is not None:
+        per, limit = connection.execute(HEAD, (group,)).fetchone()
+        if per is not None and (opens := _opening(connection, group, limit, now)) is not None:
             found.append(opens)
     return min(found, default=None)
 

@@ -4,6 +4,7 @@
 <folder>/<name>.lock     the writers' lock   <folder>/payloads/<hash>  large outputs
 <folder>/project.json    agentctl.yaml, read <folder>/logs/<run>.jsonl the log of a run
 <folder>/wake/<id>       a pipe per listener      <folder>/serve.lock       locked by `serve`
+<folder>/<name>.token    of the HTTP interface
 """
 
 from __future__ import annotations

@@ -21,12 +21,16 @@ Rows = list[tuple[Any, ...]]
 
 
 class Terms:
-    """`before`: runs that ended earlier may go; likewise `events_before`, `definitions_before`. All in epoch seconds."""
+    """`before`: runs that ended earlier may go; likewise `events_before`, `definitions_before`. All in epoch seconds.
+
+    `firsts`: keys of the runs that `dedupe` still names.
+    """
 
     def __init__(self, reader: sqlite3.Connection, now: float, keep: float) -> None:
         self.now = now
         self.before = now - keep
         self.definitions_before = min(self.before, now - LEAST_FOR_DEFINITIONS)
+        self.firsts = {key for (key,) in reader.execute("SELECT run FROM firsts WHERE until > ?", (now,))}
         oldest = reader.execute("SELECT min(created_at) FROM runs WHERE finished_at IS NULL").fetchone()[0]
         needed = now if oldest is None else oldest
         self.events_before = min(self.before, now - LEAST_FOR_EVENTS, needed)
@@ -54,10 +58,9 @@ _FAMILY = """
 WITH RECURSIVE family (id, depth) AS (
     SELECT ?, 0 UNION SELECT r.id, f.depth + 1 FROM family f JOIN runs r ON r.parent = f.id
 )
-SELECT r.id, r.head, r.finished_at IS NULL OR r.finished_at >= ?
-        OR EXISTS (SELECT 1 FROM mail WHERE mail.run = r.key)
-        OR EXISTS (SELECT 1 FROM claims WHERE claims.run = r.key AND held)
-        OR EXISTS (SELECT 1 FROM awaiters WHERE awaiters.target = r.key) AS needed
+SELECT r.id, r.head, r.key, r.finished_at IS NULL OR r.finished_at >= ?
+        OR EXISTS (SELECT 1 FROM mail WHERE mail.run = r.key AND mail.event LIKE '{"type":"RunResumed"%')
+        OR EXISTS (SELECT 1 FROM claims WHERE claims.run = r.key AND held) AS needed
     FROM family f JOIN runs r ON r.id = f.id ORDER BY f.depth DESC
 """
 
@@ -85,8 +88,8 @@ def _members(reader: sqlite3.Connection, terms: Terms) -> Iterator[tuple[str, in
             return
         for _, _, run_id in tops:
             family = reader.execute(_FAMILY, (run_id, terms.before)).fetchall()
-            if not any(needed for _, _, needed in family):
-                yield from ((id_, events) for id_, events, _ in family)
+            if not any(needed or key in terms.firsts for _, _, key, needed in family):
+                yield from ((id_, events) for id_, events, _, _ in family)
         last = tops[-1][:2]
 
 

@@ -4,8 +4,8 @@ What is looked for is looked for on a connection that only reads, and removed by
 whether it may: a run may have been resumed meanwhile. Runs go by families, a run with all that it started, children first, so
 that pruning which was cut off in the middle finds the rest the next time. A family stays whole as long as a run in it
 
-    is unfinished, or ended too recently        holds a claim on an idempotency key: nobody else may do that work
-    has mail: it is about to be resumed         is awaited by another run
+    is unfinished, or ended too recently            holds the claim on an idempotency key: nobody else may do that work
+    is about to be resumed                          is the one that `dedupe` still names to whoever asks
 
 Results under an `idempotency_key` stay for ever, with their output: that is what they promise. Those of a `cache` go when their
 time is up. Events stay for the unfinished runs that may yet wait for them, and for as long as a second delivery must be told.
@@ -42,6 +42,8 @@ OF_A_RUN = (
     ("claims", "run"),
     ("awaiters", "run"),
     ("awaiters", "target"),
+    ("places", "run"),
+    ("firsts", "run"),
 )
 _GIVEN_BACK = 500  # pages at once; 2 MiB
 _KEPT_FREE = 0.1  # share of the file that stays free: it is filled again soon
@@ -104,7 +106,7 @@ class RemoveRuns(msgspec.Struct, frozen=True):
 
 _STILL_OVER = """
 SELECT key, id FROM runs WHERE id IN (SELECT value FROM json_each(?)) AND finished_at < ?
-    AND NOT EXISTS (SELECT 1 FROM mail WHERE mail.run = runs.key)
+    AND NOT EXISTS (SELECT 1 FROM mail WHERE mail.run = runs.key AND mail.event LIKE '{"type":"RunResumed"%')
 """
 
 
@@ -128,7 +130,8 @@ class GiveBack(msgspec.Struct, frozen=True):
         surplus = free - int(pages * _KEPT_FREE)
         if surplus <= 0 or session.connection.execute("PRAGMA auto_vacuum").fetchone()[0] == 0:
             return False
-        session.connection.execute(f"PRAGMA incremental_vacuum({min(surplus, _GIVEN_BACK)})").fetchall()
+        for _ in range(min(surplus, _GIVEN_BACK)):  # one at a time: of a statement without columns Python takes one step only
+            session.connection.execute("PRAGMA incremental_vacuum(1)")
         return bool(surplus > _GIVEN_BACK)
 
 

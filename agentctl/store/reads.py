@@ -148,6 +148,17 @@ def journal(connection: sqlite3.Connection, payloads: Payloads, run_id: str, aft
     return (payloads.read_event(text) for (text,) in rows)
 
 
+def last_words(connection: sqlite3.Connection, payloads: Payloads, run_ids: Sequence[str]) -> dict[str, float]:
+    """The time of the last event of each, by id."""
+    ids = msgspec.json.encode(list(run_ids)).decode()
+    rows = connection.execute(
+        "SELECT r.id, j.event FROM json_each(?) i CROSS JOIN runs r ON r.id = i.value"
+        " CROSS JOIN journal j ON j.run = r.key AND j.seq = r.head",
+        (ids,),
+    ).fetchall()
+    return {run_id: payloads.read_event(text).at for run_id, text in rows}
+
+
 def mail(connection: sqlite3.Connection, payloads: Payloads, run_ids: Sequence[str]) -> list[Mail]:
     ids = msgspec.json.encode(list(run_ids)).decode()
     rows = connection.execute(
@@ -168,23 +179,23 @@ def mailed(connection: sqlite3.Connection, after: int) -> list[tuple[int, str]]:
 # INDEXED BY: these two indexes hold nothing but candidates; the planner, which has no statistics, would take the one by status.
 _DUE = """
 SELECT id FROM (
-    SELECT * FROM (SELECT id, created_at FROM runs INDEXED BY runs_free
+    SELECT * FROM (SELECT id, created_at, key FROM runs INDEXED BY runs_free
         WHERE owner IS NULL AND status IN ('queued', 'running', 'interrupted') AND in_line IS NOT 1
-        ORDER BY created_at LIMIT :limit)
+        ORDER BY created_at, key LIMIT :limit)
     UNION
-    SELECT * FROM (SELECT id, created_at FROM runs INDEXED BY runs_asleep
+    SELECT * FROM (SELECT id, created_at, key FROM runs INDEXED BY runs_asleep
         WHERE owner IS NULL AND status IN ('waiting', 'blocked') AND wake_at IS NOT NULL AND wake_at <= :now
         ORDER BY wake_at LIMIT :limit)
     UNION
-    SELECT id, created_at FROM runs WHERE key IN (SELECT run FROM mail)
+    SELECT id, created_at, key FROM runs WHERE key IN (SELECT run FROM mail)
         AND (owner IS NULL OR owner IN (SELECT value FROM json_each(:dead)))
     UNION
-    SELECT id, created_at FROM runs
+    SELECT id, created_at, key FROM runs
         WHERE owner IN (SELECT value FROM json_each(:dead)) AND finished_at IS NULL AND in_line IS NOT 1
     UNION
-    SELECT id, created_at FROM runs WHERE key IN (SELECT value FROM json_each(:heads))
+    SELECT id, created_at, key FROM runs WHERE key IN (SELECT value FROM json_each(:heads))
         AND (owner IS NULL OR owner = :executor OR owner IN (SELECT value FROM json_each(:dead)))
-) ORDER BY created_at LIMIT :limit
+) ORDER BY created_at, key LIMIT :limit
 """
 
 

@@ -29,7 +29,10 @@ APPLICATION_ID = 0x61676374  # "agct": tells our files from any other program's
 # `results.run` is an id: a recorded result keeps its promise after its run was pruned. `until`: how long a cached one counts.
 # `runs.in_line` is NULL without limits on when it may start; 1 while it stands in line, so that it is not offered; else 0.
 # `places`: what a run needs room in from its arrival to its end. `held`: 0 in line, 1 it has its place, NULL it has ended.
-#   With `per` it is a throttle: the row goes when the run starts, and a row of `starts` counts for so long instead.
+#   With `per` it is a throttle: at its turn the run is done with it (NULL), and a row of `starts` counts for so long instead.
+# `starts.run`: of a throttle, the run whose start it is; should it come to none, that start never was.
+# `events` are what ids are known by: kept for 30 days at least, and as long as they lie on a pile, though other history goes.
+# `piles`: events that are gathered for one run. Of a debounce the newest is `piled`, of a batch all; `due` follows from the rest.
 # `mail.id` never returns (AUTOINCREMENT): who has seen number 7 has seen it for good.
 SCHEMA = """
 CREATE TABLE runs (
@@ -183,7 +186,7 @@ CREATE TABLE places (
     held INTEGER CHECK (held IN (0, 1)),
     leaving INTEGER NOT NULL DEFAULT 0 CHECK (leaving IN (0, 1)),
     PRIMARY KEY (run, grp),
-    CHECK (per IS NULL OR held = 0)
+    CHECK (per IS NULL OR held IS NOT 1)
 ) WITHOUT ROWID;
 CREATE INDEX places_in_line ON places (grp, rank, run) WHERE held = 0;
 CREATE INDEX places_held ON places (grp, run) WHERE held = 1;
@@ -192,7 +195,8 @@ CREATE TABLE starts (
     id INTEGER PRIMARY KEY,
     grp TEXT NOT NULL CHECK (grp <> ''),
     at REAL NOT NULL,
-    until REAL NOT NULL
+    until REAL NOT NULL,
+    run INTEGER
 );
 CREATE INDEX starts_by_group ON starts (grp, until);
 CREATE INDEX starts_by_end ON starts (until);

@@ -112,8 +112,8 @@ def _outcome(slot: Slot, admitted: Admission | None) -> tuple[str, str, str | No
     if admitted is None:
         return slot.outcome, slot.reason, None
     if admitted.outcome == "created":
-        return "fired", slot.reason or admitted.reason, admitted.run_id
-    return ("overlapped" if admitted.outcome == "overlapped" else "skipped"), admitted.reason, None
+        return "fired", slot.reason, admitted.run_id
+    return slot.became(admitted), admitted.reason, None
 
 
 _COLUMNS = """

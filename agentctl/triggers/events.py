@@ -12,7 +12,7 @@ from typing import Any
 from agentctl.core.events import Error
 from agentctl.core.flow import group
 from agentctl.core.instant import rfc3339
-from agentctl.errors import ExpressionError, InputInvalid
+from agentctl.errors import DefinitionInvalid, ExpressionError, InputInvalid
 from agentctl.expressions.template import Template
 from agentctl.language.event_names import RUN_EVENTS
 from agentctl.model import Definition, Trigger
@@ -50,7 +50,7 @@ class EventTriggers:
                 settled.add(subscription.name)
             runs += starts.runs
             gathers += starts.gather
-        return Starts(runs, gathers)
+        return Starts(runs, gathers) if runs or gathers else NOTHING
 
     def starts_of(self, stored: StoredDefinition, number: int, event: NewEvent) -> Starts:
         """What the event starts by one trigger, which nobody but its source subscribes to: of a webhook, of files."""
@@ -61,12 +61,17 @@ class EventTriggers:
         return run_of_gathered(stored, number, events, self._vars, at)
 
     def _definition(self, version: str) -> StoredDefinition | None:
-        """A stored definition never changes, so it is read once."""
-        stored = self._definitions.get(version) or self._store.definition(version)
-        if stored is not None:
-            if len(self._definitions) >= _DEFINITIONS_KEPT:
-                self._definitions.clear()
-            self._definitions[version] = stored
+        """A stored definition never changes, so it is read once. None: another agentctl took it, and this one refuses it."""
+        stored = self._definitions.get(version)
+        if stored is None:
+            try:
+                stored = self._store.definition(version)
+            except DefinitionInvalid as error:
+                log.warning("an event does not start a definition that cannot be used any more: %s", error)
+            if stored is not None:
+                if len(self._definitions) >= _DEFINITIONS_KEPT:
+                    self._definitions.clear()
+                self._definitions[version] = stored
         return stored
 
     def _causes(self, event: NewEvent) -> set[str]:

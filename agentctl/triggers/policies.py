@@ -9,7 +9,9 @@ from itertools import groupby
 from typing import Literal
 
 import msgspec
+from msgspec import structs
 
+from agentctl.core.instant import rfc3339
 from agentctl.triggers.schedule import CatchUp, Schedule
 from agentctl.triggers.slots import start
 
@@ -57,6 +59,14 @@ def _paused(schedule: Schedule, slot: float, serving_since: float, pauses: Seque
     if start(schedule, slot) >= serving_since:
         return Verdict(slot, "skipped", "the loop was paused before it could start")
     return Verdict(slot, "missed", f"{_AWAY}, and the loop was paused before it could be made up for")
+
+
+def summed_up(schedule: Schedule, after: float, slot: float, pauses: Sequence[tuple[float, float]]) -> Verdict:
+    """One verdict for all slots in (after, slot], of which nobody served at any: they are too many to be told one by one."""
+    unforgiving = structs.replace(schedule, catch_up="none")
+    [verdict] = settle(unforgiving, [slot], math.inf, pauses)
+    also = f"; so it is with all slots before it since {rfc3339(after)}, which are too many to be recorded one by one"
+    return structs.replace(verdict, reason=verdict.reason + also)
 
 
 _AWAY = "nobody served at its time"

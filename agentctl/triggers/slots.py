@@ -40,6 +40,13 @@ def next_slots(schedule: Schedule, after: float, count: int) -> list[float]:
     return list(islice(slots(schedule, after), count))
 
 
+def horizon(schedule: Schedule, until: float, count: int) -> float:
+    """A time before `until` from which on there are `count` slots at most. Found without looking at any."""
+    if schedule.kind == "every":
+        return until - count * schedule.period
+    return until - count / len(wall_times(schedule.text, schedule.name).of_day) * DAY
+
+
 def start(schedule: Schedule, slot: float) -> float:
     """When the run of a slot starts: up to `jitter` seconds later, derived from the definition's name and the slot."""
     if not schedule.jitter:

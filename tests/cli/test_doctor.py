@@ -168,3 +168,33 @@ def test_the_versions_looked_for_are_those_of_the_package_itself(repository):
     assert oldest == installation.OLDEST
     refused = {version for text in wanted if text.startswith("litellm") for version in re.findall(r"!=([\d.]+)", text)}
     assert refused == {*installation.MALICIOUS["litellm"], *installation.BROKEN["litellm"]}
+
+
+def test_doctor_tells_of_paused_loops_of_runs_that_stall_and_of_loops_that_always_fail(doctor, agentctl, project):
+    project.write("loops/bad.yaml", "loop: bad\nsteps: [{fail: on purpose}]\n")
+    for _ in range(3):
+        agentctl("run", "bad")
+    stalled = agentctl("run", "bad", "--detach", "--json").json["run_id"]
+    agentctl("pause", "bad")
+    with closing(sqlite3.connect(project.store)) as store, store:
+        store.execute("UPDATE runs SET created_at = created_at - 3600 WHERE id = ?", (stalled,))
+    found, code = doctor()
+    assert code == 0
+    assert found["deployments.paused"][2] == "agentctl unpause bad"
+    assert found["runs.stalled"][1].startswith(f"run {stalled} of 'bad' (queued) is stalled for 1h")
+    assert found["runs.failing"][:2] == ("warning", "the last 3 runs of 'bad' have all failed: failed: on purpose")
+
+
+def test_history_tells_which_runs_make_no_progress_and_since_when(agentctl, project):
+    project.write("loops/work.yaml", "loop: work\nsteps: [{set: {a: 1}}]\n")
+    agentctl("run", "work")
+    fresh = agentctl("run", "work", "--detach", "--json").json["run_id"]
+    stalled = agentctl("run", "work", "--detach", "--json").json["run_id"]
+    with closing(sqlite3.connect(project.store)) as store, store:
+        store.execute("UPDATE runs SET created_at = created_at - 3600 WHERE id = ?", (stalled,))
+    rows = {row["run_id"]: row for row in agentctl("history", "--json").json}
+    assert rows[fresh]["stalled_since"] is None
+    assert rows[stalled]["stalled_since"] == rows[stalled]["created_at"]
+    assert [row["run_id"] for row in agentctl("history", "--stalled", "--json").json] == [stalled]
+    assert "stalled for 1h" in agentctl("history").out
+    assert f"nobody takes it up; agentctl serve or agentctl resume {stalled} does" in agentctl("show", stalled).out

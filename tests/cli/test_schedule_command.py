@@ -1,11 +1,11 @@
-"""`agentctl schedule`: when loops are due."""
+"""`agentctl schedule`: when loops are due, and what became of their slots. `agentctl pause` and `unpause`."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -118,6 +118,115 @@ def test_an_unknown_loop_and_a_wrong_number_are_refused(agentctl, loops):
 def test_looking_makes_no_store(agentctl, loops):
     assert agentctl("schedule").code == 0
     assert not loops.store.exists()
+
+
+# --- the past --------------------------------------------------------------------------------------------------------
+
+HOURLY = """
+    loop: hourly
+    triggers: [{cron: "0 * * * *", overlap: skip}]
+    steps: [{set: {at: "${{ run.scheduled_at }}"}}]
+    output: ${{ run.trigger }} of ${{ run.scheduled_at }}
+"""
+
+
+def hours_ago(count: int) -> str:
+    """The slot of so many hours ago, as documents have it."""
+    slot = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=count - 1)
+    return slot.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+@pytest.fixture
+def hourly(project):
+    project.write("loops/hourly.yaml", HOURLY)
+    return project
+
+
+def test_a_backfill_makes_a_queued_run_of_every_slot_in_its_range(agentctl, hourly):
+    done = agentctl("schedule", "backfill", "hourly", "--from", "3h", "--json")
+    assert (done.code, [slot["slot"] for slot in done.json]) == (0, [hours_ago(count) for count in (3, 2, 1)])
+    assert {(slot["outcome"], slot["reason"]) for slot in done.json} == {("fired", "filled by hand")}
+    assert "queued 3 runs of hourly" in done.err
+    assert "`agentctl serve` starts them" in done.err
+    runs = agentctl("history", "--json").json
+    assert {(run["trigger"], run["status"]) for run in runs} == {("backfill", "queued")}
+    first = done.json[0]
+    assert agentctl("resume", first["run_id"], "--json").json["output"] == f"backfill of {first['slot']}"
+
+
+def test_a_slot_that_has_fired_is_not_filled_again(agentctl, hourly):
+    first = agentctl("schedule", "backfill", "hourly", "--from", "2h", "--json").json
+    again = agentctl("schedule", "backfill", "hourly", "--from", "3h", "--json")
+    assert again.json[1:] == first
+    assert "queued 1 run of hourly; 2 slots had started one before" in again.err
+    assert len(agentctl("history", "--json").json) == 3
+
+
+def test_a_range_begins_with_its_first_slot_and_leaves_out_its_end(agentctl, hourly):
+    planned = agentctl("schedule", "backfill", "hourly", "--from", hours_ago(3), "--to", hours_ago(1), "--plan", "--json").json
+    assert [slot["slot"] for slot in planned] == [hours_ago(3), hours_ago(2)]
+
+
+def test_a_plan_tells_the_slots_and_makes_no_run(agentctl, hourly):
+    planned = agentctl("schedule", "backfill", "hourly", "--from", "2h", "--plan")
+    assert planned.out.count("nothing recorded") == 2
+    assert not hourly.store.exists()
+
+
+def test_the_last_slots_are_told_with_what_became_of_them(agentctl, hourly):
+    filled = agentctl("schedule", "backfill", "hourly", "--from", "3h", "--json").json
+    [shown] = agentctl("schedule", "hourly", "--past", "2", "--json").json
+    assert [(slot["slot"], slot["run_id"]) for slot in shown["past"]] == [(slot["slot"], slot["run_id"]) for slot in filled[1:]]
+    assert list(shown["past"][0]) == ["slot", "local", "outcome", "reason", "run_id", "at"]
+    told = agentctl("schedule", "hourly", "--next", "1").out
+    assert told.count("(filled by hand)") == 3
+    assert f"fired: run {filled[0]['run_id']} (filled by hand)" in told
+    assert told.index("fired: run") < told.index("  in ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["backfill", "hourly"], "--from"),
+        (["backfill", "hourly", "--from", "3h", "--to", "2999-01-01"], "future"),
+        (["backfill", "hourly", "--from", "1h", "--to", "2h"], "earlier than --to"),
+        (["backfill", "hourly", "--from", "700d"], "more than 1000 slots"),
+        (["backfill", "hourly", "--from", "1s"], "no slot in that time"),
+        (["hourly", "--from", "3h"], "backfill LOOP"),
+        (["hourly", "heartbeat"], "backfill LOOP"),
+    ],
+)
+def test_a_backfill_that_makes_no_sense_is_refused_in_a_sentence(agentctl, hourly, arguments, said):
+    refused = agentctl("schedule", *arguments)
+    assert refused.code == 2
+    assert said in refused.err
+    assert not hourly.store.exists()
+
+
+def test_a_loop_that_needs_an_input_cannot_be_backfilled(agentctl, project):
+    text = 'loop: needy\ninput: {host: {type: string}}\ntriggers: [{cron: "0 * * * *"}]\nsteps: [{set: {a: 1}}]\n'
+    project.write("loops/needy.yaml", text)
+    refused = agentctl("schedule", "backfill", "needy", "--from", "3h")
+    assert refused.code == 2
+    assert "'host'" in refused.err
+
+
+def test_a_paused_loop_says_so_until_it_is_unpaused(agentctl, hourly):
+    paused = agentctl("pause", "hourly", "--json").json
+    assert (paused["loop"], paused["paused"]) == ("hourly", True)
+    assert agentctl("schedule", "hourly", "--json").json[0]["paused_at"] == paused["paused_at"]
+    assert "its slots are skipped" in agentctl("schedule", "hourly").out
+    assert agentctl("pause", "hourly", "--json").json == paused
+    assert agentctl("unpause", "hourly", "--json").json == {"loop": "hourly", "paused": False, "paused_at": None}
+    assert agentctl("schedule", "hourly", "--json").json[0]["paused_at"] is None
+
+
+def test_a_name_that_nothing_has_is_not_paused_and_the_nearest_is_told(agentctl, hourly):
+    for command in ("pause", "unpause"):
+        unknown = agentctl(command, "hurly")
+        assert unknown.code == 4
+        assert "hourly" in unknown.err
+    assert not hourly.store.exists()
 
 
 def test_importing_the_command_loads_nothing_heavy():

@@ -138,6 +138,14 @@ def test_neither_the_token_nor_a_secret_gets_into_the_log_or_the_store(serving: 
     assert not any(TOKEN.encode() in path.read_bytes() for path in project.store.parent.iterdir() if path.is_file())
 
 
+def test_a_step_that_prints_the_token_prints_asterisks(agentctl: Any, project: Any) -> None:
+    project.write("loops/leak.yaml", "loop: leak\ntriggers: [{event: leak}]\nsteps: [{shell: 'echo it is $AGENTCTL_TOKEN'}]\n")
+    serving = Serving(agentctl.start("serve", "--listen", "127.0.0.1:0", "--json", env={"AGENTCTL_TOKEN": TOKEN}))
+    (run_id,) = serving.request("POST", "/events/leak")[1]["started"]
+    assert agentctl("logs", run_id, "-f").code == 0
+    assert agentctl("show", run_id, "--json").json["run"]["output"] == "it is ***"
+
+
 def test_without_a_token_one_is_made_and_it_says_where(agentctl: Any, orders: None, project: Any) -> None:
     serving = Serving(agentctl.start("serve", "--listen", "127.0.0.1:0", "--json"))
     path = project.store.with_name("agentctl.db.token")

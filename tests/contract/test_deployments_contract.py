@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from agentctl.errors import NotFound
-from agentctl.ports import Deployment, Store
+from agentctl.ports import Deployment, SeenFile, Store
 from agentctl.store.ledger import open_store
 
 
@@ -147,3 +147,17 @@ def test_paused_twice_is_paused_since_the_first_time(store: Store) -> None:
 def test_what_was_never_deployed_cannot_be_paused(store: Store) -> None:
     with pytest.raises(NotFound, match="'helth'"):
         do(lambda: store.pause("helth", 5.0))
+
+
+def test_files_that_were_dealt_with_are_kept_for_each_definition_until_they_are_forgotten(open_one: Callable[[], Store]) -> None:
+    store = open_one()
+    old, new, other = SeenFile("a.json", "1 1", "x"), SeenFile("a.json", "2 2", "y"), SeenFile("b.json", "1 1", "x")
+    do(
+        lambda: store.note_files("importer", [old, other]),
+        lambda: store.note_files("importer", [new]),
+        lambda: store.note_files("witness", [old]),
+    )
+    assert open_one().seen_files("importer") == {"a.json": new, "b.json": other}
+    do(lambda: store.note_files("importer", [], ["a.json", "unknown.json"]))
+    assert open_one().seen_files("importer") == {"b.json": other}
+    assert open_one().seen_files("witness") == {"a.json": old}

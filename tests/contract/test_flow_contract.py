@@ -442,6 +442,19 @@ def test_a_retried_or_resumed_run_is_no_start_for_its_throttle(store: Store) -> 
     run(scenario)
 
 
+def test_a_start_that_its_process_did_not_live_to_see_counts_when_it_happens(open_one: Factory) -> None:
+    async def scenario() -> None:
+        dead, mine = open_one(), open_one()
+        await create(dead, new_run("killed", throttled()), new_run("next", throttled()))
+        assert len(await dead.acquire(["killed"], 100.0)) == 1
+        dead.close()
+        assert await begin(mine, "killed", 130.0) is not None, "it is not held up by itself"
+        assert await begin(mine, "next", 165.0) is None, "60 s after the lease, 35 s after the start"
+        assert await begin(mine, "next", 190.0) is not None
+
+    run(scenario)
+
+
 def test_a_clock_that_was_put_back_delays_no_start_longer_than_one_span(store: Store) -> None:
     async def scenario() -> None:
         await create(store, new_run("a", throttled()), new_run("b", throttled()))

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from agentctl.core.events import RunCreated, RunStarted
+from agentctl.core.flow import Limits, Place
 from agentctl.errors import LeaseLost
 from agentctl.ports import Append, Deployment, Gather, Gathered, Lease, NewEvent, NewRun, Progress, Sent, Starts, Store
 from agentctl.store.ledger import open_store
@@ -125,6 +127,25 @@ def test_what_a_run_emits_starts_its_runs_with_the_commit_or_not_at_all(store: S
     asyncio.run(scenario())
     assert store.run("a").status == "queued"
     assert store.run("a").event["id"] == "e1"
+
+
+def test_a_run_that_ends_leaves_its_place_to_what_its_last_event_starts(store: Store) -> None:
+    only_one = Limits(places=(Place("demo concurrency", 1, "skip"),))
+
+    def limited(run_id: str) -> NewRun:
+        return structs.replace(run(run_id), limits=only_one)
+
+    async def scenario() -> None:
+        await store.create([limited("r1")])
+        [lease] = await store.acquire(["r1"])
+        refused = await store.send(event("e0"), Starts([limited("a")]))
+        assert [one.outcome for one in refused.started] == ["skipped"]
+        ended = Progress(status="succeeded", started_at=2.0, finished_at=3.0, steps_done=1, steps_total=1)
+        last = [(event("e1"), Starts([limited("b")]))]
+        await store.append(Append(lease=lease, head=1, events=[RunStarted(at=2.0)], progress=ended, emitted=last, release=True))
+
+    asyncio.run(scenario())
+    assert (store.run("a"), store.run("b").status) == (None, "queued")
 
 
 # --- what is gathered --------------------------------------------------------------------------------------------------
@@ -247,4 +268,3 @@ def test_a_reopened_store_has_what_was_gathered(store: Store, open_one: Callable
     asyncio.run(scenario())
     store.close()
     assert [ids(found) for found in open_one().gathered(AHEAD + 9)] == [["e0"]]
-

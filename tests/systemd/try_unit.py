@@ -17,7 +17,6 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,16 +55,12 @@ class Container:
 
     def __init__(self, tree: Path) -> None:
         self.tree = tree
-        self.log = tempfile.TemporaryFile()
         packages = sysconfig.get_paths()["purelib"]
-        self.process = subprocess.Popen(
-            ["systemd-nspawn", "--directory", str(tree), "--boot", "--console=pipe", "--register=no", "--keep-unit"]
-            + ["--link-journal=no", "--volatile=overlay", "--kill-signal=SIGRTMIN+3"]
-            + [f"--bind-ro={REPOSITORY}:/opt/agentctl", f"--bind-ro={packages}:/opt/packages"],
-            stdin=subprocess.DEVNULL,
-            stdout=self.log,
-            stderr=self.log,
-        )
+        options = ["--console=pipe", "--register=no", "--keep-unit", "--link-journal=no", "--volatile=overlay"]
+        mounts = [f"--bind-ro={REPOSITORY}:/opt/agentctl", f"--bind-ro={packages}:/opt/packages"]
+        command = ["systemd-nspawn", "--directory", str(tree), "--boot", *options, *mounts]
+        quiet = subprocess.DEVNULL
+        self.process = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)
         self.leader = until("the container has a first process", self._find_leader)
 
     def _find_leader(self) -> int | None:
@@ -76,7 +71,8 @@ class Container:
         return None
 
     def run(self, *argv: str, check: bool = True) -> str:
-        entered = ["nsenter", "--target", str(self.leader), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--", *argv]
+        spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
+        entered = ["nsenter", "--target", str(self.leader), *spaces, "--", *argv]
         done = subprocess.run(entered, capture_output=True, text=True, timeout=120, cwd="/")
         if check and done.returncode:
             raise AssertionError(f"{' '.join(argv)} ended with {done.returncode}: {done.stdout}{done.stderr}")
@@ -218,7 +214,8 @@ def main() -> int:
     tree = parser.parse_args().tree
     if not (tree / "usr/bin/systemctl").exists():
         make_tree(tree)
-    inside = subprocess.run(["chroot", str(tree), "python3", "-c", "import sys; print(sys.version_info[:2])"], capture_output=True, text=True)
+    asking = ["chroot", str(tree), "python3", "-c", "import sys; print(sys.version_info[:2])"]
+    inside = subprocess.run(asking, capture_output=True, text=True)
     if inside.stdout.strip() != str(sys.version_info[:2]):
         print(f"the tree has Python {inside.stdout.strip()}; run this with the same version", file=sys.stderr)
         return 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ JSON = Any
 log = logging.getLogger("agentctl.http")
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="agentctl"'}
+MOST_LINES = 20  # of the log, for refusals, in a second
 AGAIN = {"Retry-After": "5"}  # seconds
 
 
@@ -46,10 +48,29 @@ def json(content: JSON, status: int = 200, headers: Mapping[str, str] | None = N
     return Response(msgspec.json.encode(content) + b"\n", status, headers, "application/json")
 
 
+class RefusalLog:
+    """A line for each refusal, but for MOST_LINES in a second: a flood of requests shall not become one of the log."""
+
+    def __init__(self) -> None:
+        self._began = 0.0
+        self._lines = 0
+
+    def tell(self, request: Request, refusal: Refusal) -> None:
+        """The query is not logged: people put secrets there. In the path, what could forge a line is written out."""
+        now = time.monotonic()
+        if now >= self._began + 1.0:
+            if self._lines > MOST_LINES:
+                log.warning("%d more requests were refused in the second after", self._lines - MOST_LINES)
+            self._began, self._lines = now, 0
+        self._lines += 1
+        if self._lines <= MOST_LINES:
+            peer = request.client.host if request.client else "?"
+            log.warning("%s: %s %s from %s: %s", refusal.status, request.method, ascii(request.scope["path"]), peer, refusal.why)
+
+
 def refused(request: Request, refusal: Refusal) -> Response:
-    """Answer and log. The query is not logged: people put secrets there. In the path, what could forge a line is written out."""
-    peer = request.client.host if request.client else "?"
-    log.warning("%s: %s %s from %s: %s", refusal.status, request.method, ascii(request.scope["path"]), peer, refusal.why)
+    """Answer and log. `request.state` has the RefusalLog."""
+    request.state.refusals.tell(request, refusal)
     return json({"error": {"type": refusal.type, "message": refusal.message}}, refusal.status, refusal.headers)
 
 

@@ -13,6 +13,8 @@ from agentctl.service.http import answers, events, health, hooks, metrics
 from agentctl.service.http.answers import Refusal
 from agentctl.service.http.context import Desk
 
+BUSY = 128  # requests under way, beyond which further ones are to come back later
+
 _OPEN = ("/healthz", "/readyz")
 _HOOKS = "/hooks/"
 
@@ -40,27 +42,41 @@ def build(desk: Desk) -> ASGIApp:
 
 
 class Gate:
-    """Also counts the answers."""
+    """Lets in those with the token, and not too many at a time. Also counts the answers."""
 
     def __init__(self, app: ASGIApp, desk: Desk) -> None:
         self._app = app
         self._desk = desk
+        self._refusals = answers.RefusalLog()
+        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["refusals"] = self._refusals
+
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._desk.context.figures.requests[message["status"]] += 1
             await send(message)
 
-        request = Request(scope)
-        if _is_open(request) or self._desk.token.is_in(request.headers.get("authorization")):
+        refusal = self._refusal(Request(scope))
+        if refusal is not None:
+            await answers.refused(Request(scope), refusal)(scope, receive, counted)
+            return
+        self._under_way += 1
+        try:
             await self._app(scope, receive, counted)
-        else:
-            why = "no token" if "authorization" not in request.headers else "another token than ours"
-            await answers.refused(request, answers.unauthorized(why))(scope, receive, counted)
+        finally:
+            self._under_way -= 1
 
-
-def _is_open(request: Request) -> bool:
-    """Whether it needs no token; of a delivery to a webhook, the signature is looked at where it is taken."""
-    path = request.scope["path"]
-    return path in _OPEN or (request.method == "POST" and path.startswith(_HOOKS))
+    def _refusal(self, request: Request) -> Refusal | None:
+        path = request.scope["path"]
+        if path in _OPEN:
+            return None
+        if self._under_way >= BUSY:
+            return answers.unavailable("too many requests are under way", "busy")
+        if request.method == "POST" and path.startswith(_HOOKS):
+            return None  # the signature is looked at where the delivery is taken
+        authorization = request.headers.get("authorization")
+        if self._desk.token.is_in(authorization):
+            return None
+        return answers.unauthorized("no token" if authorization is None else "another token than ours")

@@ -12,11 +12,10 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-BUSY = 128  # connections from which on requests are answered with 503
-MOST_CONNECTIONS = 256  # from which on new ones are closed at once: what a process may open is for its steps, too
+MOST_CONNECTIONS = 256  # beyond which new ones are closed at once: the files that a process may open are for its steps, too
 DEADLINE = 30.0  # seconds from the beginning of a connection, or of waiting for its next request, to the end of that request
-KEPT_ALIVE = 5.0  # seconds that a connection may wait for its next request
-GRACE = 5.0  # seconds for requests under way when the service stops
+KEPT_ALIVE = 5  # seconds that a connection may wait for its next request
+GRACE = 5  # seconds for requests under way when the service stops
 LARGEST_HEAD = 16 << 10  # bytes of a request's line and headers
 
 
@@ -31,13 +30,12 @@ class Server(uvicorn.Server):
                 ws="none",
                 lifespan="off",
                 log_config=None,
-                log_level="warning",
+                log_level="error",  # its warnings are of nonsense that anybody can send, as often as he likes
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                limit_concurrency=BUSY,
-                timeout_keep_alive=int(KEPT_ALIVE),
-                timeout_graceful_shutdown=int(GRACE),
+                timeout_keep_alive=KEPT_ALIVE,
+                timeout_graceful_shutdown=GRACE,
                 h11_max_incomplete_event_size=LARGEST_HEAD,
             )
         )

@@ -21,7 +21,7 @@ class Keeper:
     def __init__(self, root: Path, environment: Mapping[str, str], port: int, seed: int, longest: float) -> None:
         self._root, self._environment, self._port, self._longest = root, dict(environment), port, longest
         self._dice = random.Random(f"{seed}/keeper")
-        self._log = (root / "serve.log").open("ab")
+        self._log = (root / "serve.log").open("a+b")
         self.kills = 0
         self.deaths: list[str] = []  # ends that were not of our making
         self.process = self._start()
@@ -32,16 +32,19 @@ class Keeper:
         return subprocess.Popen(command, cwd=self._root, env=self._environment, **files)
 
     def torment(self, seconds: float) -> None:
-        """Kill at random for so long; one that lives is left behind."""
+        """Kill at random for so long; one that lives is left behind. Some die before they are ready, most at their work."""
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            # Some die before they are ready, most in the middle of their work.
-            life = self._dice.uniform(0.05, 0.6) if self._dice.random() < 0.2 else self._dice.uniform(0.6, self._longest)
+        while True:
+            early = self._dice.random() < 0.2
+            life = self._dice.uniform(0.05, 0.6) if early else self._dice.uniform(0.1, self._longest)
+            if not early:
+                self._until_ready()
+            left = end - time.monotonic()
             try:
-                self.process.wait(timeout=min(life, left))
+                self.process.wait(timeout=max(0.0, min(life, left)))
             except subprocess.TimeoutExpired:
                 if life >= left:
-                    break
+                    return
                 self.process.kill()
                 self.process.wait()
                 self.kills += 1
@@ -49,6 +52,15 @@ class Keeper:
                 self.deaths.append(f"serve ended by itself with {self.process.returncode}")
                 time.sleep(0.2)
             self.process = self._start()
+
+    def _until_ready(self) -> None:
+        while self.process.poll() is None and f"process {self.process.pid}, listening" not in self._said():
+            time.sleep(0.02)
+
+    def _said(self) -> str:
+        """The end of the log: a service that has just become ready said so in it."""
+        self._log.seek(max(0, self._log.seek(0, 2) - 65_536))
+        return self._log.read().decode(errors="replace")
 
     def end(self, patience: float) -> int | None:
         """SIGTERM; its exit code, None when it had to be killed."""

@@ -190,9 +190,9 @@ def test_an_input_whose_schema_is_no_schema_is_told_inside_it(only: Only) -> Non
 
 def test_the_schema_of_a_models_answer_is_checked_before_anything_runs_in_both_its_forms(only: Only) -> None:
     short = "loop: x\nsteps:\n  - llm: {prompt: x, schema: {n: {type: strin}}}\n"
-    assert only(short)[:3] == (3, 34, "bad-schema")
+    assert only(short)[:3] == (3, 35, "bad-schema")
     whole = "loop: x\nsteps:\n  - llm: {prompt: x, schema: {type: object, properties: {n: {enum: 3}}}}\n"
-    assert only(whole)[:3] == (3, 61, "bad-schema")
+    assert only(whole)[:3] == (3, 62, "bad-schema")
 
 
 @pytest.mark.parametrize("line", ["timeout: 0s", "throttle: {limit: 1, per: 0s}", "debounce: {for: 0ms}"])

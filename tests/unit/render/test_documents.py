@@ -42,7 +42,12 @@ def test_a_run_document_is_complete() -> None:
         "steps_total": 0,
         "usage": {"input_tokens": 1, "output_tokens": 2, "usd": 0.5, "model": "m"},
         "error": {"type": "timeout", "message": "too slow", "step": "a", "attempts": 2, "data": None},
+        "stalled_since": None,
     }
+
+
+def test_a_run_that_makes_no_progress_says_since_when() -> None:
+    assert documents.run_document(ROW, 1795448451.5)["stalled_since"] == "2026-11-23T15:40:51.500Z"
 
 
 def test_show_adds_input_output_and_event_to_the_run() -> None:

@@ -266,6 +266,32 @@ async def test_a_quarter_of_a_million_missed_slots_are_settled_in_small_commits_
     assert host.rows("restless")[-1].outcome == "fired"
 
 
+async def test_years_of_missed_slots_are_summed_up_and_the_last_are_told_one_by_one(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timekeeper, "MOST", 1000)
+    await host.start(loop(every="1s"))
+    host.clock.set(0.0)  # a host without a battery
+    await host.keeper.tick()
+    host.clock.set(MONDAY + 0.5)
+    await host.serve(5)
+    rows = host.rows()
+    assert [row.slot for row in rows] == [MONDAY - 999 + number for number in range(1005)]
+    assert [row.outcome for row in rows] == ["missed"] * 999 + ["fired"] * 6
+    assert rows[0].reason.endswith("since 1970-01-01T00:00:00.000Z, which are too many to be recorded one by one")
+    assert "too many" not in rows[1].reason
+
+
+async def test_a_leap_day_is_made_up_for_however_long_ago_it_was(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timekeeper, "MOST", 100)
+    leap = datetime(2028, 2, 29, tzinfo=ZoneInfo("UTC")).timestamp()
+    await host.start(loop(cron="* * 29 2 *"))
+    host.clock.set(leap + 500 * DAY)
+    await host.serve(5)
+    assert host.outcomes() == {"missed": 1439, "fired": 1}
+    assert host.fired() == [leap + DAY - MINUTE]
+
+
 # --- what is deployed ------------------------------------------------------------------------------------------------
 
 
@@ -432,6 +458,7 @@ async def test_overlap_skip_starts_no_other_while_one_is_going_and_says_which(bu
     busy.done.set()
     await first
     await busy.host.serve(HOUR)
+    assert busy.host.keeper.settled == {"fired": 2, "overlapped": 1}
     said = f"run {run_id} was still going, and overlap: skip starts no other"
     assert [(row.outcome, row.reason) for row in busy.host.rows()] == [("fired", ""), ("overlapped", said), ("fired", "")]
 

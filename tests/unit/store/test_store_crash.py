@@ -163,6 +163,28 @@ def test_a_killed_process_loses_its_leases_at_once_and_a_stopped_one_keeps_them(
     assert len(list((path.parent / "executors").iterdir())) == 1  # the dead one's file is gone, ours is there
 
 
+def test_who_died_without_a_lease_leaves_no_file_behind_for_long(script, store: Ledger, path: Path, new_run) -> None:
+    holder = script(
+        """
+        store = open_store(path)
+
+        async def look():
+            await store.acquire(["nothing"])
+
+        asyncio.run(look())
+        say("an executor")
+        sys.stdin.readline()
+        """
+    )
+    assert holder.stdout.readline() == "an executor\n"
+    [dead] = (path.parent / "executors").iterdir()
+    holder.kill()
+    holder.wait(timeout=30)
+    acquire(store, "another")
+    [mine] = (path.parent / "executors").iterdir()
+    assert mine != dead
+
+
 def test_a_child_process_that_outlives_its_runner_does_not_keep_the_runs(script, store: Ledger) -> None:
     holder = script(
         """

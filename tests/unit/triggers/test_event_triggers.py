@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agentctl.core.events import Parent
+from agentctl.errors import DefinitionInvalid
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.model import Batch, Concurrency, Debounce, Flow, Input, Trigger
 from agentctl.ports import NOTHING, NewEvent, NewRun, RunRow, Starts, StoredDefinition, Subscription
@@ -91,7 +92,7 @@ def test_an_if_that_does_not_hold_starts_nothing(condition: str, starting: int) 
 
 def test_an_if_that_cannot_be_evaluated_starts_nothing_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        assert starts(loop(on(condition="event.data.amount > 3"))).runs == []
+        assert starts(loop(on(condition="event.data.amount > 3"))) is NOTHING
     assert "does not start demo" in caplog.text
     assert "amount" in caplog.text
 
@@ -129,6 +130,19 @@ def test_an_event_starts_every_definition_that_it_triggers() -> None:
 
 def test_without_a_subscription_nothing_is_looked_at() -> None:
     assert starts(loop(on("other"))) is NOTHING
+
+
+def test_a_definition_that_cannot_be_used_any_more_keeps_no_other_from_starting(caplog: pytest.LogCaptureFixture) -> None:
+    old, good = loop(on(), name="old"), loop(on(), name="good")
+
+    class Newer(Deployed):
+        def definition(self, version: str) -> StoredDefinition | None:
+            if version == old.version:
+                raise DefinitionInvalid(["old.yaml:1:1: error[unknown-key]: there is no 'stepz'"])
+            return super().definition(version)
+
+    assert names(EventTriggers(Newer(old, good), {}).starts(paid())) == ["good"]
+    assert "cannot be used any more" in caplog.text
 
 
 # --- what is gathered --------------------------------------------------------------------------------------------------

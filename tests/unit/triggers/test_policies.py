@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentctl.triggers.policies import catch_up, settle
+from agentctl.triggers.policies import catch_up, settle, summed_up
 from agentctl.triggers.schedule import Schedule
 from agentctl.triggers.slots import due, next_slots, start
 
@@ -113,6 +113,14 @@ def test_a_pause_that_goes_on_starts_nothing():
         ("skipped", "the loop was paused"),
         ("skipped", "the loop was paused"),
     ]
+
+
+def test_what_is_too_much_to_tell_is_told_once_and_is_not_made_up_for():
+    verdict = summed_up(hourly(catch_up="all"), 0.0, 5 * HOUR, [])
+    assert (verdict.slot, verdict.outcome) == (5 * HOUR, "missed")
+    assert verdict.reason.startswith("nobody served at its time")
+    assert "all slots before it since 1970-01-01T00:00:00.000Z" in verdict.reason
+    assert summed_up(hourly(), 0.0, 5 * HOUR, [(4 * HOUR, math.inf)]).outcome == "skipped"
 
 
 @given(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agentctl.language.flow import trigger
 from agentctl.model import Definition, Trigger
 from agentctl.triggers.schedule import Schedule, schedules
-from agentctl.triggers.slots import due, next_slots, slots, start
+from agentctl.triggers.slots import due, horizon, next_slots, slots, start
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -99,6 +99,17 @@ def test_every_comes_in_even_steps_of_milliseconds(thousandths, after):
     steps = [round(slot * 1000) - round(found[0] * 1000) for slot in found]
     assert steps == [0, thousandths, 2 * thousandths, 3 * thousandths]
     assert round(found[0] * 1000) % thousandths == 0
+
+
+OFTEN_AND_SELDOM = [every(30), every(0.25), cron("* * * * *"), cron("*/7 9-17 * * mon-fri"), cron("0 0 29 2 *")]
+
+
+@pytest.mark.parametrize("schedule", OFTEN_AND_SELDOM)
+def test_behind_the_horizon_there_are_no_more_slots_than_asked_for(schedule):
+    noon = at("2026-06-01T12:00")
+    found = list(slots(schedule, horizon(schedule, noon, 500), noon))
+    assert len(found) <= 500
+    assert schedule.text == "0 0 29 2 *" or len(found) > 100
 
 
 def test_jitter_delays_the_start_by_up_to_its_length_and_never_by_chance():

@@ -1,4 +1,4 @@
-"""What the tests of hot deploy and of file triggers stand on: a real project, a real store, and a clock that is turned by hand."""
+"""What the tests of hot deploy and of file triggers stand on: a real project and store, and a clock that is turned by hand."""
 
 from __future__ import annotations
 

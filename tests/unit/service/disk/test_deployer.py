@@ -58,7 +58,9 @@ def only_version(store: Any, name: str) -> str:
     return next(found.version for found in store.deployments() if found.name == name)
 
 
-async def test_a_changed_file_serves_the_next_run(disk: Any, store: Any, deployer: Deployer, running: Any, eventually: Any) -> None:
+async def test_a_changed_file_serves_the_next_run(
+    disk: Any, store: Any, deployer: Deployer, running: Any, eventually: Any
+) -> None:
     disk.write("loops/health.yaml", GOOD)
     async with running(deployer):
         disk.write("loops/health.yaml", BETTER)

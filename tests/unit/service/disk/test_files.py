@@ -87,7 +87,9 @@ async def test_files_that_were_there_before_are_started_oldest_first(
     assert started(store) == [("created", f"inbox/{number}.json") for number in (1, 2, 3)]
 
 
-async def test_each_version_of_a_file_starts_one_run(disk: Any, store: Any, part: FileWatch, running: Any, eventually: Any) -> None:
+async def test_each_version_of_a_file_starts_one_run(
+    disk: Any, store: Any, part: FileWatch, running: Any, eventually: Any
+) -> None:
     async with running(part):
         disk.write("inbox/a.json", "1")
         await eventually(lambda: len(started(store)) == 1)

@@ -7,7 +7,7 @@ import http.client
 import json
 import textwrap
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +199,3 @@ def listening(served: Served) -> Served:
     )
     served.start()
     return served
-
-
-Start = Callable[[], Served]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,21 @@ def test_an_event_with_a_known_id_is_told_from_a_new_one_and_starts_nothing(list
     again = listening.authorized("POST", "/events/order.paid", b"{}", headers)
     assert (first.json["event_id"], first.json["duplicate"]) == ("payment-1", False)
     assert (again.status, again.json) == (202, {"event_id": "payment-1", "duplicate": True, "started": [], "delivered": []})
+    assert len(listening.runs()) == 1
+
+
+def test_of_many_that_bring_the_same_id_at_once_one_is_new(listening: Any) -> None:
+    answers: list[Any] = []
+
+    def send() -> None:
+        answers.append(listening.authorized("POST", "/events/order.paid", b"{}", {"Idempotency-Key": "same"}).json)
+
+    sending = [threading.Thread(target=send) for _ in range(16)]
+    for one in sending:
+        one.start()
+    for one in sending:
+        one.join(10)
+    assert sorted(answer["duplicate"] for answer in answers) == [False] + [True] * 15
     assert len(listening.runs()) == 1
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from agentctl import __version__
-from agentctl.core.events import AttemptFailed, Error, RunCreated, RunFinished, StepStarted, StepSucceeded
-from agentctl.ports import NewRun
+from agentctl.core.events import AttemptFailed, Error, RunFinished, StepStarted, StepSucceeded
 from agentctl.service.http.exposition import Family, render
 from agentctl.store import census
 from agentctl.store.ledger import open_store
@@ -82,6 +78,12 @@ def test_slots_build_and_readiness_are_there(listening: Any) -> None:
     assert samples(listening)["agentctl_ready"] == 0
 
 
+def test_the_documentation_names_every_figure_and_no_other(listening: Any, repository: Path) -> None:
+    text = listening.authorized("GET", "/metrics").text
+    page = (repository / "docs" / "serve.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)) == set(re.findall(r"`(agentctl_\w+)`", page))
+
+
 def test_what_a_label_may_not_hold_is_escaped() -> None:
     family = Family("x", "gauge", "two\nlines \\", [({"a": 'say "hi"\n\\', "b": "é"}, 1.5), ({}, 2)])
     assert render([family]) == ('# HELP x two\\nlines \\\\\n# TYPE x gauge\nx{a="say \\"hi\\"\\n\\\\",b="é"} 1.5\nx 2\n')
@@ -96,20 +98,3 @@ def test_counting_what_has_not_finished_touches_no_run_that_has(tmp_path: Path) 
         assert all("USING COVERING INDEX runs_by_name" in line for line in reads), reads
     finally:
         store.close()
-
-
-@pytest.mark.parametrize("names", [[], ["a"], ["b", "a", "b"]])
-def test_runs_are_counted_by_name_and_status(tmp_path: Path, names: list[str]) -> None:
-    async def count() -> dict[tuple[str, str], int]:
-        store = open_store(tmp_path / "agentctl.db")
-        try:
-            made = [
-                NewRun(created=RunCreated(at=1.0, run_id=f"r{number}", name=name, kind="loop", version="v"))
-                for number, name in enumerate(names)
-            ]
-            await store.create(made)
-            return store.unfinished()
-        finally:
-            store.close()
-
-    assert asyncio.run(count()) == {(name, "queued"): names.count(name) for name in names}

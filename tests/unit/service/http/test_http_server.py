@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agentctl.errors import StoreError, StoreFull
-from agentctl.service.http import server
+from agentctl.service.http import app, server
 
 # The beginning of one that would be taken.
 POST = (
@@ -24,6 +24,13 @@ def dribble(connection: socket.socket, until: float) -> None:
     while time.monotonic() < until:
         connection.sendall(b"x")
         time.sleep(0.05)
+
+
+def asked(served: Any, times: int) -> None:
+    """Returns when the engine has been asked so often to keep an event."""
+    deadline = time.monotonic() + 5
+    while served.engine.asked < times and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def ended(connection: socket.socket) -> bool:
@@ -153,15 +160,19 @@ def test_beyond_so_many_connections_new_ones_are_closed(served: Any, monkeypatch
         one.close()
 
 
-def test_when_many_are_being_served_others_are_told_to_come_back(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "BUSY", 3)
-    served.start()
-    held = [connect(served) for _ in range(3)]
-    try:
-        assert served.request("GET", "/healthz").status == 503
-    finally:
-        for one in held:
-            one.close()
+def test_when_many_are_being_served_others_are_told_to_come_back(listening: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "BUSY", 2)
+    listening.engine.slow = 1.0
+    asking = [threading.Thread(target=listening.authorized, args=("POST", "/events/order.paid", b"{}")) for _ in range(2)]
+    for one in asking:
+        one.start()
+    asked(listening, 2)
+    busy = listening.authorized("POST", "/events/order.paid", b"{}")
+    assert (busy.status, busy.headers["retry-after"], busy.json["error"]["type"]) == (503, "5", "busy")
+    assert listening.request("GET", "/healthz").status == 200
+    for one in asking:
+        one.join(5)
+    assert len(listening.runs()) == 2
 
 
 def test_headers_without_end_are_refused(listening: Any) -> None:
@@ -188,9 +199,7 @@ def test_stopping_it_answers_what_is_under_way_and_takes_nothing_more(listening:
     answers = []
     asking = threading.Thread(target=lambda: answers.append(listening.authorized("POST", "/events/order.paid", b"{}")))
     asking.start()
-    deadline = time.monotonic() + 5
-    while not listening.engine.asked and time.monotonic() < deadline:
-        time.sleep(0.01)
+    asked(listening, 1)
     listening.stop()
     asking.join(5)
     assert [answer.status for answer in answers] == [202]
@@ -214,6 +223,16 @@ def test_ipv6_is_listened_on_in_brackets(served: Any) -> None:
     served.start("[::1]:0")
     assert served.url.startswith("http://[::1]:")
     assert served.request("GET", "/healthz").status == 200
+
+
+def test_a_flood_of_refusals_is_none_of_the_log(listening: Any, caplog: pytest.LogCaptureFixture) -> None:
+    connection = listening.connection()
+    for _ in range(100):
+        connection.request("GET", "/metrics")
+        connection.getresponse().read()
+    connection.close()
+    lines = [record.getMessage() for record in caplog.records]
+    assert 20 <= len(lines) < 90  # and a few more, where this took longer than a second
 
 
 def test_a_line_of_the_log_cannot_be_forged_and_holds_no_secret(listening: Any, caplog: pytest.LogCaptureFixture) -> None:
