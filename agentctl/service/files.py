@@ -27,7 +27,8 @@ from agentctl.triggers.file_patterns import FilePattern, file_pattern
 log = logging.getLogger(__name__)
 
 STILL = 0.5  # seconds in which nobody may have written to a file
-_REST = 10  # a look at the folders is followed by so many times the time it took
+_REST = 5  # a look at the folders is followed by so many times the time it took
+_IDLE = 50  # ... and when nothing is said to have changed, by so many times
 _AT_ONCE = 64  # files that are read and sent before the next ones
 _TRIGGERS_NOTHING = "file %s triggers nothing: %s"
 
@@ -83,10 +84,11 @@ class FileWatch:
         try:
             while True:
                 begun = time.monotonic()
-                pause = await self._look()
+                is_settled = await self._look()
+                took = time.monotonic() - begun
                 # Large folders are looked at less often than small ones, whatever happens in them.
-                await self._clock.sleep_until(self._clock.now() + _REST * (time.monotonic() - begun))
-                await self._bell.heard(self._clock.now() + pause)
+                await self._clock.sleep_until(self._clock.now() + _REST * took)
+                await self._bell.heard(self._clock.now() + (max(LOOK_AGAIN, _IDLE * took) if is_settled else STILL))
         finally:
             self._stopped = True  # a thread may be reading a large file
             for task in watching:
@@ -118,8 +120,8 @@ class FileWatch:
 
     # --- looking ---
 
-    async def _look(self) -> float:
-        """Deal with what has changed, oldest first; says after how many seconds to look again."""
+    async def _look(self) -> bool:
+        """Deal with what has changed, oldest first; False when files have to be looked at again as soon as they are still."""
         self._follow_deployments()
         await self._find()
         versions = sorted(await asyncio.to_thread(self._unseen), key=lambda version: written_at(version.stamp))
@@ -127,7 +129,7 @@ class FileWatch:
         for start in range(0, len(ripe), _AT_ONCE):
             await self._deal_with(ripe[start : start + _AT_ONCE])
         await self._forget()
-        return STILL if len(ripe) < len(versions) else LOOK_AGAIN
+        return len(ripe) == len(versions)
 
     async def _find(self) -> None:
         complaints: set[tuple[str, str]] = set()

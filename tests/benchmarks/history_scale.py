@@ -143,12 +143,12 @@ async def measure_queries(folder: Path) -> dict[str, float]:
     some = store.history(HistoryFilter(name="worked", limit=40))[-1].id
     queries: dict[str, Callable[[], Any]] = {
         "due_ms": lambda: store.due(now),
-        "next_due_ms": store.next_due,
+        "next_due_ms": lambda: store.next_due(now),
         "find_prefix_ms": lambda: store.find(some[:-1]),
         "find_last_ms": lambda: store.find("last"),
         "history_50_ms": lambda: store.history(HistoryFilter()),
         "journal_ms": lambda: list(store.journal(some)),
-        "standing_ms": lambda: store.standing(some),
+        "standing_ms": lambda: store.standing(some, now),
     }
     figures = {name: round(min(timed(query) for _ in range(20)) * 1e3, 3) for name, query in queries.items()}
     await bench.close()

@@ -7,18 +7,21 @@ import subprocess
 
 import pytest
 
-HOLD = "shell: 'touch busy; until [ -e go ]; do sleep 0.02; done'"
+HOLD = """
+  - id: hold
+    shell: 'touch busy; until [ -e go ]; do sleep 0.02; done'
+"""
 
 
 @pytest.fixture(autouse=True)
 def loops(project):
-    project.write("loops/one.yaml", f"loop: one\nconcurrency: 1\nsteps:\n  - id: hold\n    {HOLD}\n")
+    project.write("loops/one.yaml", "loop: one\nconcurrency: 1\nsteps:\n" + HOLD)
     project.write(
-        "loops/single.yaml", f"loop: single\nconcurrency: {{limit: 1, on_limit: skip}}\nsteps:\n  - id: hold\n    {HOLD}\n"
+        "loops/single.yaml", "loop: single\nconcurrency: {limit: 1, on_limit: skip}\nsteps:\n" + HOLD
     )
     project.write(
         "loops/latest.yaml",
-        f"loop: latest\nconcurrency: {{limit: 1, on_limit: cancel_running}}\nsteps:\n  - id: hold\n    {HOLD}\n",
+        "loop: latest\nconcurrency: {limit: 1, on_limit: cancel_running}\nsteps:\n" + HOLD,
     )
     project.write(
         "loops/order.yaml",
@@ -143,8 +146,72 @@ def test_a_repeated_key_of_a_run_that_failed_resumes_it(agentctl):
     assert [event["type"] for event in agentctl("show", "last", "--json").json["events"]].count("RunResumed") == 1
 
 
+def test_a_start_over_the_rate_limit_is_an_error(agentctl, project):
+    project.write("loops/rare.yaml", "loop: rare\nrate_limit: {limit: 2, per: 1h}\nsteps: [set: {a: 1}]\n")
+    codes = [agentctl("run", "rare").code for _ in range(3)]
+    assert codes == [0, 0, 1]
+    result = agentctl("run", "rare", "--json")
+    assert result.json["error"]["message"] == "loop rare was not started: rate_limit 2 in 1h of rare lets no more start"
+
+
+def test_of_those_in_line_the_one_with_the_highest_priority_starts_first(agentctl, project):
+    project.write(
+        "loops/ranked.yaml",
+        """
+        loop: ranked
+        input: {rank: {type: integer, default: 0}}
+        concurrency: 1
+        priority: input.rank
+        steps:
+          - shell: 'touch busy; until [ -e go ]; do sleep 0.02; done'
+        """,
+    )
+    held(agentctl, project, "ranked")
+    waiters = []
+    for rank in (1, 3, 2):
+        waiters.append(agentctl.start("run", "ranked", "-i", f"rank={rank}"))
+        lines_until(waiters[-1], "waits")
+    (project.root / "go").touch()
+    assert [waiter.wait(timeout=20) for waiter in waiters] == [0, 0, 0]
+    runs = sorted(agentctl("history", "--json").json, key=lambda run: run["started_at"])
+    ranks = [agentctl("show", run["run_id"], "--json").json["run"]["input"]["rank"] for run in runs]
+    assert ranks == [0, 3, 2, 1]
+
+
+def test_events_are_gathered_by_their_key(agentctl, project):
+    project.write(
+        "loops/batched.yaml",
+        """
+        loop: batched
+        triggers: [event: saved]
+        batch: {size: 2, for: 1h, key: "${{ event.data.folder }}"}
+        input: {events: {type: array}}
+        steps: [set: {n: 1}]
+        """,
+    )
+    project.write(
+        "loops/settled.yaml",
+        """
+        loop: settled
+        triggers: [event: edited]
+        debounce: {for: 1h, key: "${{ event.data.site }}"}
+        steps: [set: {n: 1}]
+        """,
+    )
+    sent = [agentctl("send", "saved", "-d", f'{{"folder": "{folder}"}}', "--json").json["started"] for folder in "aba"]
+    assert [len(started) for started in sent] == [0, 0, 1]
+    assert agentctl("send", "edited", "-d", '{"site": "x"}', "--json").json["started"] == []
+
+
 def test_a_key_that_cannot_be_evaluated_is_named(agentctl, project):
-    project.write("loops/keyed.yaml", "loop: keyed\nthrottle: {limit: 1, per: 1m, key: '${{ event.data.id }}'}\nsteps: [set: {a: 1}]\n")
+    project.write(
+        "loops/keyed.yaml",
+        """
+        loop: keyed
+        throttle: {limit: 1, per: 1m, key: "${{ event.data.id }}"}
+        steps: [set: {a: 1}]
+        """,
+    )
     result = agentctl("run", "keyed")
     assert result.code == 2
     assert result.err.startswith("error: keyed: the key of throttle cannot be evaluated: 'event' is not defined")
@@ -152,7 +219,15 @@ def test_a_key_that_cannot_be_evaluated_is_named(agentctl, project):
 
 
 def test_a_key_without_an_expression_that_looks_like_one_is_warned_of(agentctl, project):
-    project.write("loops/fixed.yaml", "loop: fixed\ninput: {a: {default: 1}}\nconcurrency: {limit: 1, key: input.a}\nsteps: [set: {a: 1}]\n")
-    result = agentctl("validate", "loops/fixed.yaml")
-    assert result.code == 0
-    assert "loops/fixed.yaml:3:25: warning[bare-expression]: this is the text 'input.a'; write ${{ input.a }}" in result.out + result.err
+    project.write(
+        "loops/fixed.yaml",
+        """
+        loop: fixed
+        input: {a: {default: 1}}
+        concurrency: {limit: 1, key: input.a}
+        steps: [set: {a: 1}]
+        """,
+    )
+    [warning] = agentctl("validate", "loops/fixed.yaml", "--json").json
+    assert (warning["severity"], warning["line"], warning["column"]) == ("warning", 3, 25)
+    assert warning["message"].startswith("this is the text 'input.a'; write ${{ input.a }}")

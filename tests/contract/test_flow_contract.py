@@ -149,9 +149,8 @@ def test_waits_are_part_of_a_run(store: Store) -> None:
 
 def test_leases_that_are_asked_for_together_go_by_priority_then_arrival(store: Store) -> None:
     async def scenario() -> None:
-        await create(
-            store, new_run("a", place(2)), new_run("b", place(2)), new_run("urgent", place(2, priority=5.0)), new_run("c", place(2))
-        )
+        urgent = new_run("urgent", place(2, priority=5.0))
+        await create(store, new_run("a", place(2)), new_run("b", place(2)), urgent, new_run("c", place(2)))
         assert {lease.run_id for lease in await store.acquire(["c", "b", "urgent", "a"])} == {"urgent", "a"}
 
     run(scenario)

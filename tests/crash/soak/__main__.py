@@ -23,6 +23,8 @@ import tempfile
 import threading
 import time
 import uuid
+from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +114,20 @@ def last_words(root: Path, author: Author, caller: Caller, ledger: Ledger) -> Se
     for sent in [sent for sent in ledger.sent if sent.name == "soak.asked" and sent.data["n"] not in answered]:
         caller.insist("soak.answer", {"n": sent.data["n"]})
     author.make_good()
-    time.sleep(5)  # a changed file is seen within 2 s at the latest
+    await_deployment(root)
     return caller.insist("soak.churn", {"n": 999_999_999, "key": "last"})
+
+
+def await_deployment(root: Path) -> None:
+    """Until the definitions are deployed as they are; a changed file should be seen within 2 s."""
+    wanted = {name: sha256((root / f"loops/{name}.yaml").read_bytes()).hexdigest() for name in workshop.CHURNED}
+    end = time.monotonic() + 20
+    with closing(reader(root)) as connection:
+        while time.monotonic() < end:
+            found = dict(connection.execute("SELECT name, version FROM deployments WHERE NOT gone AND problem IS NULL"))
+            if wanted.items() <= found.items():
+                return
+            time.sleep(0.1)
 
 
 def last_words_heard(judge: Judge, last: Sent, version: int) -> list[str]:
@@ -125,17 +139,18 @@ def last_words_heard(judge: Judge, last: Sent, version: int) -> list[str]:
 def settle(root: Path, patience: float) -> float | None:
     """Seconds until nothing is left to do; None: there still was."""
     began = time.monotonic()
-    connection = sqlite3.connect(f"file:{root}/.agentctl/agentctl.db?mode=ro", uri=True)
     busy = """SELECT EXISTS (SELECT 1 FROM runs WHERE status NOT IN ('succeeded', 'failed', 'cancelled'))
         OR EXISTS (SELECT 1 FROM piles) OR EXISTS (SELECT 1 FROM schedules WHERE settled IS NOT NULL)"""
-    try:
+    with closing(reader(root)) as connection:
         while time.monotonic() - began < patience:
             if not connection.execute(busy).fetchone()[0]:
                 return time.monotonic() - began
             time.sleep(0.2)
-    finally:
-        connection.close()
     return None
+
+
+def reader(root: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{root}/.agentctl/agentctl.db?mode=ro", uri=True)
 
 
 def leftovers(root: Path, mark: str) -> list[str]:
