@@ -155,11 +155,12 @@ class Admission(msgspec.Struct, frozen=True):
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Why a run that stands in line may not start yet. `reason`: names the limit and who is ahead; empty when nothing is in its
     way any more.  `until`: when it may, where that is known (throttle); None: as soon as a place is free.  `ours`: it is this
-    process that starts it when its turn comes."""
+    process that starts it when its turn comes.  `holders`: the runs that have the places it waits for."""
 
     reason: str
     until: float | None = None
     ours: bool = False
+    holders: tuple[str, ...] = ()
 
 
 class Gather(msgspec.Struct, frozen=True, kw_only=True):

@@ -78,7 +78,9 @@ def build_service(
 ) -> Served:
     """The parts of `agentctl serve`, on a store that this process serves. To be made within its event loop.
 
-    `told`: called when it is ready.  `observers`: of all runs, beside its own.  Raises UsageError for a token that cannot be used.
+    `told`: called when it is ready.  `observers`: of all runs, beside its own.
+
+    Raises UsageError for a token that cannot be used.
     """
     from agentctl.actions.registry import build
     from agentctl.actions.secrets import Secrets

@@ -46,7 +46,8 @@ def command(
         output.note(f"asked run {row.id} to stop; agentctl serve is driving it")
     else:
         hint = place.Hints(row.id, project, db).resume
-        output.note(f"the request is kept; if nobody drives the run ({row.status}), this carries it out: agentctl serve, or {hint}")
+        kept = f"the request is kept; if nobody drives the run ({row.status}), this carries it out"
+        output.note(f"{kept}: agentctl serve, or {hint}")
 
 
 async def _ask(project: Project, run_id: str, reason: str | None) -> tuple[RunRow, bool]:

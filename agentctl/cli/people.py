@@ -97,7 +97,10 @@ def _show(waiting: Waiting, *, approved: bool, ask: bool) -> None:
 
 
 async def _hand_in(project: Project, run_id: str, answer: ApprovalGiven) -> tuple[RunRow, RunRow, bool]:
-    """The run, the one that drives it, and whether `serve` lives. Raises UsageError when the approval is not the one that was shown any more."""
+    """The run, the one that drives it, and whether `serve` lives.
+
+    Raises UsageError when the approval is not the one that was shown any more.
+    """
     from agentctl.cli.drive import working
 
     with working(project) as (engine, _):

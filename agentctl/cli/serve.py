@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -55,11 +55,15 @@ def command(
 
 async def _serve(project: Project, workers: int, grace: float, address: Address | None, *, json: bool) -> None:
     from agentctl.service.telemetry import telemetry
-    from agentctl.wiring import build_service, calm_collector, open_store
+    from agentctl.wiring import build_service, calm_collector, deploy_now, open_store
 
     with ExitStack() as ending:
         store = open_store(project.store_path)
         ending.callback(store.close)
+        if store.serving() is None:
+            # Before anybody can find us serving: an event that is sent from then on starts what the files say.
+            with suppress(OSError):  # a folder that cannot be listed is the deployer's to tell
+                await deploy_now(project, store)
         store.serve()
         traces = telemetry(store)
         if traces is not None:

@@ -137,6 +137,15 @@ class Watch:
         standing = self._store.standing(run_id)
         if standing is not None and standing.reason:
             output.note(line_of_standing(name, standing))
+            for holder in standing.holders:
+                self._tell_of_nobody(holder)
+
+    def _tell_of_nobody(self, run_id: str) -> None:
+        """A run that only waits keeps its place though nobody drives it: then this would be a wait for ever."""
+        row = self._store.run(run_id)
+        if row is not None and row.owner is None and self._store.serving() is None:
+            by = f"agentctl serve, or agentctl resume {run_id}{self._where}"
+            output.note(f"  nobody drives run {run_id} ({row.status}); it is taken on by: {by}")
 
     def settle(self, row: RunRow) -> None:
         """What the last picture says of the run: how the store has it now."""

@@ -103,7 +103,7 @@ class Decider:
                 self._look_at_run()
 
     def _holds_back(self) -> bool:
-        """Whether what is ready must not start now. Who takes the run over finds it ready again: the journal says nothing of it."""
+        """Whether nothing may start now. The journal says nothing of it: who takes the run over finds it ready again."""
         self.state.held_back |= self.state.on_hold
         return self.state.on_hold
 

@@ -219,6 +219,12 @@ class AttemptFailed(StepEvent, frozen=True, omit_defaults=True, kw_only=True, ta
     usage: Usage | None = None
 
 
+class AttemptWithdrawn(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="AttemptWithdrawn"):
+    """External. Whoever was to perform the attempt leaves and never began it: it is as if it had not been started."""
+
+    attempt: int
+
+
 class RetryScheduled(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="RetryScheduled"):
     attempt: int  # the one to come
     due: float
@@ -330,6 +336,7 @@ External = (
     | CancelRequested
     | StepSucceeded
     | AttemptFailed
+    | AttemptWithdrawn
     | TimerFired
     | ChildFinished
     | StepResolved

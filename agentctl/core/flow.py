@@ -74,6 +74,11 @@ def group(name: str, kind: str, *key: JSON) -> str:
     return f"{name} {kind} {text}"
 
 
+def is_overlap(group: str) -> bool:
+    """Whether it is that of the runs of a schedule."""
+    return group.split(" ", 2)[1] == "overlap"
+
+
 def in_words(group: str, limit: int, per: float | None = None) -> str:
     """A limit for people: `concurrency 1 of triage`, `throttle 10 in 1m of triage for "web"`."""
     name, kind, *key = group.split(" ", 2)

@@ -25,6 +25,7 @@ from agentctl.core.fold_answers import (
 )
 from agentctl.core.fold_attempts import (
     attempt_failed,
+    attempt_withdrawn,
     halt,
     retry_scheduled,
     step_cancelled,
@@ -155,6 +156,7 @@ _APPLY: dict[type, Callable[[RunState, Any], None]] = {
     ev.StepStarted: step_started,
     ev.StepSucceeded: step_succeeded,
     ev.AttemptFailed: attempt_failed,
+    ev.AttemptWithdrawn: attempt_withdrawn,
     ev.RetryScheduled: retry_scheduled,
     ev.StepFailed: step_failed,
     ev.StepSkipped: step_skipped,

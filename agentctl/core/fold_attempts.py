@@ -167,6 +167,16 @@ def attempt_failed(state: RunState, e: ev.AttemptFailed) -> None:
     state.look_at(step)
 
 
+def attempt_withdrawn(state: RunState, e: ev.AttemptWithdrawn) -> None:
+    step = state.steps[e.path]
+    step.status = lifecycle.next_step_status(e.path, step.status, "AttemptWithdrawn")
+    step.attempt -= 1
+    step.launches -= 1
+    step.fired = True  # its next attempt is due
+    let_go(state, step)
+    state.look_at(step)
+
+
 def retry_scheduled(state: RunState, e: ev.RetryScheduled) -> None:
     step = state.steps[e.path]
     step.status = lifecycle.next_step_status(e.path, step.status, "RetryScheduled")

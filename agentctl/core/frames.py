@@ -29,7 +29,7 @@ def open_frame(state: RunState, frame: Frame, base: str | None = None) -> None:
     if frame.owner is not None:
         frame.owner.frames[frame.key] = frame
         frame.owner.frame.below[frame.key] = frame
-        if frame.role != "fallback":
+        if frame.role not in ("fallback", "probe"):
             frame.owner.bodies.append(frame)
     for step in frame.steps:
         state.steps[step.path] = step

@@ -109,6 +109,9 @@ def _is_current(state: RunState, event: ev.AnyEvent) -> bool:
                 return False
             awaited = event.path in state.executing
             return awaited or (isinstance(event, ev.AttemptFailed) and event.path in state.children)
+        case ev.AttemptWithdrawn():
+            step = state.executing.get(event.path)
+            return step is not None and event.attempt == step.attempt and not step.stopping
         case ev.RunStarted():
             return state.phase == "queued"
         case ev.RunRecovered():

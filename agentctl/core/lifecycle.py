@@ -4,7 +4,7 @@ A step:
 
     pending ──StepStarted──> running ──StepSucceeded──> succeeded | recovered | reused
        │                      │  ^
-       │                      │  └── StepStarted ── retrying <──RetryScheduled──┐
+       │                      │  └── StepStarted ── retrying <──RetryScheduled──┐   (or <──AttemptWithdrawn── running)
        │                      └── AttemptFailed ──────────────────────────> failing ──StepFailed──> failed
        │                                                                     │  └── BlockStarted (fallback) ──> running
        ├──StepSkipped──> skipped                                             └── StepCancelled ──> cancelled
@@ -41,8 +41,9 @@ STEP: dict[str, dict[str, str]] = {
         "StepKeyed": "waiting",
         "NotRun": "not_run",
     },
-    # StepFailed while running: the step's fallback failed
+    # StepFailed while running: the step's fallback failed.  AttemptWithdrawn: it never began, so its turn is still to come
     "running": {
+        "AttemptWithdrawn": "retrying",
         "StepSucceeded": "succeeded",
         "AttemptFailed": "failing",
         "StepCancelled": "cancelled",

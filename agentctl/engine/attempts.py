@@ -16,7 +16,7 @@ from typing import Any, cast
 from msgspec import convert, structs
 
 from agentctl.core.commands import Execute
-from agentctl.core.events import AnyEvent, AttemptFailed, Error, StepSucceeded, Usage
+from agentctl.core.events import AnyEvent, AttemptFailed, AttemptWithdrawn, Error, StepSucceeded, Usage
 from agentctl.engine.outputs import clean_text, flaw
 from agentctl.errors import ActionError
 from agentctl.ports import Action, Call, Clock, InstantAction, Outcome, SlowAction, Surroundings
@@ -59,6 +59,7 @@ class Attempts:
         self._free = workers
         self._queue: deque[_Attempt] = deque()
         self._live: dict[tuple[str, str], _Attempt] = {}
+        self._closed = False  # nothing begins any more
 
     def __len__(self) -> int:
         return len(self._live)
@@ -88,9 +89,24 @@ class Attempts:
             answer(self._failed(command, error))
             return
         attempt = _Attempt(command, call, answer)
+        if self._closed:
+            self._withdraw(attempt)
+            return
         self._live[run_id, command.path] = attempt
         self._queue.append(attempt)
         self._fill()
+
+    def begin_no_more(self) -> None:
+        """Those under way go on; those that wait for a worker, and those that come, are answered with AttemptWithdrawn."""
+        self._closed = True
+        while self._queue:
+            attempt = self._queue.popleft()
+            self._live.pop((attempt.call.run_id, attempt.call.path), None)
+            self._withdraw(attempt)
+
+    def _withdraw(self, attempt: _Attempt) -> None:
+        command = attempt.command
+        attempt.answer(AttemptWithdrawn(at=self._clock.now(), path=command.path, attempt=command.attempt))
 
     def stop(self, run_id: str, path: str, number: int, answer: Answer) -> None:
         """End an attempt; it answers as usual. One that is not under way (its process died before us) is answered here."""

@@ -285,6 +285,7 @@ class Engine:
         self._winding_up = True
         for run in self._held.values():
             run.wind_up()
+        self._attempts.begin_no_more()
         out_of_time = asyncio.ensure_future(self._clock.sleep_until(self._clock.now() + grace))
         while self._tasks and not out_of_time.done():
             await asyncio.wait([*self._tasks.values(), out_of_time], return_when=asyncio.FIRST_COMPLETED)

@@ -8,7 +8,7 @@ import msgspec
 
 from agentctl.core import budget
 from agentctl.core.commands import Command, Execute
-from agentctl.core.events import AnyEvent, AttemptFailed, RunRecovered, StepSucceeded, Usage
+from agentctl.core.events import AnyEvent, AttemptFailed, AttemptWithdrawn, RunRecovered, StepSucceeded, Usage
 from agentctl.core.fold_attempts import gave_no_answer
 from agentctl.core.state import RunState
 from agentctl.ports import Refusal, Reservation, Settlement
@@ -31,6 +31,8 @@ def settlements(state: RunState, events: Iterable[AnyEvent]) -> list[Settlement]
         elif isinstance(event, StepSucceeded | AttemptFailed) and event.attempt:
             cut_off = isinstance(event, AttemptFailed) and gave_no_answer(event.error)
             found.append(Settlement(event.path, event.usage or (None if cut_off else _NOTHING)))
+        elif isinstance(event, AttemptWithdrawn):
+            found.append(Settlement(event.path, _NOTHING))
     return found
 
 

@@ -13,6 +13,7 @@ import msgspec
 from agentctl.core.events import (
     AnyEvent,
     AttemptFailed,
+    AttemptWithdrawn,
     BlockFinished,
     BlockStarted,
     ChildFinished,
@@ -225,6 +226,11 @@ def _attempt_failed(view: JournalView, event: AttemptFailed) -> None:
     step.error, step.usage = event.error, _add(step.usage, event.usage)
 
 
+def _withdrawn(view: JournalView, event: AttemptWithdrawn) -> None:
+    step = view.step(event.path)
+    step.status, step.due = "retrying", None
+
+
 def _retry(view: JournalView, event: RetryScheduled) -> None:
     step = view.step(event.path)
     step.status, step.due, step.error = "retrying", event.due, event.error
@@ -290,6 +296,7 @@ _UPDATES: dict[type, Any] = {
     StepStarted: _step_started,
     StepSucceeded: _step_succeeded,
     AttemptFailed: _attempt_failed,
+    AttemptWithdrawn: _withdrawn,
     RetryScheduled: _retry,
     StepFailed: _failed,
     StepSkipped: _skipped,

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Notifier:
-    """Says nothing where nobody listens. The variables are taken out of the environment: they are not for the steps' processes."""
+    """Says nothing where nobody listens. The variables are taken out of the environment, for they are not for the steps."""
 
     def __init__(self, environ: MutableMapping[str, str]) -> None:
         self._address = environ.pop("NOTIFY_SOCKET", "")

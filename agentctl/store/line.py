@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
 import msgspec
+from msgspec import structs
 
 from agentctl.core.events import AnyEvent
-from agentctl.core.flow import InLine, Need, in_words, keeps_place, named, opening, startable
+from agentctl.core.flow import InLine, Need, in_words, is_overlap, keeps_place, named, opening, startable
 from agentctl.ports import Standing
 from agentctl.store.executors import Liveness
 from agentctl.store.session import Session
@@ -36,30 +37,30 @@ SELECT grp FROM line WHERE grp IS NOT NULL
 
 class Used(dict[str, int]):
     """How many count in a group: those that have a place in it and keep it, or that started within its time. Read when asked
-    for. `lost`: the runs that it found to have lost their place in a group."""
+    for.
+
+    `holders`: the ids of those that have a place, of each group that was asked for.  `lost`: the keys of the runs that had one
+    and have lost it.
+    """
 
     def __init__(self, connection: sqlite3.Connection, liveness: Liveness, now: float) -> None:
         super().__init__()
         self._connection = connection
         self._liveness = liveness
         self._now = now
+        self.holders: dict[str, list[str]] = {}
         self.lost: dict[str, list[int]] = {}
 
     def __missing__(self, group: str) -> int:
-        started: int = self._connection.execute(STARTED, (group, self._now, self._now)).fetchone()[0]
-        self[group] = len(self.holders(group)) + started
-        return self[group]
-
-    def holders(self, group: str) -> list[str]:
-        """The ids of the runs that have a place."""
-        found, lost = [], []
+        holders, lost = self.holders[group], self.lost[group] = list[str](), list[int]()
         for key, run_id, owner, status in self._connection.execute(HELD, (group,)).fetchall():
             if keeps_place(status, self._liveness.attended(owner)):
-                found.append(run_id)
+                holders.append(run_id)
             else:
                 lost.append(key)
-        self.lost[group] = lost
-        return found
+        started: int = self._connection.execute(STARTED, (group, self._now, self._now)).fetchone()[0]
+        self[group] = len(holders) + started
+        return self[group]
 
 
 class Line:
@@ -233,12 +234,10 @@ def standing(connection: sqlite3.Connection, liveness: Liveness, run_id: str, no
     row = connection.execute("SELECT key, owner FROM runs WHERE id = ? AND in_line = 1", (run_id,)).fetchone()
     if row is None:
         return None
-    reason, until = _obstacle(connection, liveness, row[0], now)
-    return Standing(reason=reason, until=until, ours=row[1] == executor)
+    return structs.replace(_obstacle(connection, liveness, row[0], now), ours=row[1] == executor)
 
 
-def _obstacle(connection: sqlite3.Connection, liveness: Liveness, key: int, now: float) -> tuple[str, float | None]:
-    """What is in the way of a run, in words, and until when, if that is known."""
+def _obstacle(connection: sqlite3.Connection, liveness: Liveness, key: int, now: float) -> Standing:
     used = Used(connection, liveness, now)
     places = connection.execute(_PLACES_OF, (key,)).fetchall()
     for group, capacity, per, _ in places:
@@ -246,14 +245,18 @@ def _obstacle(connection: sqlite3.Connection, liveness: Liveness, key: int, now:
             continue
         limit = in_words(group, capacity, per)
         if per is not None:
-            return f"waits for its turn: {limit}", _opening(connection, group, capacity, now)
-        return f"waits for a place: {limit} is held by {named(used.holders(group))}", None
+            return Standing(reason=f"waits for its turn: {limit}", until=_opening(connection, group, capacity, now))
+        holders = tuple(used.holders[group])
+        if is_overlap(group):
+            return Standing(reason=f"waits for the end of {named(holders)}, started by the same schedule", holders=holders)
+        return Standing(reason=f"waits for a place: {limit} is held by {named(holders)}", holders=holders)
     for group, capacity, per, rank in places:
         ahead = sum(1 for _ in Line(connection, liveness, now, ()).of(group, (rank, key - 1)))
         if ahead:
             before = "1 run stands" if ahead == 1 else f"{ahead} runs stand"
-            return f"waits for its turn: {before} before it in the line for {in_words(group, capacity, per)}", None
-    return "", None
+            limit = in_words(group, capacity, per)
+            return Standing(reason=f"waits for its turn: {before} before it in the line for {limit}")
+    return Standing(reason="")
 
 
 _PLACES_OF = "SELECT grp, capacity, per, rank FROM places WHERE run = ? AND held = 0 ORDER BY per IS NOT NULL, grp"

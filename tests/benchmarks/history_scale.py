@@ -44,8 +44,8 @@ input: {number: {type: integer}}
 triggers: [{event: work.wanted}]
 concurrency: 1000
 dedupe: {key: "${{ input.number }}", for: 30d}
-rate_limit: {limit: 1000000, per: 1d}
-throttle: {limit: 1000000, per: 1d}
+rate_limit: {limit: 5000, per: 1s}
+throttle: {limit: 5000, per: 1s}
 steps:
   - set: {number: "${{ input.number }}"}
   - set: {twice: "${{ input.number * 2 }}"}

@@ -231,3 +231,13 @@ def test_a_key_without_an_expression_that_looks_like_one_is_warned_of(agentctl, 
     [warning] = agentctl("validate", "loops/fixed.yaml", "--json").json
     assert (warning["severity"], warning["line"], warning["column"]) == ("warning", 3, 25)
     assert warning["message"].startswith("this is the text 'input.a'; write ${{ input.a }}")
+
+
+def test_a_wait_for_a_run_that_nobody_drives_names_the_commands_that_would(agentctl, project):
+    project.write("loops/patient.yaml", "loop: patient\nconcurrency: 1\nsteps: [wait: {event: never.sent}]\n")
+    asleep = agentctl("run", "patient", "--no-wait", "--json")
+    assert (asleep.code, asleep.json["status"]) == (3, "waiting")
+    result = agentctl("run", "patient", "--no-wait")
+    run_id = asleep.json["run_id"]
+    by = f"it is taken on by: agentctl serve, or agentctl resume {run_id}"
+    assert f"  nobody drives run {run_id} (waiting); {by}" in result.err.splitlines()

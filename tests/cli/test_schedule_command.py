@@ -23,7 +23,7 @@ HEARTBEAT = """
 """
 MORNING = """
     loop: morning
-    triggers: [{cron: "30 7 * * mon-fri", timezone: Asia/Tokyo, catch_up: all, max: 3, dst: {fold: twice}}]
+    triggers: [{cron: "30 7 * * mon-fri", timezone: Asia/Tokyo, catch_up: all, max: 3, dst: {gap: skip, fold: twice}}]
     steps: [{set: {a: 1}}]
 """
 QUIET = "loop: quiet\nsteps: [{repeat: {until: 'true', every: 1s}, steps: [{set: {a: 1}}]}]\n"
@@ -54,7 +54,7 @@ def test_every_schedule_of_the_project_is_listed_with_its_next_slots(agentctl, l
     assert {(later - earlier).total_seconds() for earlier, later in pairwise(half_hourly)} == {1800.0}
     assert 0 < (half_hourly[0] - datetime.now(UTC)).total_seconds() <= 1800
     assert listed[2]["file"] == "loops/reports/morning.yaml"
-    assert (listed[2]["catch_up"], listed[2]["max"], listed[2]["dst"]) == ("all", 3, {"gap": "next", "fold": "twice"})
+    assert (listed[2]["catch_up"], listed[2]["max"], listed[2]["dst"]) == ("all", 3, {"gap": "skip", "fold": "twice"})
 
 
 def test_a_slot_is_told_in_utc_and_by_the_clock_of_its_schedule(agentctl, loops):

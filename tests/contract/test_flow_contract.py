@@ -545,3 +545,33 @@ def test_a_detached_child_stands_in_line_like_any_other(store: Store) -> None:
         assert await begin(store, "child") is not None
 
     run(scenario)
+
+
+# --- the overlap of schedules ----------------------------------------------------------------------------------------
+
+
+def slot_of(on_limit: Any) -> Limits:
+    return Limits(places=(Place("demo concurrency", 5), Place('demo overlap "every 30s"', 1, on_limit, overlap=True)))
+
+
+def test_the_runs_of_a_schedule_wait_for_each_other(store: Store) -> None:
+    async def scenario() -> None:
+        await create(store, new_run("a", slot_of("queue")), new_run("b", slot_of("queue")), new_run("by-hand", place(5)))
+        lease = await begin(store, "a")
+        assert await begin(store, "b") is None
+        assert reason(store, "b") == "waits for the end of run a, started by the same schedule"
+        assert await begin(store, "by-hand") is not None
+        await end(store, lease)
+        assert await begin(store, "b") is not None
+
+    run(scenario)
+
+
+def test_a_slot_that_overlaps_is_told_from_one_that_a_limit_refused(store: Store) -> None:
+    async def scenario() -> None:
+        await create(store, new_run("a", slot_of("skip")))
+        await begin(store, "a")
+        [refused] = await create(store, new_run("b", slot_of("skip")))
+        assert (refused.outcome, refused.reason) == ("overlapped", "run a was still going, and overlap: skip starts no other")
+
+    run(scenario)

@@ -355,6 +355,16 @@ def test_an_undo_that_fails_does_not_keep_the_others_from_running() -> None:
     assert run.statuses()["a.undo"] == "succeeded"
 
 
+def test_resume_runs_a_step_anew_whose_outcome_was_probed_before_it_failed() -> None:
+    probed = task("pay", effect="once", on_unknown="probe", probe=(task("look"),))
+    run = Run(probed, answers={"pay": [BROKEN, {}], "pay.probe.look": [{"done": False}]})
+    run.restart()
+    assert run.run().status == "failed"
+
+    run.deliver(ev.RunResumed(at=run.now))
+    assert run.run().status == "succeeded"
+
+
 def test_resume_retries_only_what_failed_and_repeats_the_handlers_under_a_new_path() -> None:
     run = Run(
         task("a"), task("bad", "a"), task("c", "bad"), on_failure=(task("tell"),), answers={"bad": [BROKEN, BROKEN, {}]}

@@ -58,7 +58,8 @@ def test_crashes_duplicates_and_late_answers_do_no_harm(definition: Definition, 
 
     assert state.status in ("succeeded", "failed")
     assert len(simulation.journal) == state.head
-    assert not simulation.claims, "a key stays claimed by a run that has ended"
+    doubts = {path for path, step in state.steps.items() if step.status == "unknown"}
+    assert simulation.claims <= doubts, "a key stays claimed by a run that has ended"
 
 
 @SLOW
@@ -140,52 +141,49 @@ def test_forgetting_changes_no_decision(definition: Definition, seed: int, faili
     assert journals[0] == journals[1]
 
 
-@SLOW
-@given(strategies.definitions(), st.integers(0, 2**32), st.integers(0, 40))
-def test_on_hold_nothing_starts_and_what_was_under_way_is_journaled(definition: Definition, seed: int, when: int) -> None:
+def wound_up(definition: Definition, seed: int, when: int) -> tuple[Simulation, int]:
+    """A run that was put on hold after `when` turns; what was under way has ended or, if it had not begun, was withdrawn.
+
+    Also how long its journal was when it was put on hold.
+    """
     random = Random(seed)
     simulation = Simulation(definition, outcomes(random, 0.2), random)
     for _ in range(when):
         if simulation.state.is_finished:
-            return
+            break
         if simulation.todo:
             simulation._perform(simulation.todo.pop(0))
         else:
             simulation._wake()
-
     hold(simulation.state)
     held_at = len(simulation.journal)
     while simulation.state.executing and simulation.todo:
-        simulation._perform(simulation.todo.pop(0))
-    after = simulation.journal[held_at:]
-    assert not simulation.state.executing, "an attempt that was journaled as started is left without an outcome"
-    assert not any(isinstance(event, ev.StepStarted | ev.StepKeyed) for event in after)
+        command = simulation.todo.pop(0)
+        if isinstance(command, Execute) and random.random() < 0.5:
+            simulation.deliver(ev.AttemptWithdrawn(at=simulation.now, path=command.path, attempt=command.attempt))
+        else:
+            simulation._perform(command)
+    return simulation, held_at
 
+
+@SLOW
+@given(strategies.definitions(), st.integers(0, 2**32), st.integers(0, 40))
+def test_on_hold_nothing_starts_and_all_that_was_under_way_is_accounted_for(definition: Definition, seed: int, when: int) -> None:
+    simulation, held_at = wound_up(definition, seed, when)
+    assert not simulation.state.executing, "an attempt that was journaled as started is left without an outcome"
+    assert not any(isinstance(event, ev.StepStarted | ev.StepKeyed) for event in simulation.journal[held_at:])
+
+    head = len(simulation.journal)
     simulation.restart()
-    taken_over = simulation.journal[held_at + len(after) :]
-    assert not any(isinstance(event, ev.OutcomeUnknown | ev.RunRecovered) for event in taken_over), "nothing was cut off"
+    assert not any(isinstance(event, ev.OutcomeUnknown | ev.RunRecovered) for event in simulation.journal[head:])
     assert simulation.run().is_finished
 
 
 @SLOW
 @given(strategies.definitions(), st.integers(0, 2**32), st.integers(0, 40))
-def test_what_a_hold_keeps_from_starting_is_told(definition: Definition, seed: int, when: int) -> None:
-    """Else its driver would take a run that could go on for one that waits, and nobody would take it up again."""
-    random = Random(seed)
-    simulation = Simulation(definition, outcomes(random, 0.2), random)
-    for _ in range(when):
-        if simulation.state.is_finished:
-            return
-        if simulation.todo:
-            simulation._perform(simulation.todo.pop(0))
-        else:
-            simulation._wake()
-
-    hold(simulation.state)
-    while simulation.state.executing and simulation.todo:
-        simulation._perform(simulation.todo.pop(0))
-    told = simulation.state.held_back
-    head = len(simulation.journal)
+def test_a_run_that_was_on_hold_says_that_it_could_go_on_at_once(definition: Definition, seed: int, when: int) -> None:
+    """Else its driver would take it for one that waits, and nobody would take it up again."""
+    simulation, _ = wound_up(definition, seed, when)
+    told, head = simulation.state.held_back, len(simulation.journal)
     simulation.restart()
-
-    assert told == (len(simulation.journal) > head)
+    assert told or len(simulation.journal) == head

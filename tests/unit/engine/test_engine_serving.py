@@ -337,6 +337,21 @@ async def test_a_step_that_outlasts_the_grace_is_stopped_and_executes_again(worl
     assert world.shell.paths == ["a", "a"]
 
 
+async def test_an_attempt_that_never_found_a_worker_is_in_no_doubt(world: World) -> None:
+    once = [task(name, effect="once", needs=AT_ONCE) for name in ("a", "b", "c")]
+    run_id = await world.engine().create(stored("x", *once), {})
+    engine = world.serving(workers=1)
+    await stop_in_the_middle(world, engine, asyncio.Event())
+    assert world.shell.paths == ["a"]
+    assert world.journal(run_id).count("AttemptWithdrawn") == 2
+    assert status(engine, run_id) == "interrupted"
+
+    async with served(world.serving()) as following:
+        await until(lambda: status(following, run_id) == "succeeded")
+    assert sorted(world.shell.paths) == ["a", "b", "c"]
+    assert [call.attempt for call in world.shell.calls] == [1, 1, 1]
+
+
 async def test_a_second_stop_ends_the_grace(world: World) -> None:
     await world.engine().create(stored("x", task("a")), {})
     engine = world.serving()

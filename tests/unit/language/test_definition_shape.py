@@ -141,6 +141,10 @@ def test_a_wrong_value_is_told_once_with_what_was_expected(steps: Only, step: st
     [
         ("triggers: [{cron: '* * * * * *'}]", "bad-cron", "6 fields"),
         ("triggers: [{cron: '@reboot'}]", "bad-cron", "not supported"),
+        ("triggers: [{file: /etc/*.conf}]", "wrong-value", "leads out of the project"),
+        ("triggers: [{file: inbox/../../*}]", "wrong-value", "leads out of the project"),
+        ("triggers: [{file: inbox/}]", "wrong-value", "names a folder"),
+        ("triggers: [{file: .}]", "wrong-value", "names a folder"),
         ("triggers: [{cron: 'R * * * *'}]", "bad-cron", "random"),
         ("triggers: [{cron: '0 0 31 2 *'}]", "bad-cron", "never comes true"),
         ("triggers: [{cron: '* * * * *', timezone: Berlin}]", "bad-time-zone", "Europe/Berlin"),
