@@ -7,6 +7,7 @@
     │   └── NothingToResume  (2)   the run has already finished well
     ├── DefinitionInvalid    (2)   a YAML file has problems; carries every one of them
     ├── NotStarted           (1)   a limit of the definition lets no run be made now
+    ├── CannotListen         (1)   the address of `--listen` cannot be had now; later, perhaps, it can
     ├── NotFound             (4)   no such run, definition or step
     ├── StoreError           (5)   the store cannot be used
     │   ├── StoreMissing     (5)   nothing was ever written to it
@@ -64,6 +65,10 @@ class DefinitionInvalid(AgentctlError):
 
 class NotStarted(AgentctlError):
     kind = "not_started"
+
+
+class CannotListen(AgentctlError):
+    kind = "listen"
 
 
 class NotFound(AgentctlError):

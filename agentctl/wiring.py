@@ -123,7 +123,7 @@ def build_service(
         deployer,  # before the engine: a run that is taken over may call a skill
         engine,
         timekeeper,
-        Gatherer(store, engine, clock, triggers),
+        Gatherer(store, engine, clock, project.vars),
         FileWatch(project, store, clock, deployer),
         Supervision(store, clock),
         Caretaker(project, store, clock),
@@ -203,13 +203,16 @@ def known_definition(store: Store, catalog: Catalog, path: Path) -> StoredDefini
 async def deploy_now(project: Project, store: Store) -> None:
     """Bring the deployments in line with the files, for a command that triggers while no `serve` lives to have done so.
 
-    Raises StoreError. A file that cannot be used is no error: its last good version stays.
+    In a project that is not the store's own everything stays as it is deployed: with `--db` a command may look at a store from
+    anywhere, where none of its definitions lie. Raises StoreError, and OSError when a folder cannot be listed. A file that cannot
+    be used is no error: its last good version stays.
     """
     import time
 
-    from agentctl.service.deployer import bring_in_line
+    from agentctl.service.deployer import bring_in_line, is_home
 
-    await bring_in_line(project, store, time.time())
+    if is_home(project, store):
+        await bring_in_line(project, store, time.time())
 
 
 async def release_gathered(project: Project, store: Store) -> list[Admission]:
@@ -217,9 +220,8 @@ async def release_gathered(project: Project, store: Store) -> list[Admission]:
     import time
 
     from agentctl.service.gatherer import release_due
-    from agentctl.triggers.events import EventTriggers
 
-    return await release_due(store, time.time(), EventTriggers(store, project.vars))
+    return await release_due(store, time.time(), project.vars)
 
 
 def examine_store(path: Path) -> list[Finding]:

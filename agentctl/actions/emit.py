@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentctl.errors import ActionError
-from agentctl.language.event_names import event_name_flaw
+from agentctl.language.event_names import event_id_flaw, event_name_flaw
 from agentctl.ports import Call, Outcome, Surroundings
 
 
@@ -19,8 +19,8 @@ class EmitAction:
             raise ActionError("input.invalid", flaw)
         if isinstance(event_id, int) and not isinstance(event_id, bool):
             event_id = str(event_id)
-        if not isinstance(event_id, str) or not event_id:
-            raise ActionError("input.invalid", f"the id of an event is a text that is not empty, not {event_id!r}")
+        if "id" in call.params and (flaw := event_id_flaw(event_id)) is not None:
+            raise ActionError("input.invalid", flaw)
         return Outcome({"name": name, "data": call.params.get("data", {}), "id": event_id})
 
     async def perform(self, call: Call, around: Surroundings) -> Outcome:

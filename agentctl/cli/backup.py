@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -23,10 +24,14 @@ def command(
     It is a tar file with the database, which is checked first, large outputs and logs. To restore it, unpack it into the empty
     folder of a store.
     """
+    from agentctl.language.project import demand_text
     from agentctl.wiring import back_up
 
     target = Path(file)
-    if target.exists():
+    demand_text(target)
+    if not file:
+        raise UsageError("backup takes the name of a new file, such as agentctl.tar")
+    if os.path.lexists(target):
         raise UsageError(f"{file} exists; a backup overwrites nothing: give a new name")
     if not target.absolute().parent.is_dir():
         raise UsageError(f"there is no folder {target.parent}; make it first")

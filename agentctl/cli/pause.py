@@ -47,12 +47,9 @@ def change(loop: str, db: str | None, *, pause: bool, json: bool) -> Deployment:
 
 
 async def _change(project: Project, loop: str, *, pause: bool) -> Deployment:
-    from agentctl.wiring import deploy_now
-
     _known(project, loop)
     with place.writing(project) as store:
-        if store.serving() is None:  # else serve has seen to it
-            await deploy_now(project, store)
+        await place.follow_files(project, store)
         await (store.pause if pause else store.unpause)(loop, time.time())
         return next(one for one in store.deployments() if one.name == loop)
 

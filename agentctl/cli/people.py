@@ -109,7 +109,7 @@ async def _hand_in(project: Project, run_id: str, answer: ApprovalGiven) -> tupl
                 f"step {answer.path} of run {run_id} was answered meanwhile, or shows something else now: nothing was signed"
             )
         row = engine.store.run(run_id)
-        assert row is not None  # it was found a moment ago, and nothing removes runs
+        assert row is not None  # it was found a moment ago, and has not ended: it was asking
         return row, place.driver(engine.store, run_id), engine.store.serving() is not None
 
 

@@ -93,6 +93,20 @@ def writing(used: Project) -> Iterator[Store]:
         store.close()
 
 
+async def follow_files(used: Project, store: Store) -> None:
+    """For a command that triggers something: see what is deployed, unless `serve` lives, which has seen to it. Raises StoreError."""
+    from agentctl.wiring import deploy_now
+
+    if store.serving() is not None:
+        return
+    try:
+        await deploy_now(used, store)
+    except OSError as error:
+        from agentctl.cli import output
+
+        output.note(f"{error.filename}: {error.strerror}; everything stays as it is deployed")
+
+
 @contextmanager
 def recorded(db: str | None, run: str) -> Iterator[tuple[Store, RunRow]]:
     """The store, opened for reading, and the run that a prefix or `last` names. Raises NotFound, AmbiguousPrefix."""

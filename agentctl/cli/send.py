@@ -48,13 +48,11 @@ def command(
 
     It is kept: a run that has started and comes to its wait later finds it, too.
     """
-    from agentctl.language.event_names import event_name_flaw
+    from agentctl.language.event_names import event_id_flaw, event_name_flaw
 
-    flaw = event_name_flaw(event)
+    flaw = event_name_flaw(event) or (None if event_id is None else event_id_flaw(event_id))
     if flaw is not None:
         raise UsageError(flaw)
-    if event_id == "":
-        raise UsageError("--id takes a text that is not empty")
     import asyncio
 
     project = place.project(db)
@@ -75,10 +73,16 @@ def _read(data: str | None) -> Any:
         return {}
     import msgspec
 
+    from agentctl.engine.outputs import flaw as flaw_of
+
     try:
-        return msgspec.json.decode(_text(data))
+        value = msgspec.json.decode(_text(data))
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise UsageError(f"--data takes JSON, such as '{{\"order\": 7}}': {error}") from None
+    flaw = flaw_of(value)
+    if flaw is not None:
+        raise UsageError(f"--data cannot be kept: {flaw}")
+    return value
 
 
 def _text(data: str) -> str | bytes:
@@ -94,13 +98,12 @@ def _text(data: str) -> str | bytes:
 
 async def _send(project: Project, name: str, data: Any, event_id: str | None) -> Outcome:
     from agentctl.cli.drive import working
-    from agentctl.wiring import deploy_now, release_gathered
+    from agentctl.wiring import release_gathered
 
     with working(project) as (engine, _):
         store = engine.store
         served = store.serving() is not None
-        if not served:  # else serve has seen to it
-            await deploy_now(project, store)
+        await place.follow_files(project, store)
         event_id, sent = await engine.send(name, data, event_id)
         admissions = [*sent.started, *([] if served else await release_gathered(project, store))]
         started = [found.run_id for found in admissions if found.outcome == "created" and found.run_id]

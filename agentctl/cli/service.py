@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,7 +54,7 @@ def command(
             output.say(text.rstrip("\n"))
         return
     change = _write(path, text, force=force)
-    commands = install_commands(described, path)
+    commands = install_commands(described)
     if json:
         output.print_json({**document, "change": change, "next": commands})
         return
@@ -66,7 +67,9 @@ def command(
 def _described(project: Project, db: str | None, listen: str | None, *, user: bool) -> Described:
     from agentctl.service.unit import Described
 
-    options = [] if db is None else ["--db", str(project.store_path)]
+    # The service does not have this shell's environment.
+    chosen = db is not None or bool(os.environ.get("AGENTCTL_DB"))
+    options = ["--db", str(project.store_path)] if chosen else []
     if listen is not None:
         from agentctl.service.http.address import parse
 
@@ -74,13 +77,19 @@ def _described(project: Project, db: str | None, listen: str | None, *, user: bo
         options += ["--listen", listen]
     return Described(
         root=project.root,
-        store=project.store_path.parent,
+        store=_written(project),
         command=_program(),
         uses=[Path(sys.prefix), Path(sys.base_prefix)],
         options=options,
         account=_owner(project.root),
         user=user,
     )
+
+
+def _written(project: Project) -> Path:
+    """The folder of the store; the project's own when it lies in that, which `root/../stores` does not, nor a link that leads out."""
+    folder = project.store_path.parent.resolve()
+    return project.root if folder.is_relative_to(project.root.resolve()) else folder
 
 
 def _program() -> list[str]:
@@ -105,8 +114,6 @@ def _folder(*, user: bool) -> Path:
 
 def _write(path: Path, text: str, *, force: bool) -> str:
     """What was done: `none`, `created`, `replaced`. Raises UsageError for a file that says something else, and OSError."""
-    from contextlib import suppress
-
     found = None
     with suppress(FileNotFoundError):
         found = path.read_text(encoding="utf-8", errors="replace")

@@ -147,10 +147,12 @@ def superseded(members: Sequence[str], limit: int) -> Sequence[str]:
 
 def named(run_ids: Sequence[str]) -> str:
     """`run a`, `runs a and b`, `runs a, b and 3 more`."""
-    if len(run_ids) == 1:
-        return f"run {run_ids[0]}"
-    more = f"{len(run_ids) - 2} more" if len(run_ids) > 2 else run_ids[1]
-    return f"runs {', '.join(run_ids[: len(run_ids) - 1][:2])} and {more}"
+    first, *others = run_ids
+    if not others:
+        return f"run {first}"
+    if len(others) == 1:
+        return f"runs {first} and {others[0]}"
+    return f"runs {first}, {others[0]} and {len(others) - 1} more"
 
 
 # --- places --------------------------------------------------------------------------------------------------------

@@ -308,7 +308,7 @@ class Engine:
 
     @property
     def is_alone(self) -> bool:
-        """One run is held here and nothing of it is under way. False now and then all the same, for timers, signals and the screen."""
+        """One run is held here and nothing of it is under way. False now and then all the same: for timers, signals, the screen."""
         now = asyncio.get_running_loop().time()
         if len(self._held) == 1 and not self._attempts and now < self._spree_began + SPREE:
             return True

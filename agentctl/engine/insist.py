@@ -18,8 +18,6 @@ _HOPELESS = (LeaseLost, StoreCorrupt, StoreMissing, StoreVersion)  # trying agai
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0  # seconds between two tries
 _REMIND = 60.0  # seconds until people are told once more
 
-Insist = Callable[[Callable[[], Awaitable[T]]], Awaitable[T]]
-
 
 def is_passing(error: BaseException) -> bool:
     """Whether the store may be well again later: a full disk, a lock that another process holds for long."""

@@ -13,8 +13,8 @@ _FEW = 20  # runs of which each is looked at by itself
 
 
 class Line:
-    """`start`: called with the lease of a run whose turn has come, or that is to be cancelled.  `wait_on`: called with one that was
-    asked for, and has to wait on.  `wake_at`: have `look` called for a run at a time.  `fail`: the store could not be asked."""
+    """`start`: called with the lease of a run whose turn has come, or that is to be cancelled.  `wait_on`: called with one that
+    was asked for, and has to wait on.  `wake_at`: have `look` called for a run at a time.  `fail`: the store could not be asked."""
 
     def __init__(
         self,

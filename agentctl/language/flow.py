@@ -11,7 +11,7 @@ from agentctl.expressions.duration import parse_duration
 from agentctl.expressions.nearest import did_you_mean
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.expressions.template import Template
-from agentctl.language.event_names import event_pattern_flaw
+from agentctl.language.event_names import trigger_pattern_flaw
 from agentctl.language.source import Source
 from agentctl.language.vocabulary import FLOW
 from agentctl.language.walk import Scope, Walk
@@ -36,7 +36,7 @@ def _trigger(source: Source, walk: Walk, index: int, trigger: dict[str, Any]) ->
     for key in (*TRIGGERS, "timezone"):
         if key in trigger:
             walk.fixed((*path, key), trigger[key], key)
-    walk.event_name((*path, "event"), trigger.get("event"), event_pattern_flaw)
+    walk.event_name((*path, "event"), trigger.get("event"), trigger_pattern_flaw)
     mapped = trigger.get("input")
     for name, value in mapped.items() if isinstance(mapped, dict) else ():
         if name not in walk.names.inputs:

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from agentctl.errors import UsageError
+
 FILE = "agentctl.yaml"
 FOLDERS = ("loops", "skills")
 STORE = ".agentctl/agentctl.db"
@@ -35,7 +37,8 @@ def find(start: Path, *, db: str | Path | None = None, environment: Mapping[str,
     """The project that `start` (a definition's file, or a folder) belongs to.
 
     The store is `db`, else $AGENTCTL_DB (both relative to the current folder), else `store` of the project file
-    (relative to the root), else `.agentctl/agentctl.db` there. Raises DefinitionInvalid when agentctl.yaml has problems.
+    (relative to the root), else `.agentctl/agentctl.db` there. Raises DefinitionInvalid when agentctl.yaml has problems, UsageError
+    for a path that is no UTF-8.
     """
     environment = os.environ if environment is None else environment
     folder = start.absolute() if start.is_dir() else start.absolute().parent
@@ -44,6 +47,8 @@ def find(start: Path, *, db: str | Path | None = None, environment: Mapping[str,
     data = _read(file) if file.is_file() else {}
     chosen = db or environment.get("AGENTCTL_DB")
     store = Path(chosen).expanduser().absolute() if chosen else root / Path(data.get("store") or STORE).expanduser()
+    for path in (root, store):
+        demand_text(path)
     models = data.get("models") or {}
     return Project(
         root=root,
@@ -55,6 +60,14 @@ def find(start: Path, *, db: str | Path | None = None, environment: Mapping[str,
         retention=_seconds(data.get("retention")),
         file=file if file.is_file() else None,
     )
+
+
+def demand_text(path: Path) -> None:
+    """Raises UsageError for a path that neither a store nor JSON can hold."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"the path {str(path)!a} has characters that are no UTF-8; give what lies there another name") from None
 
 
 def _seconds(duration: str | None) -> float | None:

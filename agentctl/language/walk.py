@@ -17,7 +17,7 @@ from agentctl.errors import ExpressionError
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.expressions.references import references
 from agentctl.expressions.template import Template
-from agentctl.language.event_names import event_name_flaw, event_pattern_flaw
+from agentctl.language.event_names import event_name_flaw, wait_pattern_flaw
 from agentctl.language.inputs import has_default
 from agentctl.language.names import Names
 from agentctl.language.nodes import Path, Place
@@ -160,7 +160,7 @@ class Walk:
         if not isinstance(wait, dict):
             self.value(path, wait, scope)
             return
-        self.event_name((*path, "event"), wait.get("event"), event_pattern_flaw)
+        self.event_name((*path, "event"), wait.get("event"), wait_pattern_flaw)
         for key, value in wait.items():
             if key == "if":
                 self.expression((*path, key), value, scope)

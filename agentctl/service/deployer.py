@@ -16,10 +16,11 @@ from pathlib import Path
 
 from agentctl.errors import DefinitionInvalid, NotFound
 from agentctl.expressions.nearest import did_you_mean
-from agentctl.language.project import FILE, FOLDERS, Project
+from agentctl.language.project import FILE, FOLDERS, Project, find
 from agentctl.ports import Clock, Deployment, Store, StoredDefinition
 from agentctl.service.survey import Reading, changes, files, survey
 from agentctl.service.watching import LOOK_AGAIN, Bell, watch
+from agentctl.triggers.events import patterns
 
 log = logging.getLogger(__name__)
 
@@ -213,9 +214,23 @@ async def bring_in_line(
     news = [stored for stored in used if stored is not None and stored.version in fresh]
     await asyncio.gather(*(store.register(stored) for stored in news))
     if changed:
-        events = {found.name: _events(stored) for found, stored in zip(changed, used, strict=True)}
+        events = {
+            found.name: [] if stored is None else patterns(stored.definition)
+            for found, stored in zip(changed, used, strict=True)
+        }
         await store.deploy(changed, events)
     return readings, changed
+
+
+def is_home(project: Project, store: Store) -> bool:
+    """Whether what is deployed comes from this project: the store is its own, or most of the files are there that are deployed.
+
+    Where nothing is deployed yet, whoever comes first is at home.
+    """
+    its_own = find(project.root, environment={}).store_path
+    files = [found.file for found in store.deployments() if not found.gone]
+    here = [file for file in files if (project.root / file).exists()]
+    return project.store_path.resolve() == its_own.resolve() or 2 * len(here) >= len(files)
 
 
 def definition_of(store: Store, deployment: Deployment) -> StoredDefinition | None:
@@ -225,12 +240,6 @@ def definition_of(store: Store, deployment: Deployment) -> StoredDefinition | No
     except DefinitionInvalid as error:
         log.warning("the last good version of '%s' cannot be used any more: %s", deployment.name, error)
         return None
-
-
-def _events(stored: StoredDefinition | None) -> list[str]:
-    if stored is None:
-        return []
-    return [trigger.what if trigger.kind == "event" else "" for trigger in stored.definition.triggers]
 
 
 def _stamps(root: Path) -> Stamps:

@@ -6,12 +6,16 @@ The piles lie in the store. Whoever serves next goes on from there, and what bec
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from agentctl.engine.engine import Engine
 from agentctl.errors import DefinitionInvalid
 from agentctl.ports import Admission, Clock, Gathered, NewRun, Store
 from agentctl.service.watching import Bell
-from agentctl.triggers.events import EventTriggers
+from agentctl.triggers.events import run_of_gathered
+
+JSON = Any
 
 log = logging.getLogger(__name__)
 
@@ -20,15 +24,15 @@ PAUSE = 1.0  # seconds until what is due and could not become a run is tried aga
 
 
 class Gatherer:
-    """A Part of the service."""
+    """A Part of the service. `vars`: the project's."""
 
     name = "gatherer"
 
-    def __init__(self, store: Store, engine: Engine, clock: Clock, triggers: EventTriggers) -> None:
+    def __init__(self, store: Store, engine: Engine, clock: Clock, vars: Mapping[str, JSON]) -> None:
         self._store = store
         self._engine = engine
         self._clock = clock
-        self._triggers = triggers
+        self._vars = vars
         self._bell = Bell(clock)
         engine.on_starts.append(self.look)
 
@@ -37,7 +41,7 @@ class Gatherer:
 
     async def run(self) -> None:
         while True:
-            released = await release_due(self._store, self._clock.now(), self._triggers)
+            released = await release_due(self._store, self._clock.now(), self._vars)
             if released:
                 self._engine.set_off()
             await self._bell.heard(self._next_look(idle=not released))
@@ -52,7 +56,7 @@ class Gatherer:
         return now + LOOK if due is None else min(max(due, earliest), now + LOOK)
 
 
-async def release_due(store: Store, now: float, triggers: EventTriggers) -> list[Admission]:
+async def release_due(store: Store, now: float, vars: Mapping[str, JSON]) -> list[Admission]:
     """Make a run of each pile that is due by `now`, by the definition that is deployed; what became of each. Raises StoreError.
 
     What is left of a pile, for more came than fit into a batch, may be due at once.
@@ -61,17 +65,17 @@ async def release_due(store: Store, now: float, triggers: EventTriggers) -> list
     deployed: dict[str, str] = {}
     for pile in store.gathered(now):
         deployed = deployed or {found.name: found.version for found in store.deployments()}
-        run = _run_of(store, pile, deployed[pile.name], now, triggers)
+        run = _run_of(store, pile, deployed[pile.name], now, vars)
         admission = None if run is None else await store.release_gathered(pile, run)
         released += [] if admission is None else [admission]
     return released
 
 
-def _run_of(store: Store, pile: Gathered, version: str, now: float, triggers: EventTriggers) -> NewRun | None:
+def _run_of(store: Store, pile: Gathered, version: str, now: float, vars: Mapping[str, JSON]) -> NewRun | None:
     """None: the definition cannot be used by this agentctl; the events lie where they are until it can."""
     try:
         stored = store.definition(version)
     except DefinitionInvalid as error:
         log.warning("the events gathered for %s wait until it can be used: %s", pile.name, error)
         return None
-    return None if stored is None else triggers.gathered_run(stored, pile.trigger, pile.events, now)
+    return None if stored is None else run_of_gathered(stored, pile.trigger, pile.events, vars, now)

@@ -52,6 +52,7 @@ class Telemetry:
     def close(self) -> None:
         """Send what waits to be sent; gives up after a few seconds."""
         self._sender.close()
+
     def _read(self, run_id: str, *, without: int) -> _Traced | None:
         """A run as its journal has it, but for the last events."""
         row = self._store.run(run_id)

@@ -187,9 +187,9 @@ def _manager(described: Described) -> str:
 
 
 def _escaped(text: str) -> str:
-    """`%` begins a specifier of systemd, and a line cannot hold a line break."""
-    if "\n" in text or "\r" in text:
-        raise ValueError(f"systemd cannot take a name with a line break: {text!r}")
+    """`%` begins a specifier of systemd, a line cannot hold a line break, and one that ends with a backslash goes on."""
+    if "\n" in text or "\r" in text or text.endswith("\\"):
+        raise ValueError(f"systemd cannot take a name with a line break, or with a backslash at its end: {text!r}")
     return text.replace("%", "%%")
 
 
@@ -204,7 +204,7 @@ def _argument(text: str) -> str:
     return _quoted(text).replace("$", "$$")
 
 
-def install_commands(described: Described, path: Path) -> list[str]:
+def install_commands(described: Described) -> list[str]:
     """What to do next, for a shell."""
     manager = _manager(described)
     sudo = "" if described.user else "sudo "

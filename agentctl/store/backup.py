@@ -46,7 +46,7 @@ def back_up(path: Path, target: Path) -> Backup:
     place = Place(path)
     place.check(read_only=True)
     target = target.absolute()
-    if target.exists():
+    if os.path.lexists(target):
         raise StoreError(f"{target} exists; a backup overwrites nothing: give a new name")
     if not target.parent.is_dir():
         raise StoreError(f"the folder {target.parent} does not exist; make it first")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -45,6 +47,18 @@ def open_for_reading(path: Path, patience: float) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def at_one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """While inside, all queries see the store as it is at one moment: others write between two of them, and what the first has
+    found may be gone for the second. To be left soon: the log is not copied back past it. Not to be entered twice."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:  # else an error ended it
+            connection.execute("COMMIT")
 
 
 def open_unchanging(path: Path) -> sqlite3.Connection:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -15,6 +14,7 @@ import msgspec
 from msgspec import structs
 
 from agentctl.core.events import EventOffered
+from agentctl.language.event_names import event_matches
 from agentctl.ports import NOTHING, Admission, NewEvent, NewRun, Sent, Starts
 from agentctl.store.create import create_runs, prepare_run
 from agentctl.store.gathering import gather
@@ -138,9 +138,8 @@ def _kept(connection: sqlite3.Connection, name: str, since: float) -> Iterator[t
         yield from connection.execute(EVENTS_NAMED, (name, since))
         return
     beginning = "".join(f"{part}." for part in parts[: parts.index("*")])
-    fits = re.compile(r"\.".join("[^.]+" if part == "*" else re.escape(part) for part in parts))
     for row in connection.execute(EVENTS_BETWEEN, (beginning, beginning + LAST_CHARACTER, since)):
-        if fits.fullmatch(row[1]):
+        if event_matches(name, row[1]):
             yield row
 
 

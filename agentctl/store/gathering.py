@@ -14,43 +14,29 @@ from agentctl.store.payloads import Payloads
 from agentctl.store.session import Session
 
 _PILE = "SELECT id, oldest, newest, count, seconds, size FROM piles WHERE name = ? AND trigger = ? AND grp = ?"
+_PUT = """
+INSERT INTO piles (name, trigger, grp, oldest, newest, count, seconds, size, due) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (name, trigger, grp) DO UPDATE SET oldest = excluded.oldest, newest = excluded.newest, count = excluded.count,
+    seconds = excluded.seconds, size = excluded.size, due = excluded.due
+"""
 
 
 def gather(session: Session, event_id: str, at: float, gathers: Sequence[Gather]) -> None:
     """Put an event, which is kept already, on its piles. `at`: when it was received."""
+    execute = session.connection.execute
     for wanted in gathers:
-        row = session.connection.execute(_PILE, (wanted.name, wanted.trigger, wanted.group)).fetchone()
-        pile = add(None if row is None else Pile(*row[1:]), at, wanted.seconds, wanted.size)
-        number = _new_pile(session, wanted, pile) if row is None else row[0]
-        if row is not None:
-            _set_pile(session, number, pile)
+        place = wanted.name, wanted.trigger, wanted.group
+        row = execute(_PILE, place).fetchone()
+        _put(session, place, add(None if row is None else Pile(*row[1:]), at, wanted.seconds, wanted.size))
+        number = execute(_PILE, place).fetchone()[0]
         if wanted.size is None:
-            session.connection.execute("DELETE FROM piled WHERE pile = ?", (number,))
-        session.connection.execute("INSERT INTO piled (pile, event) SELECT ?, seq FROM events WHERE id = ?", (number, event_id))
+            execute("DELETE FROM piled WHERE pile = ?", (number,))
+        execute("INSERT INTO piled (pile, event) SELECT ?, seq FROM events WHERE id = ?", (number, event_id))
 
 
-def _new_pile(session: Session, wanted: Gather, pile: Pile) -> int:
-    session.connection.execute(
-        "INSERT INTO piles (name, trigger, grp, oldest, newest, count, seconds, size, due) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (wanted.name, wanted.trigger, wanted.group, *_columns(pile)),
-    )
-    return _number_of(session, wanted.name, wanted.trigger, wanted.group)
-
-
-def _set_pile(session: Session, number: int, pile: Pile) -> None:
-    session.connection.execute(
-        "UPDATE piles SET oldest = ?, newest = ?, count = ?, seconds = ?, size = ?, due = ? WHERE id = ?",
-        (*_columns(pile), number),
-    )
-
-
-def _columns(pile: Pile) -> tuple[float | int | None, ...]:
-    return pile.oldest, pile.newest, pile.count, pile.seconds, pile.size, pile.due
-
-
-def _number_of(session: Session, name: str, trigger: int, group: str) -> int:
-    number: int = session.connection.execute(_PILE, (name, trigger, group)).fetchone()[0]
-    return number
+def _put(session: Session, place: tuple[str, int, str], pile: Pile) -> None:
+    values = pile.oldest, pile.newest, pile.count, pile.seconds, pile.size, pile.due
+    session.connection.execute(_PUT, (*place, *values))
 
 
 class ReleaseGathered(msgspec.Struct, frozen=True):
@@ -61,7 +47,8 @@ class ReleaseGathered(msgspec.Struct, frozen=True):
 
     def perform(self, session: Session) -> Admission | None:
         gathered = self.gathered
-        row = session.connection.execute(_PILE, (gathered.name, gathered.trigger, gathered.group)).fetchone()
+        place = gathered.name, gathered.trigger, gathered.group
+        row = session.connection.execute(_PILE, place).fetchone()
         if row is None:
             return None
         number, pile = row[0], Pile(*row[1:])
@@ -71,19 +58,13 @@ class ReleaseGathered(msgspec.Struct, frozen=True):
             "DELETE FROM piled WHERE pile = ?1 AND event IN (SELECT event FROM piled WHERE pile = ?1 ORDER BY event LIMIT ?2)",
             (number, len(gathered.events)),
         )
-        self._leave(session, number, pile)
-        if self.row is None:
-            return None
-        return create_runs(session, [self.row])[0]
-
-    def _leave(self, session: Session, number: int, pile: Pile) -> None:
-        """What is left of the pile waits on."""
         following = session.connection.execute(_EVENTS, (number, 1)).fetchone()
-        left = take(pile, len(self.gathered.events), None if following is None else following[3])
+        left = take(pile, len(gathered.events), None if following is None else following[3])
         if left is None:
             session.connection.execute("DELETE FROM piles WHERE id = ?", (number,))
         else:
-            _set_pile(session, number, left)
+            _put(session, place, left)
+        return None if self.row is None else create_runs(session, [self.row])[0]
 
 
 # --- reads ---------------------------------------------------------------------------------------------------------

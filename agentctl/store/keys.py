@@ -13,6 +13,7 @@ A claim outlives its process: the run that holds it can be resumed, and nobody e
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
@@ -150,7 +151,12 @@ def _tell(session: Session, line: Sequence[tuple[str, str]], at: float, output: 
     post(session, [(run_id, session.payloads.event(event)) for run_id, event in found])
 
 
-AWAITED = """
+def awaited(connection: sqlite3.Connection, run_id: str) -> dict[str, str]:
+    """See `Store.awaited_results`."""
+    return {path: f"{holder}/{at}" for path, holder, at in connection.execute(_AWAITED, (run_id,))}
+
+
+_AWAITED = """
 SELECT c.path, holders.id, h.path FROM claims c JOIN runs ON runs.key = c.run
 JOIN claims h ON h.name = c.name AND h.step = c.step AND h.key = c.key AND h.held
 JOIN runs holders ON holders.key = h.run

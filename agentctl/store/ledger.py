@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread  # `threading` takes a command that only looks a millisecond to import
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -117,6 +118,7 @@ class Ledger:
         self.path = place.path
         self._payloads = Payloads(place.payloads)
         self._reader = reader
+        self._one_moment = _thread.allocate_lock()
         self._read_only = read_only
         self._patience = patience
         self._executor = Executor(place.executors)
@@ -345,7 +347,7 @@ class Ledger:
         return run
 
     def history(self, query: HistoryFilter) -> list[RunRow]:
-        with self._reading():
+        with self._at_one_moment():
             return reads.history(self._reader, self._payloads, self._liveness(), query)
 
     def walk(self, query: HistoryFilter) -> Iterator[RunRow]:
@@ -396,7 +398,7 @@ class Ledger:
     def gathered(self, now: float) -> list[Gathered]:
         from agentctl.store.gathering import due
 
-        with self._reading():
+        with self._at_one_moment():
             return due(self._reader, self._payloads, now)
 
     def gathered_due(self) -> float | None:
@@ -406,23 +408,23 @@ class Ledger:
             return next_due(self._reader)
 
     def awaited_results(self, run_id: str) -> dict[str, str]:
-        from agentctl.store.keys import AWAITED
+        from agentctl.store.keys import awaited
 
         with self._reading():
-            return {path: f"{holder}/{at}" for path, holder, at in self._reader.execute(AWAITED, (run_id,))}
+            return awaited(self._reader, run_id)
 
     def due(self, now: float, limit: int = 1000) -> list[str]:
-        with self._reading():
+        with self._at_one_moment():
             return reads.due(self._reader, self._liveness(), self._executor.id, now, limit)
 
     def next_due(self, now: float) -> float | None:
-        with self._reading():
+        with self._at_one_moment():
             return reads.next_due(self._reader, now)
 
     def standing(self, run_id: str, at: float | None = None) -> Standing | None:
         from agentctl.store.line import standing
 
-        with self._reading():
+        with self._at_one_moment():
             now = time.time() if at is None else at
             return standing(self._reader, self._liveness(), run_id, now, self._executor.id)
 
@@ -467,6 +469,11 @@ class Ledger:
         if self._closed:
             raise StoreError(f"the store {self.path} is closed")
         return _failures_told(self.path)
+
+    @contextmanager
+    def _at_one_moment(self) -> Iterator[None]:
+        with self._reading(), self._one_moment, connections.at_one_moment(self._reader):
+            yield
 
     # --- files beside it ---
 

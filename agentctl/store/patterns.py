@@ -1,4 +1,4 @@
-"""Finding the patterns that match a dotted name, where `*` in a pattern matches one part, by seeks in an index of the patterns.
+"""Finding the patterns that match the name of an event (`language.event_names`) by seeks in an index of the patterns.
 
 Of ten thousand patterns only those are looked at that begin as the name does.
 """

@@ -53,7 +53,8 @@ class Writer:
         return future
 
     def write_now(self, job: Job) -> asyncio.Future[Any]:
-        """The same in the caller's thread, which spares two changes of thread; if the writer or another process is busy, as `submit`."""
+        """The same in the caller's thread, which spares two changes of thread; as `submit` if the writer or another process is
+        busy."""
         if self._queue.qsize() or not self._idle.acquire(blocking=False):
             return self.submit(job)
         try:

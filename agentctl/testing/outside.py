@@ -12,6 +12,7 @@ from agentctl.core.instant import rfc3339
 from agentctl.expressions.duration import format_duration
 from agentctl.expressions.nearest import did_you_mean
 from agentctl.language.cases import Happening
+from agentctl.language.event_names import event_matches
 from agentctl.language.inputs import has_default, wrong_value
 from agentctl.language.step_paths import matcher
 from agentctl.testing.mocks import Broken
@@ -63,13 +64,13 @@ class Outside:
             return
         self._kept.append((stage.now, event))
         for (run_id, path), name in self._waits.items():
-            if event_fits(name, event["name"]):
+            if event_matches(name, event["name"]):
                 stage.soon(stage.runs[run_id], ev.EventOffered(at=stage.now, path=path, event=event))
 
     def await_event(self, run: StagedRun, command: cmd.AwaitEvent) -> None:
         self._waits[run.id, command.path] = command.name
         for at, event in self._kept:
-            if at >= command.since and event_fits(command.name, event["name"]):
+            if at >= command.since and event_matches(command.name, event["name"]):
                 self._stage.soon(run, ev.EventOffered(at=at, path=command.path, event=event, kept=True))
 
     # --- people ----------------------------------------------------------------------------------------------------
@@ -161,9 +162,3 @@ def _filled(form: dict[str, JSON], said: dict[str, JSON], *, complete: bool) -> 
 def event_of(said: dict[str, JSON], id: str, at: float) -> dict[str, JSON]:
     """What a run sees of an event that a case writes as {event, data, id}."""
     return {"name": said["event"], "data": said.get("data"), "id": said.get("id", id), "received_at": rfc3339(at)}
-
-
-def event_fits(pattern: str, name: str) -> bool:
-    """`*` stands for one dotted part."""
-    wanted, parts = pattern.split("."), name.split(".")
-    return len(wanted) == len(parts) and all(want in ("*", part) for want, part in zip(wanted, parts, strict=True))

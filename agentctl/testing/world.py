@@ -35,7 +35,7 @@ from agentctl.ports import (
     Surroundings,
 )
 from agentctl.store.ledger import Ledger, open_store
-from agentctl.triggers.events import EventTriggers
+from agentctl.triggers.events import EventTriggers, patterns
 
 JSON = Any
 
@@ -131,8 +131,7 @@ class World:
             await engine.store.register(stored)
             made = stored.definition
             deployment = Deployment(name=made.name, kind=made.kind, file=stored.file, version=stored.version, deployed_at=1.0)
-            events = [trigger.what if trigger.kind == "event" else "" for trigger in made.triggers]
-            await engine.store.deploy([deployment], {made.name: events})
+            await engine.store.deploy([deployment], {made.name: patterns(made)})
 
     def load_skill(self, name: str) -> StoredDefinition:
         if name not in self.skills:

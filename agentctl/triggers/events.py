@@ -45,20 +45,12 @@ class EventTriggers:
             stored = self._definition(subscription.version)
             if stored is None or subscription.name in settled:
                 continue
-            starts = self.starts_of(stored, subscription.trigger, event)
+            starts = starts_of(stored, subscription.trigger, event, self._vars)
             if starts is not NOTHING:
                 settled.add(subscription.name)
             runs += starts.runs
             gathers += starts.gather
         return Starts(runs, gathers) if runs or gathers else NOTHING
-
-    def starts_of(self, stored: StoredDefinition, number: int, event: NewEvent) -> Starts:
-        """What the event starts by one trigger, which nobody but its source subscribes to: of a webhook, of files."""
-        return starts_of(stored, number, event, self._vars)
-
-    def gathered_run(self, stored: StoredDefinition, number: int, events: list[JSON], at: float) -> NewRun:
-        """The run of gathered events (one, if they were debounced), oldest first, by the definition as it is deployed now."""
-        return run_of_gathered(stored, number, events, self._vars, at)
 
     def _definition(self, version: str) -> StoredDefinition | None:
         """A stored definition never changes, so it is read once. None: another agentctl took it, and this one refuses it."""
@@ -90,6 +82,11 @@ class EventTriggers:
                 names.add(row.name)
                 todo += [row.parent.run_id] if row.parent is not None else _runs_behind(row.event)
         return names
+
+
+def patterns(definition: Definition) -> list[str]:
+    """Of each trigger the events it is for, "" when it is for none: what `Store.deploy` is told."""
+    return [trigger.what if trigger.kind == "event" else "" for trigger in definition.triggers]
 
 
 def _runs_behind(event: JSON) -> list[str]:

@@ -1,8 +1,8 @@
-"""What `agentctl serve` takes when there is nothing to do. By hand: `python tests/benchmarks/idle_serve.py [SECONDS]`; one JSON line.
+"""What `agentctl serve` takes when there is nothing to do. By hand: `python tests/benchmarks/idle_serve.py [SECONDS]`.
 
-100 definitions are deployed, 20 of them with a schedule that is not due and 20 with an event trigger; 10,000 runs sleep for a day; it
-listens for HTTP, and nobody calls. `cpu_percent`: of one core, over 30 s unless told otherwise.  `rss_mib`, `pss_mib`: memory.
-`wakes_per_s`: how often it was given the processor.  `ready_s`: from the start of the process.
+100 definitions are deployed, 20 of them with a schedule that is not due, 20 with an event trigger; 10,000 runs sleep for a day;
+it listens for HTTP, and nobody calls. One JSON line: `cpu_percent`, of one core, over 30 s unless told otherwise; `rss_mib`,
+`pss_mib`, memory; `wakes_per_s`, how often it was given the processor; `ready_s`, from the start of the process.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def status(pid: int) -> dict[str, float]:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     memory = {line.split(":")[0]: int(line.split()[1]) / 1024 for line in lines[1:] if line.endswith("kB")}
-    threads = Path(f"/proc/{pid}/task").glob("*/status")
-    wakes = sum(int(line.split()[1]) for path in threads for line in path.read_text().splitlines() if line.startswith("voluntary"))
+    told = [line for path in Path(f"/proc/{pid}/task").glob("*/status") for line in path.read_text().splitlines()]
+    wakes = sum(int(line.split()[1]) for line in told if line.startswith("voluntary_ctxt_switches"))
     return {"cpu": (int(fields[11]) + int(fields[12])) / TICK, "rss": memory["Rss"], "pss": memory["Pss"], "wakes": wakes}
 
 

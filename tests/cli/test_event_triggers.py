@@ -200,6 +200,11 @@ def test_the_data_may_come_from_a_file_or_stdin(project, agentctl, source):
         (["agentctl.run.failed"], "agentctl's own"),
         (["tick", "-d", "@nowhere.json"], "cannot be read"),
         (["tick", "-d", "{'a': 1}"], "--data takes JSON"),
+        (["tick", "-d", "[" * 101 + "]" * 101], "nested deeper than 100 levels"),
+        (["tick", "-d", "[" * 975 + "]" * 975], "nested deeper than 100 levels"),
+        (["tick", "--id", ""], "1 to 255 characters, not ''"),
+        (["tick", "--id", "x" * 256], "1 to 255 characters, not one of 256"),
+        (["tick", "--id", "\udcff"], "a text in UTF-8"),
     ],
 )
 def test_what_cannot_be_sent_is_refused(agentctl, project, arguments, said):
@@ -214,6 +219,10 @@ def test_what_cannot_be_sent_is_refused(agentctl, project, arguments, said):
     [
         ("steps: [{emit: {event: agentctl.run.failed}}]", "agentctl's own"),
         ("triggers: [{event: 'a.b*'}]\nsteps: [{set: {a: 1}}]", "one whole part"),
+        ("triggers: [{event: agentctl.run.faild}]\nsteps: [{set: {a: 1}}]", "did you mean 'agentctl.run.failed'?"),
+        ("triggers: [{event: agentctl.webhook.shop}]\nsteps: [{set: {a: 1}}]", "starts anything"),
+        ("triggers: [{event: agentctl.file.created}]\nsteps: [{set: {a: 1}}]", "starts anything"),
+        ("steps: [{wait: {event: agentctl.file.made}}]", "is ever sent"),
     ],
 )
 def test_a_name_that_cannot_be_is_found_at_load(agentctl, project, text, word):

@@ -84,7 +84,7 @@ def test_an_event_nobody_waits_for_is_kept_and_no_error(agentctl, project):
         (["a b"], "parts joined by dots"),
         (["payment.*"], "is exact"),
         (["tick", "-d", "{"], "--data takes JSON"),
-        (["tick", "--id", ""], "--id takes a text"),
+        (["tick", "--id", ""], "1 to 255 characters"),
     ],
 )
 def test_what_cannot_be_sent_is_refused(agentctl, project, arguments, said):

@@ -29,6 +29,18 @@ def test_the_service_runs_the_agentctl_that_wrote_it_with_its_store(agentctl, pr
     assert f"ReadWritePaths={project.root} {tmp_path}\n" in text
 
 
+def test_the_store_of_the_environment_is_the_store_of_the_service(agentctl, project, tmp_path):
+    text = agentctl("service", "print", env={"AGENTCTL_DB": str(tmp_path / "other.db")}).out
+    assert f"serve --grace 30s --db {tmp_path}/other.db\n" in text
+    assert f"ReadWritePaths={project.root} {tmp_path}\n" in text
+
+
+def test_a_store_beside_the_project_may_be_written(agentctl, project):
+    (project.root / "agentctl.yaml").write_text("store: ../stores/agentctl.db\n")
+    text = agentctl("service", "print").out
+    assert f"ReadWritePaths={project.root} {project.root.parent.resolve()}/stores\n" in text
+
+
 def test_install_writes_the_file_and_says_what_to_do_next(agentctl, tmp_path):
     result = installed(agentctl, tmp_path)
     file = tmp_path / "config" / "systemd" / "user" / "agentctl-project.service"

@@ -20,7 +20,6 @@ from agentctl.service.gatherer import release_due
 from agentctl.store import crashpoint
 from agentctl.testing.definitions import on_event, set_step, stored, task
 from agentctl.testing.world import World
-from agentctl.triggers.events import EventTriggers
 
 # sent -> two loops; one of them emits -> a third, which fails -> the supervisor; and every emission is gathered by twos
 FIRST = stored("first", set_step("a", by="${{ event.id }}"), triggers=(on_event("go"),))
@@ -52,8 +51,7 @@ async def life(world: World, engine: Engine) -> None:
     await world.deploy(engine, FIRST, SECOND, THIRD, SUPERVISOR, COLLECTOR)
     await engine.send("go", {}, "e1")
     store = engine.store
-    triggers = EventTriggers(store, {})
-    while (todo := store.due(1e12)) or await release_due(store, time.time(), triggers):
+    while (todo := store.due(1e12)) or await release_due(store, time.time(), {}):
         for run_id in todo:
             await engine.drive(run_id)
 

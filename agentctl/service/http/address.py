@@ -9,7 +9,7 @@ import socket
 
 import msgspec
 
-from agentctl.errors import UsageError
+from agentctl.errors import CannotListen, UsageError
 
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+(?:%[^\]]+)?)\]|(?P<host>[^\[\]:\s]+)):(?P<port>[0-9]{1,5})")
 _BACKLOG = 128  # connections that the kernel accepts on our behalf while we are busy
@@ -32,11 +32,17 @@ def parse(text: str) -> Address:
 
 
 def bind(address: Address, *, only_loopback: bool) -> socket.socket:
-    """A socket that listens. Raises UsageError: no such address, off loopback with `only_loopback`, the port is in use."""
+    """A socket that listens. Raises UsageError: no such name, off loopback with `only_loopback`, not for this user.
+
+    Raises CannotListen for what may pass, at boot above all: the port is in use, the network is not up yet.
+    """
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError:
+        raise UsageError(f"--listen {address.text!a}: there is no such address (it is no name of a host)") from None
     except OSError as error:
-        raise UsageError(f"--listen {address.text}: there is no such address ({error.strerror})") from None
+        kind_of = CannotListen if error.errno == socket.EAI_AGAIN else UsageError
+        raise kind_of(f"--listen {address.text}: there is no such address ({error.strerror})") from None
     family, kind, protocol, _, where = found[0]
     if only_loopback and not ipaddress.ip_address(str(where[0]).partition("%")[0]).is_loopback:
         raise UsageError(
@@ -52,7 +58,8 @@ def bind(address: Address, *, only_loopback: bool) -> socket.socket:
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
-        raise UsageError(f"--listen {address.text}: {_FLAWS.get(error.errno or 0, error.strerror)}") from None
+        kind_of = CannotListen if error.errno in _PASSING else UsageError
+        raise kind_of(f"--listen {address.text}: {_FLAWS.get(error.errno or 0, error.strerror)}") from None
     listening.setblocking(False)
     return listening
 
@@ -62,6 +69,7 @@ _FLAWS = {
     errno.EACCES: "this user may not use the port",
     errno.EADDRNOTAVAIL: "this machine has no such address",
 }
+_PASSING = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
 
 
 def url(listening: socket.socket) -> str:

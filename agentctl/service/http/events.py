@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentctl.language.event_names import event_name_flaw
+from agentctl.language.event_names import event_id_flaw, event_name_flaw
 from agentctl.ports import NewEvent
 from agentctl.service.http import answers, body
 from agentctl.service.http.answers import Refusal
@@ -17,7 +17,6 @@ from agentctl.triggers.ids import new_run_id
 JSON = Any
 
 ID_HEADER = "Idempotency-Key"
-LONGEST_ID = 255  # characters
 
 
 async def post(request: Request) -> Response:
@@ -42,9 +41,8 @@ def demand_ready(context: Context) -> None:
 
 def _id_flaw(request: Request) -> str | None:
     given = request.headers.get(ID_HEADER)
-    if given is None or 0 < len(given) <= LONGEST_ID:
-        return None
-    return f"{ID_HEADER} is the event's own id, of 1 to {LONGEST_ID} characters"
+    flaw = None if given is None else event_id_flaw(given)
+    return flaw and f"{ID_HEADER}: {flaw}"
 
 
 def _data(content: bytes) -> JSON:

@@ -14,13 +14,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentctl.language.event_names import LONGEST, OWN
+from agentctl.language.event_names import LONGEST, LONGEST_ID, OWN
 from agentctl.model import Trigger
 from agentctl.ports import Gather, NewEvent, NewRun, SecretSource, Starts, StoredDefinition
 from agentctl.service.http import answers, body
 from agentctl.service.http.answers import Refusal, log, unauthorized
 from agentctl.service.http.context import Desk
-from agentctl.service.http.events import LONGEST_ID, demand_ready
+from agentctl.service.http.events import demand_ready
 from agentctl.service.http.signatures import Headers, Refused, SecretFlaw, delivery_id
 from agentctl.triggers.events import starts_of
 from agentctl.triggers.ids import new_run_id

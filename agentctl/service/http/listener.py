@@ -38,7 +38,7 @@ class Listener:
             context.secrets.read(VARIABLE)  # what steps write is scrubbed of it from now on
 
     async def begin(self) -> None:
-        """Raises UsageError: the address cannot be used, or the packages are not installed."""
+        """Raises UsageError, CannotListen: the address cannot be used, or the packages are not installed."""
         server = _server(self._context, self._token)
         listening = addresses.bind(self._address, only_loopback=not self._token.explicit)
         self.url = addresses.url(listening)

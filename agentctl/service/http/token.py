@@ -70,7 +70,11 @@ def _read(path: Path) -> str:
 
 
 def _demand_private(path: Path) -> None:
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:  # a link to nowhere
+        raise UsageError(f"the token in {path} cannot be read: {error.strerror}; remove the file to have one made") from None
+    if mode & 0o077:
         raise UsageError(f"others may read the token in {path}: run chmod 600 {path}, or remove the file to have a new one made")
 
 

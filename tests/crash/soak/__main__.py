@@ -73,7 +73,8 @@ def soak(root: Path, options: argparse.Namespace) -> list[str]:
     try:
         author = Author(root, options.seed, over)
         callers = [Caller(n, options.seed, port, token, options.rate / CALLERS, ledger, over) for n in range(1, CALLERS + 1)]
-        threads = [author, *callers, Commander(root, environment, ledger, over), Clerk(root, ledger, over)]
+        commander = Commander(root, environment, ledger, over)
+        threads = [author, *callers, commander, Clerk(root, ledger, over)]
         for thread in threads:
             thread.start()
         keeper.torment(options.seconds)
@@ -81,7 +82,7 @@ def soak(root: Path, options: argparse.Namespace) -> list[str]:
         over.set()
         for thread in threads:
             thread.join(timeout=60)
-        last = last_words(root, author, callers[0], ledger)
+        last = last_words(root, author, callers[0], commander, ledger)
         workshop.stop_ticking(root)
         settled = settle(root, options.settle)
         code = keeper.end(60)
@@ -108,8 +109,10 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def last_words(root: Path, author: Author, caller: Caller, ledger: Ledger) -> Sent:
+def last_words(root: Path, author: Author, caller: Caller, commander: Commander, ledger: Ledger) -> Sent:
     """Answers for those who still wait for one; then, with every definition good again, an event that all of them take."""
+    while ledger.asking:
+        commander.approve(ledger.asking[0])
     answered = {sent.data["n"] for sent in ledger.sent if sent.name == "soak.answer" and sent.acknowledged}
     for sent in [sent for sent in ledger.sent if sent.name == "soak.asked" and sent.data["n"] not in answered]:
         caller.insist("soak.answer", {"n": sent.data["n"]})
@@ -179,6 +182,7 @@ def report(judge: Judge, ledger: Ledger, keeper: Keeper, tormented: float, settl
     figures: dict[str, Any] = {
         "seconds": round(tormented, 1),
         "kills": keeper.kills,
+        "stops": keeper.stops,
         "sent": len(ledger.sent),
         "acknowledged": acknowledged,
         "per_second": round(acknowledged / tormented, 1),

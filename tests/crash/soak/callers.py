@@ -17,6 +17,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
+import workshop
 from workshop import HOOKED, SECRET
 
 # kind of event -> its share of all
@@ -60,6 +61,8 @@ class Ledger:
     def __init__(self) -> None:
         self.sent: list[Sent] = []
         self.files: dict[str, str] = {}  # path -> sha256
+        self.by_hand: list[str] = []  # runs
+        self.asking: list[str] = []  # those of them that nobody has approved yet
         self.problems: list[str] = []
         self.answers: dict[str, int] = {}  # what came back, by kind
         self._lock = threading.Lock()
@@ -185,26 +188,57 @@ def signature(scheme: str, delivery: str, content: bytes) -> dict[str, str]:
 
 
 class Commander(threading.Thread):
-    """Sends by `agentctl send`, whether `serve` lives or not."""
+    """A person at the command line, whether `serve` lives or not: sends, starts runs and approves them, pauses a loop."""
 
     def __init__(self, root: Path, environment: Mapping[str, str], ledger: Ledger, over: threading.Event) -> None:
         super().__init__(name="commander", daemon=True)
         self._root, self._environment, self._ledger, self._over = root, dict(environment), ledger, over
+        self._count = 900_000_000
 
     def run(self) -> None:
-        n = 900_000_000
-        while not self._over.wait(0.7):
-            n += 1
-            sent = Sent(f"soak.plain-{n}", "soak.plain", {"n": n, "key": "k"})
-            self._ledger.sent.append(sent)
-            words = ["send", sent.name, "-d", json.dumps(sent.data), "--id", sent.id, "--json"]
-            command = [sys.executable, "-m", "agentctl", *words]
-            done = subprocess.run(command, cwd=self._root, env=self._environment, capture_output=True, text=True, timeout=60)
-            self._ledger.count(f"send {done.returncode}")
-            if done.returncode == 0:
-                sent.acknowledged, sent.started = True, json.loads(done.stdout)["started"]
-            elif done.returncode != 5:
-                self._ledger.problems.append(f"send ended with {done.returncode}: {done.stderr}")
+        turn = 0
+        while not self._over.wait(0.3):
+            turn += 1
+            if turn % 3:
+                self._send()
+            else:
+                self._start()
+            for run_id in list(self._ledger.asking):
+                self.approve(run_id)
+            if turn % 4 == 0:
+                self._command("pause" if turn % 8 else "unpause", workshop.PAUSED)
+
+    def _send(self) -> None:
+        self._count += 1
+        sent = Sent(f"soak.plain-{self._count}", "soak.plain", {"n": self._count, "key": "k"})
+        self._ledger.sent.append(sent)
+        done = self._command("send", sent.name, "-d", json.dumps(sent.data), "--id", sent.id)
+        if done is not None:
+            sent.acknowledged, sent.started = True, done["started"]
+
+    def _start(self) -> None:
+        done = self._command("run", "by-hand", "--detach")
+        if done is not None:
+            self._ledger.asking.append(done["run_id"])
+            self._ledger.by_hand.append(done["run_id"])
+
+    def approve(self, run_id: str) -> bool:
+        """False: it does not ask yet."""
+        if self._command("approve", run_id, codes=(2, 3, 4)) is None:
+            return False
+        self._ledger.asking.remove(run_id)
+        return True
+
+    def _command(self, *words: str, codes: tuple[int, ...] = ()) -> Any:
+        """What it says; None when it could not do it: the store is busy, or for one of `codes`."""
+        command = [sys.executable, "-m", "agentctl", *words, "--json"]
+        done = subprocess.run(command, cwd=self._root, env=self._environment, capture_output=True, text=True, timeout=60)
+        self._ledger.count(f"{words[0]} {done.returncode}")
+        if done.returncode == 0:
+            return json.loads(done.stdout)
+        if done.returncode not in (5, *codes):
+            self._ledger.problems.append(f"{' '.join(words)} ended with {done.returncode}: {done.stderr}")
+        return None
 
 
 class Clerk(threading.Thread):

@@ -112,6 +112,7 @@ class Judge:
         self._gathered_events()
         self._waits()
         self._files()
+        self._by_hand()
         self._slots()
         self._places()
         self._windows()
@@ -200,6 +201,11 @@ class Judge:
             n = run.events[0]["data"]["n"]
             if run.output != {"answered": answers.get(n)}:
                 self.say(f"run {run.id} waited for {answers.get(n)} and has {run.output}")
+
+    def _by_hand(self) -> None:
+        made = sorted(run.id for run in self._of_name["by-hand"])
+        if missing := set(self._ledger.by_hand) - set(made):
+            self.say(f"runs that were started by hand are not there: {_some(missing)}")
 
     def _files(self) -> None:
         put = Counter(self._ledger.files.items())
@@ -290,7 +296,7 @@ class Judge:
     # --- effects ---
 
     def _effects(self) -> None:
-        for name in ("tick-effect", "tick-probe", "tick-once", "on-effect"):
+        for name in ("tick-effect", "tick-probe", "tick-once", "on-effect", "by-hand"):
             path = self._root / f"effects/{name}.log"
             left = Counter(path.read_text().split("\n")[:-1] if path.exists() else ())
             runs = {run.id: run for run in self._of_name[name]}
@@ -305,7 +311,7 @@ class Judge:
 
 
 def _may_fail(run: Run) -> bool:
-    return run.name == "tick-once" and run.error["type"] == "step.unknown_outcome"
+    return run.name in ("tick-once", "by-hand") and run.error["type"] == "step.unknown_outcome"
 
 
 def _instant(at: float | None) -> str:

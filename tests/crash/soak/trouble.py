@@ -22,7 +22,7 @@ class Keeper:
         self._root, self._environment, self._port, self._longest = root, dict(environment), port, longest
         self._dice = random.Random(f"{seed}/keeper")
         self._log = (root / "serve.log").open("a+b")
-        self.kills = 0
+        self.kills = self.stops = 0
         self.deaths: list[str] = []  # ends that were not of our making
         self.process = self._start()
 
@@ -45,13 +45,32 @@ class Keeper:
             except subprocess.TimeoutExpired:
                 if life >= left:
                     return
-                self.process.kill()
-                self.process.wait()
-                self.kills += 1
+                self._harm()
             else:
                 self.deaths.append(f"serve ended by itself with {self.process.returncode}")
                 time.sleep(0.2)
             self.process = self._start()
+
+    def _harm(self) -> None:
+        """Mostly SIGKILL; now and then it is stopped like any service, after a nap of the host or a reload, or not."""
+        dice = self._dice.random()
+        if dice < 0.15:
+            self.process.send_signal(signal.SIGSTOP)
+            time.sleep(self._dice.uniform(0.1, 2.0))
+            self.process.send_signal(signal.SIGCONT)
+            time.sleep(self._dice.uniform(0.0, 0.5))
+        elif dice < 0.3:
+            self.process.send_signal(signal.SIGHUP)
+            time.sleep(self._dice.uniform(0.0, 0.2))
+        if self._dice.random() < 0.2:
+            self.stops += 1
+            self.process.send_signal(signal.SIGTERM)
+            if (code := self.process.wait(60)) != 0:
+                self.deaths.append(f"serve ended with {code} upon SIGTERM")
+        else:
+            self.kills += 1
+            self.process.kill()
+            self.process.wait()
 
     def _until_ready(self) -> None:
         while self.process.poll() is None and f"process {self.process.pid}, listening" not in self._said():

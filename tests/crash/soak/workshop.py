@@ -82,6 +82,18 @@ STARTED: dict[str, tuple[str, str, str, str]] = {
 # path of the webhook -> scheme of its signature
 HOOKED = {"standard": "standard", "github": "github", "digest": "hmac-sha256"}
 
+PAUSED = "tick-jitter"  # now and then
+
+BY_HAND = """loop: by-hand
+concurrency: 3
+steps:
+  - approve: may it?
+  - id: leave
+    effect: once
+    on_unknown: fail
+    shell: printf '%s\\n' "$AGENTCTL_RUN_ID" >>effects/by-hand.log
+"""
+
 CHURNED = ("churn-a", "churn-b", "churn-c", "churn-d")
 
 # Definitions whose runs must not lie beside each other: name -> (how many, the part of the scheduled slot that is the key)
@@ -96,6 +108,7 @@ PLACES = {
     "tick-priority": (1, None),
     "tick-retry": (2, None),
     "helper": (1, None),
+    "by-hand": (3, None),
 }
 
 
@@ -114,6 +127,7 @@ def write(root: Path) -> None:
     definition(root, "on-file", "{file: 'inbox/*.json', on: [created]}", "", _NOTHING)
     for name in CHURNED:
         churned(root, name, 0)
+    (root / "loops/by-hand.yaml").write_text(BY_HAND)
     (root / "skills/helper.yaml").write_text(f"skill: helper\nconcurrency: 1\nsteps:{_wait(0.1)}\n")
 
 

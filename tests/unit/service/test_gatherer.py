@@ -17,7 +17,6 @@ from agentctl.service.gatherer import Gatherer
 from agentctl.testing.clock import VirtualClock
 from agentctl.testing.definitions import on_event, set_step, stored
 from agentctl.testing.world import World
-from agentctl.triggers.events import EventTriggers
 
 BEGIN = 4e9  # after any real clock: events are received at the virtual time
 
@@ -44,7 +43,7 @@ def play(tmp_path: Path) -> Callable[..., None]:
         async def all_of_it() -> None:
             engine = world.engine(clock)
             await world.deploy(engine, *definitions)
-            gatherer = Gatherer(engine.store, engine, clock, EventTriggers(engine.store, {}))
+            gatherer = Gatherer(engine.store, engine, clock, {})
             await gatherer.begin()
             running = asyncio.create_task(gatherer.run())
             try:

@@ -70,7 +70,7 @@ def test_a_unit_of_a_user_has_nothing_that_takes_privileges():
     assert found["WantedBy"] == "default.target"
     assert {"User", "CapabilityBoundingSet", "ProtectSystem", "PrivateDevices", "LoadCredential"} & set(found) == set()
     assert found["NoNewPrivileges"] == "yes"
-    assert "systemctl --user enable --now agentctl-shop-loops" in install_commands(changed(user=True), Path("x"))
+    assert "systemctl --user enable --now agentctl-shop-loops" in install_commands(changed(user=True))
 
 
 def written(tmp_path: Path, described: Described) -> Path:

@@ -13,7 +13,7 @@ from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.model import Batch, Concurrency, Debounce, Flow, Input, Trigger
 from agentctl.ports import NOTHING, NewEvent, NewRun, RunRow, Starts, StoredDefinition, Subscription
 from agentctl.testing.definitions import set_step, stored
-from agentctl.triggers.events import EventTriggers
+from agentctl.triggers.events import EventTriggers, run_of_gathered
 
 AT = 1_800_000_000.0
 
@@ -170,14 +170,10 @@ def documents(*numbers: int) -> list[Any]:
     return [paid({"order": number}).document(AT + number) for number in numbers]
 
 
-def triggers(*definitions: StoredDefinition) -> EventTriggers:
-    return EventTriggers(Deployed(*definitions), {})
-
-
 def test_the_event_of_a_batch_holds_all_of_its_events() -> None:
     batched = loop(on(orders="${{ event.data.events | map(attribute='data.order') }}"), flow=Flow(batch=Batch(10, 60.0)),
                    input={"orders": Input({"type": "array"})})  # fmt: skip
-    created = triggers(batched).gathered_run(batched, 0, documents(1, 2, 3), AT + 9).created
+    created = run_of_gathered(batched, 0, documents(1, 2, 3), {}, AT + 9).created
     assert created.input == {"orders": [1, 2, 3]}
     assert created.event["data"]["events"] == documents(1, 2, 3)
     assert (created.event["received_at"], created.at) == ("2027-01-15T08:00:03.000Z", AT + 9)
@@ -185,13 +181,13 @@ def test_the_event_of_a_batch_holds_all_of_its_events() -> None:
 
 def test_the_event_of_a_debounce_is_the_newest() -> None:
     debounced = loop(on(), input=ORDER, flow=Flow(debounce=Debounce(5.0)))
-    created = triggers(debounced).gathered_run(debounced, 0, documents(3), AT + 9).created
+    created = run_of_gathered(debounced, 0, documents(3), {}, AT + 9).created
     assert (created.event, created.input) == (documents(3)[0], {"order": 3})
 
 
 def test_a_batch_of_a_definition_that_gathers_no_more_loses_no_event() -> None:
     plain = loop()
-    created = triggers(plain).gathered_run(plain, 4, documents(1, 2), AT).created
+    created = run_of_gathered(plain, 4, documents(1, 2), {}, AT).created
     assert (created.event["data"]["events"], created.trigger) == (documents(1, 2), "event")
 
 

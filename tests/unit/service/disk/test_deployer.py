@@ -350,6 +350,24 @@ def test_a_command_deploys_without_a_service(disk: Any, store: Any) -> None:
     assert store.subscriptions("infra.check") == []
 
 
+def test_a_command_elsewhere_leaves_what_is_deployed_alone(disk: Any, store: Any, tmp_path: Path) -> None:
+    from agentctl.language.project import find
+    from agentctl.wiring import deploy_now
+
+    disk.write("loops/health.yaml", GOOD)
+    disk.write("skills/triage.yaml", SKILL)
+    away = find(disk.root, db=store.path)
+    asyncio.run(deploy_now(away, store))
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "loops").mkdir(parents=True)
+    (elsewhere / "loops" / "other.yaml").write_text(CALLER)
+    asyncio.run(deploy_now(find(elsewhere, db=store.path), store))
+    assert [(found.name, found.gone) for found in store.deployments()] == [("health", False), ("triage", False)]
+    disk.write("loops/health.yaml", BETTER)
+    asyncio.run(deploy_now(away, store))
+    assert [found.name for found in store.subscriptions("infra.asked")] == ["health"]
+
+
 @pytest.fixture(autouse=True)
 def _quiet(caplog: pytest.LogCaptureFixture) -> None:
     """Warnings are what these tests look for; that something was deployed is no news here."""
