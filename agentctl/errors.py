@@ -10,7 +10,7 @@
     ├── CannotListen         (1)   the address of `--listen` cannot be had now; later, perhaps, it can
     ├── NotFound             (4)   no such run, definition or step
     ├── StoreError           (5)   the store cannot be used
-    │   ├── StoreMissing     (5)   nothing was ever written to it
+    │   ├── StoreMissing     (5)   nothing was ever written to it, or it was removed
     │   ├── StoreBusy        (5)   another process holds it
     │   ├── StoreFull        (5)   no room on the disk, or a file-size limit
     │   ├── StoreCorrupt     (5)   SQLite says that the file is damaged or is no database

@@ -579,8 +579,8 @@ class Store(Protocol):
         """
 
     def fire(self, slots: Sequence[Slot], at: float) -> Awaitable[list[Admission | None]]:
-        """Settle slots, in the order of time: the row, the run and its place in the queue in one commit, at the time `at`. None for
-        one that starts no run.
+        """Settle slots, in the order of time: the row, the run and its place in the queue in one commit, at the time `at`.
+        Returns what became of each run; None for a slot that starts none.
 
         A slot whose run is refused by its limits is recorded as skipped or overlapped. What a slot came to before stays, but
         that one which has not started a run may still do so, when a clock that was put back comes to it again.
@@ -703,11 +703,14 @@ class Store(Protocol):
         """
 
     def next_due(self, now: float) -> float | None:
-        """When the next of the runs that nobody holds wants to be driven on because of the time; None: none does. May be past, but
-        not for one that stands in line (see `Standing.until`)."""
+        """When the next of the runs that nobody holds wants to be driven on because of the time; None: none does. May be past,
+        but not for one that stands in line (see `Standing.until`)."""
 
     def changed(self) -> bool:
-        """True once after any other process wrote to the store. Cheap enough to ask ten times a second."""
+        """True once after any other process wrote to the store. Cheap enough to ask ten times a second.
+
+        Raises StoreMissing when the store was removed.
+        """
 
     def listen(self, wake: Callable[[], None]) -> bool:
         """Have `wake` called, in the running event loop, soon after another process wrote what may concern others.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from agentctl.store.ledger import open_store
 
@@ -59,13 +59,6 @@ def build_engine(project: Project, store: Store, *, observers: Sequence[Observer
     )
 
 
-class Served(NamedTuple):
-    """`url`: where it listens for HTTP, once it is ready; "": it does not."""
-
-    service: Service
-    url: Callable[[], str]
-
-
 def build_service(
     project: Project,
     store: Ledger,
@@ -73,14 +66,13 @@ def build_service(
     workers: int,
     grace: float,
     listen: Address | None,
-    told: Callable[[], None],
+    told: Callable[[str], None],
     observers: Sequence[Observer] = (),
-) -> Served:
+) -> Service:
     """The parts of `agentctl serve`, on a store that this process serves. To be made within its event loop.
 
-    `told`: called when it is ready.  `observers`: of all runs, beside its own.
-
-    Raises UsageError for a token that cannot be used.
+    `told`: called when it is ready, with the URL where it listens for HTTP, "" if it does not.  `observers`: of all runs, beside
+    its own. Raises UsageError for a token that cannot be used.
     """
     from agentctl.actions.registry import build
     from agentctl.actions.secrets import Secrets
@@ -129,7 +121,7 @@ def build_service(
         Caretaker(project, store, clock),
     ]
     if listen is None:
-        return Served(Service(engine, parts, clock, notifier, grace=grace, told=told), lambda: "")
+        return Service(engine, parts, clock, notifier, grace=grace, told=lambda: told(""))
     context = Context(
         store=store,
         engine=engine,
@@ -144,8 +136,8 @@ def build_service(
     )
     listener = Listener(listen, token.find(store.path), context)
     # First: an address that is taken is told before anything is driven, and until all have begun it answers that they have not.
-    service = Service(engine, [listener, *parts], clock, notifier, grace=grace, told=told)
-    return Served(service, lambda: listener.url)
+    service = Service(engine, [listener, *parts], clock, notifier, grace=grace, told=lambda: told(listener.url))
+    return service
 
 
 def calm_collector() -> None:
@@ -232,7 +224,7 @@ def examine_store(path: Path) -> list[Finding]:
 
 
 def back_up(path: Path, target: Path) -> Backup:
-    """Write a copy of the store at `path`, which may be in use, to a new file. Raises StoreError."""
+    """Write a copy of the store at `path`, which may be in use, to a new file. Raises UsageError, StoreError."""
     from agentctl.store.backup import back_up
 
     return back_up(path, target)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -31,10 +30,6 @@ def command(
     demand_text(target)
     if not file:
         raise UsageError("backup takes the name of a new file, such as agentctl.tar")
-    if os.path.lexists(target):
-        raise UsageError(f"{file} exists; a backup overwrites nothing: give a new name")
-    if not target.absolute().parent.is_dir():
-        raise UsageError(f"there is no folder {target.parent}; make it first")
     made = back_up(place.project(db).store_path, target)
     if json:
         output.print_json({"file": str(made.file), "bytes": made.bytes, "runs": made.runs, "files": made.files})

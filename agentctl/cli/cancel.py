@@ -45,9 +45,8 @@ def command(
     elif served:
         output.note(f"asked run {row.id} to stop; agentctl serve is driving it")
     else:
-        hint = place.Hints(row.id, project, db).resume
-        kept = f"the request is kept; if nobody drives the run ({row.status}), this carries it out"
-        output.note(f"{kept}: agentctl serve, or {hint}")
+        hint = place.Hints(row.id, project, db).drive
+        output.note(f"the request is kept; if nobody drives the run ({row.status}), this carries it out: {hint}")
 
 
 async def _ask(project: Project, run_id: str, reason: str | None) -> tuple[RunRow, bool]:

@@ -104,7 +104,7 @@ def _definitions(project: Project, files: Iterable[Path]) -> Iterator[Finding]:
 
 def _calls_a_model(file: Path) -> bool:
     """Whether any step of a valid definition does."""
-    from agentctl.core.places import actions
+    from agentctl.core.paths import actions
     from agentctl.language.load import load
 
     try:

@@ -18,7 +18,7 @@ from agentctl.cli.watch import Watch
 from agentctl.errors import LeaseLost, StoreBusy, StoreError
 from agentctl.ports import FINISHED
 from agentctl.render.documents import outcome_document
-from agentctl.render.text import clock, error_line, indented, visible
+from agentctl.render.text import error_line, indented, visible
 
 if TYPE_CHECKING:
     from agentctl.cli.place import Hints
@@ -158,8 +158,7 @@ def ending(row: RunRow, hints: Hints) -> list[str]:
         return [said, f"  look at it:   {hints.show}", f"  go on anyway: {hints.resume}"]
     if row.status == "blocked":
         return ["blocked: nobody can say whether this took effect; look, and say what became of it"]
-    until = f" until {clock(row.wake_at)}" if row.status == "waiting" and row.wake_at is not None else ""
-    return [f"{row.status}{until}; go on with: {hints.resume}"]
+    return [f"{row.status}; it is taken on by: {hints.drive}"]
 
 
 def why(row: RunRow) -> str:

@@ -59,8 +59,8 @@ def sign(run: str, step: str | None, comment: str | None, data: list[str], db: s
     if served:
         output.note("agentctl serve is driving it")
     elif driver.status != "running" and driver.status not in FINISHED:
-        hint = place.Hints(driver.id, project, db).resume
-        output.note(f"if nobody drives the run ({driver.status}), this takes it on: agentctl serve, or {hint}")
+        hint = place.Hints(driver.id, project, db).drive
+        output.note(f"if nobody drives the run ({driver.status}), this takes it on: {hint}")
 
 
 def _meant(store: Store, row: RunRow, step: str | None) -> Waiting:

@@ -94,7 +94,7 @@ def writing(used: Project) -> Iterator[Store]:
 
 
 async def follow_files(used: Project, store: Store) -> None:
-    """For a command that triggers something: see what is deployed, unless `serve` lives, which has seen to it. Raises StoreError."""
+    """For a command that triggers something: deploy what the files say, unless `serve` lives, which has. Raises StoreError."""
     from agentctl.wiring import deploy_now
 
     if store.serving() is not None:
@@ -154,3 +154,4 @@ class Hints:
         self.where = where
         self.show = f"agentctl show {run_id}{where}"
         self.resume = f"agentctl resume {run_id}{where}"
+        self.drive = f"agentctl serve, or {self.resume}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentctl.cli import output, params, place
+from agentctl.cli import output, params, place, words
 from agentctl.errors import UsageError
 from agentctl.language.sizes import format_size
 from agentctl.render.text import size
@@ -44,16 +44,11 @@ def command(
 
 
 def _seconds(older_than: str | None, project: Project) -> float:
-    from agentctl.expressions.duration import parse_duration
-
-    if older_than is None:
-        if project.retention is None:
-            raise UsageError("prune needs --older-than, such as 90d, or `retention: 90d` in agentctl.yaml")
-        return project.retention
-    try:
-        return parse_duration(older_than)
-    except ValueError as error:
-        raise UsageError(f"--older-than takes a duration such as 90d, not {older_than!r}: {error}") from None
+    if older_than is not None:
+        return words.duration("--older-than", older_than)
+    if project.retention is None:
+        raise UsageError("prune needs --older-than, such as 90d, or `retention: 90d` in agentctl.yaml")
+    return project.retention
 
 
 def _counted(project: Project, db: str | None, keep: float) -> Pruned:

@@ -70,7 +70,7 @@ async def _create(project: Project, stored: StoredDefinition, given: dict[str, A
         return 0
     if standing is not None and standing.reason:
         output.note(standing.reason)
-    by = "agentctl serve" if served else f"agentctl serve, or {place.Hints(run_id, project, db).resume}"
+    by = "agentctl serve" if served else place.Hints(run_id, project, db).drive
     output.note(f"queued; it is taken on by: {by}")
     return 0
 

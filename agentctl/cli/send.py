@@ -64,8 +64,7 @@ def command(
     for line in _said(event, outcome):
         output.note(line)
     for row in _unattended(outcome)[:_MOST_HINTS]:
-        hint = place.Hints(row.id, project, db).resume
-        output.note(f"if nobody drives run {row.id} ({row.status}), this takes it on: agentctl serve, or {hint}")
+        output.note(f"if nobody drives run {row.id} ({row.status}), this takes it on: {place.Hints(row.id, project, db).drive}")
 
 
 def _read(data: str | None) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentctl.cli import output, params, place
+from agentctl.cli import output, params, place, words
 from agentctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,17 +31,11 @@ def command(
     SIGTERM or Ctrl-C: no step starts any more, running ones have their grace, then it ends; what is left goes on with the next
     `agentctl serve`. SIGHUP: read the definitions anew. One process serves a store.
     """
-    from agentctl.cli.words import count
-    from agentctl.expressions.duration import parse_duration
     from agentctl.service.log import LEVELS, begin_log
 
     if log_level not in LEVELS:
         raise UsageError(f"--log-level takes one of {', '.join(LEVELS)}, not {log_level!r}")
-    at_once = count("--workers", workers)
-    try:
-        seconds = parse_duration(grace)
-    except ValueError as error:
-        raise UsageError(f"--grace: {error}") from None
+    at_once, seconds = words.count("--workers", workers), words.duration("--grace", grace)
     address = None
     if listen is not None:
         from agentctl.service.http.address import parse
@@ -69,17 +63,16 @@ async def _serve(project: Project, workers: int, grace: float, address: Address 
         if traces is not None:
             ending.callback(traces.close)
 
-        def tell() -> None:
+        def tell(url: str) -> None:
             calm_collector()
-            url = served.url()
             if json:
                 output.print_json({"pid": os.getpid(), "store": str(store.path), "listen": url or None})
                 output.flush()
             output.note(f"ready: serving {store.path} as process {os.getpid()}{f', listening at {url}' if url else ''}")
 
         observers = [] if traces is None else [traces]
-        served = build_service(
+        service = build_service(
             project, store, workers=workers, grace=grace, listen=address, told=tell, observers=observers
         )
-        await served.service.run()
+        await service.run()
     output.note("stopped")

@@ -87,7 +87,7 @@ def _described(project: Project, db: str | None, listen: str | None, *, user: bo
 
 
 def _written(project: Project) -> Path:
-    """The folder of the store; the project's own when it lies in that, which `root/../stores` does not, nor a link that leads out."""
+    """The folder of the store; the project's own when it lies in that, which `root/../stores` and a link out of it do not."""
     folder = project.store_path.parent.resolve()
     return project.root if folder.is_relative_to(project.root.resolve()) else folder
 

@@ -70,7 +70,7 @@ class Watch:
                 output.note(line_of_result(seen, path, holder))
             other = self._store.run(holder.partition("/")[0])
             if other is not None and other.status == "interrupted":
-                output.note(f"  nobody drives that run; go on with it: agentctl resume {other.id}{self._where}")
+                self._tell_of_nobody(other)
         for waiting in new:
             self._told.add((waiting.run_id, waiting.path, waiting.since))
             self._tell(waiting)
@@ -137,15 +137,15 @@ class Watch:
         standing = self._store.standing(run_id)
         if standing is not None and standing.reason:
             output.note(line_of_standing(name, standing))
-            for holder in standing.holders:
-                self._tell_of_nobody(holder)
+            for holder in map(self._store.run, standing.holders):
+                if holder is not None and holder.owner is None:  # one that only waits keeps its place though nobody drives it
+                    self._tell_of_nobody(holder)
 
-    def _tell_of_nobody(self, run_id: str) -> None:
-        """A run that only waits keeps its place though nobody drives it: then this would be a wait for ever."""
-        row = self._store.run(run_id)
-        if row is not None and row.owner is None and self._store.serving() is None:
-            by = f"agentctl serve, or agentctl resume {run_id}{self._where}"
-            output.note(f"  nobody drives run {run_id} ({row.status}); it is taken on by: {by}")
+    def _tell_of_nobody(self, row: RunRow) -> None:
+        """Nobody drives a run whose end we wait for: this would be a wait for ever."""
+        if self._store.serving() is None:
+            by = f"agentctl serve, or agentctl resume {row.id}{self._where}"
+            output.note(f"  nobody drives run {row.id} ({row.status}); it is taken on by: {by}")
 
     def settle(self, row: RunRow) -> None:
         """What the last picture says of the run: how the store has it now."""

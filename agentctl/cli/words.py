@@ -1,4 +1,4 @@
-"""What people type, read: points in time, counts, statuses."""
+"""What people type, read: points in time, durations, counts, statuses."""
 
 from __future__ import annotations
 
@@ -22,6 +22,16 @@ def point_in_time(option: str, text: str, now: float) -> float:
     except ValueError:
         raise UsageError(f"{option} takes a duration as `7d` or a time as `2026-11-23T15:40:51Z`, not {text!r}") from None
     return moment.timestamp()
+
+
+def duration(option: str, text: str) -> float:
+    """`90d` -> seconds."""
+    from agentctl.expressions.duration import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
 
 
 def count(option: str, text: str) -> int:

@@ -308,7 +308,7 @@ class Engine:
 
     @property
     def is_alone(self) -> bool:
-        """One run is held here and nothing of it is under way. False now and then all the same: for timers, signals, the screen."""
+        """One run is held here and nothing of it is under way. Now and then False all the same: timers, signals, the screen."""
         now = asyncio.get_running_loop().time()
         if len(self._held) == 1 and not self._attempts and now < self._spree_began + SPREE:
             return True
@@ -510,7 +510,7 @@ class Engine:
             self._deliver({run_id for _, run_id in news})
 
     def _look_around(self) -> None:
-        """What other processes wrote: mail for our runs, or the end of a run that was parked here."""
+        """What other processes wrote or left: mail for our runs, the end of a run that was parked here, a place that is free."""
         if self._look is not None:
             self._look.cancel()
             self._look = None
@@ -518,9 +518,9 @@ class Engine:
             return
         self._look = asyncio.get_running_loop().call_later(self._pause, self._look_around)
         try:
+            self._line.look_if_free()  # though nothing was written: who has the place may have died
             if self.store.changed():
                 self.collect()
-                self._line.on_news()
                 for run_id in self._watches.runs():
                     if run_id in self._parked and self._row(run_id).status in FINISHED:
                         self._parked.discard(run_id)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from agentctl.engine.clock import sleep_unless
 from agentctl.errors import LeaseLost, StoreCorrupt, StoreError, StoreMissing, StoreVersion
 from agentctl.ports import Clock
 
@@ -59,25 +60,14 @@ class Patience:
                 if not self._endures or not is_passing(error):
                     raise
                 self._tell(error)
-                await self._rest(pause)
+                # Who gives up cuts it short; then the write is tried a last time.
+                await sleep_unless(self._given_up, self._clock, self._clock.now() + pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 if self._told_at is not None:
                     self._told_at = None
                     log.warning("the store can be written again")
                 return result
-
-    async def _rest(self, seconds: float) -> None:
-        """For so long, or until there is no more patience; then the write is tried a last time."""
-        waits = [
-            asyncio.ensure_future(self._clock.sleep_until(self._clock.now() + seconds)),
-            asyncio.ensure_future(self._given_up.wait()),
-        ]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
 
     def _tell(self, error: StoreError) -> None:
         now = self._clock.now()

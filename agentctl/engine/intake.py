@@ -10,7 +10,9 @@ import asyncio
 import logging
 from typing import Protocol
 
-from agentctl.errors import StoreCorrupt, StoreError, StoreVersion
+from agentctl.engine.clock import sleep_unless
+from agentctl.engine.insist import is_passing
+from agentctl.errors import StoreError
 from agentctl.ports import Clock, Store
 
 log = logging.getLogger(__name__)
@@ -65,7 +67,7 @@ class Intake:
         while True:
             began = loop.time()
             self._called.clear()
-            await self._until(self._look_again())
+            await sleep_unless(self._called, self._clock, self._look_again())
             await asyncio.sleep(max(0.0, began + CALM - loop.time()))
 
     def _look_again(self) -> float:
@@ -78,9 +80,9 @@ class Intake:
                 self._called.clear()
             self.take_up()
             due = self._store.next_due(now)
-        except (StoreCorrupt, StoreVersion):
-            raise
         except StoreError as error:
+            if not is_passing(error):
+                raise
             log.error("%s; looking again", error)
             due = None
         if due is None or self._holder.room <= 0:  # without room, whoever lets go of a run calls
@@ -98,13 +100,3 @@ class Intake:
                 break
             if self._aside.get(run_id, (0.0, 0.0))[0] <= now:
                 self._holder.take(run_id)
-
-    async def _until(self, due: float) -> None:
-        waits = [asyncio.ensure_future(self._clock.sleep_until(due)), asyncio.ensure_future(self._called.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-
-

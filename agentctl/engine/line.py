@@ -14,7 +14,8 @@ _FEW = 20  # runs of which each is looked at by itself
 
 class Line:
     """`start`: called with the lease of a run whose turn has come, or that is to be cancelled.  `wait_on`: called with one that
-    was asked for, and has to wait on.  `wake_at`: have `look` called for a run at a time.  `fail`: the store could not be asked."""
+    was asked for, and has to wait on.  `wake_at`: have `look` called for a run at a time.  `fail`: the store could not be asked.
+    """
 
     def __init__(
         self,
@@ -63,8 +64,8 @@ class Line:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._ask())
 
-    def on_news(self) -> None:
-        """Something was written to the store: look, if it concerns those in line. Asking for places takes the writers' lock."""
+    def look_if_free(self) -> None:
+        """Look, if one of those in line might start. For looks that come often: asking for places takes the writers' lock."""
         now = self._clock.now()
         if len(self._waiting) > _FEW or any(self._is_free(run_id, now) for run_id in self._waiting):
             self.look()

@@ -46,6 +46,10 @@ def _trigger(source: Source, walk: Walk, index: int, trigger: dict[str, Any]) ->
     if "webhook" in trigger and "secret" not in trigger and trigger.get("scheme") != "none":
         message = "a webhook needs 'secret: ${{ secrets.NAME }}', or 'scheme: none' to let anybody start it"
         source.report(source.at((*path, "webhook")), "missing-key", message)
+    if "webhook" in trigger and "secret" in trigger and trigger.get("scheme") == "none":
+        message = "'scheme: none' lets anybody start it, whatever the secret: leave one of the two out"
+        source.report(source.at((*path, "secret")), "misplaced-key", message)
+    _route(source, (*path, "webhook"), trigger.get("webhook"))
     if "max" in trigger and trigger.get("catch_up") != "all" and ("cron" in trigger or "every" in trigger):
         source.report(source.at((*path, "max")), "misplaced-key", "'max' has a meaning only beside 'catch_up: all'")
     _period(source, (*path, "every"), trigger.get("every"))
@@ -55,6 +59,15 @@ def _trigger(source: Source, walk: Walk, index: int, trigger: dict[str, Any]) ->
     if kind and needed:
         message = f"the input '{needed[0]}' has no default, so this trigger cannot start a run"
         source.report(source.at((*path, kind)), "input-default-missing", message, "warning")
+
+
+def _route(source: Source, path: tuple[str | int, ...], route: object) -> None:
+    """What no request can have in its path, or would not have when it has come through a proxy."""
+    if not isinstance(route, str) or "${{" in route:
+        return
+    if any(char in "?#%\\" or char.isspace() or not char.isprintable() for char in route) or {".", ".."} & {*route.split("/")}:
+        message = f"the path of a webhook has no blanks, no ?, #, % or \\, and no parts . or ..; not {route!r}"
+        source.report(source.at(path), "wrong-value", message)
 
 
 def _period(source: Source, path: tuple[str | int, ...], every: Any) -> None:

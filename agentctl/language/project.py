@@ -37,8 +37,8 @@ def find(start: Path, *, db: str | Path | None = None, environment: Mapping[str,
     """The project that `start` (a definition's file, or a folder) belongs to.
 
     The store is `db`, else $AGENTCTL_DB (both relative to the current folder), else `store` of the project file
-    (relative to the root), else `.agentctl/agentctl.db` there. Raises DefinitionInvalid when agentctl.yaml has problems, UsageError
-    for a path that is no UTF-8.
+    (relative to the root), else `.agentctl/agentctl.db` there. Raises DefinitionInvalid when agentctl.yaml has problems, and
+    UsageError for a path that is no UTF-8.
     """
     environment = os.environ if environment is None else environment
     folder = start.absolute() if start.is_dir() else start.absolute().parent
@@ -67,7 +67,8 @@ def demand_text(path: Path) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        raise UsageError(f"the path {str(path)!a} has characters that are no UTF-8; give what lies there another name") from None
+        why = "has characters that are no UTF-8; give what lies there another name"
+        raise UsageError(f"the path {str(path)!a} {why}") from None
 
 
 def _seconds(duration: str | None) -> float | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from agentctl.core.places import pattern
+from agentctl.core.paths import pattern
 from agentctl.expressions.template import Template
 from agentctl.model import HANDLERS, Approve, Definition, Foreach, Group, Repeat, Skill, Step, Wait
 from agentctl.ports import FINISHED

@@ -33,7 +33,7 @@ from agentctl.core.events import (
     StepSucceeded,
     Usage,
 )
-from agentctl.core.places import actions, parent, pattern
+from agentctl.core.paths import actions, parent, pattern
 from agentctl.model import Definition
 
 if TYPE_CHECKING:

@@ -87,10 +87,8 @@ def _ended(step: StepView, status: str) -> str:
     return "  ".join(parts)
 
 
-def waiting_line(name: str, wake_at: float | None, now: float) -> str:
-    """Only waiting is left: until when, if a clock will end it."""
-    if wake_at is None:
-        return f"{visible(name)}  {symbol('waiting')} waiting"
+def waiting_line(name: str, wake_at: float, now: float) -> str:
+    """Only waiting is left, and a clock will end it."""
     return f"{visible(name)}  {symbol('waiting')} waiting until {clock(wake_at)} (in {seconds(wake_at - now)})"
 
 

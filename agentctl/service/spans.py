@@ -30,7 +30,7 @@ from agentctl.core.events import (
     Usage,
     add_usage,
 )
-from agentctl.core.places import parent, pattern
+from agentctl.core.paths import parent, pattern
 from agentctl.service.genai import call_attributes
 
 Value = str | int | float | bool
@@ -78,7 +78,7 @@ def _span_id(run_id: str, path: str, begin: float) -> int:
 
 
 class RunSpans:
-    """One run. `above`: id of the span of the step that started it.  `actions`: path pattern -> word (`core.places`).
+    """One run. `above`: id of the span of the step that started it.  `actions`: path pattern -> word (`core.paths`).
 
     `facts`: attributes of the run's span, some of which its steps have, too.
     """

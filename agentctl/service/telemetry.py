@@ -35,9 +35,14 @@ def telemetry(store: Store, environ: Mapping[str, str] = os.environ) -> Telemetr
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
         from agentctl.service.otlp import OtlpSender
+
+        sender = OtlpSender(OTLPSpanExporter())
     except ImportError:
         log.warning("no traces are sent although $%s is set: pip install 'agentctl[otel]'", endpoint)
         return None
+    except Exception as error:  # the SDK refuses one of its variables, be it as it is imported; no run fails for that
+        log.warning("no traces are sent, for OpenTelemetry cannot be set up: %s", error)
+        return None
     from agentctl.service.tracing import Telemetry
 
-    return Telemetry(store, OtlpSender(OTLPSpanExporter()))
+    return Telemetry(store, sender)

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import NamedTuple, Protocol
 
 from agentctl.core.events import AnyEvent
-from agentctl.core.places import actions
+from agentctl.core.paths import actions
 from agentctl.ports import FINISHED, Progress, RunRow, Store
 from agentctl.service.spans import RunSpans, Span, Value, trace_id
 

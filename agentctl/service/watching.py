@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from agentctl.engine.clock import sleep_unless
 from agentctl.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -32,16 +33,7 @@ class Bell:
 
     async def heard(self, until: float) -> None:
         """Return when it is rung, or has been since it was last heard; and at the time `until` at the latest."""
-        if not self._rung.is_set():
-            waiting = [asyncio.ensure_future(self._rung.wait()), asyncio.ensure_future(self._clock.sleep_until(until))]
-            try:
-                # The clock may be put back while we wait: nobody waits longer for that.
-                left = max(0.0, until - self._clock.now())
-                await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for future in waiting:
-                    future.cancel()
-                await asyncio.gather(*waiting, return_exceptions=True)
+        await sleep_unless(self._rung, self._clock, until)
         self._rung.clear()
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from agentctl.errors import StoreCorrupt, StoreError, StoreFull, StoreMissing
+from agentctl.errors import StoreCorrupt, StoreError, StoreFull, StoreMissing, UsageError
 from agentctl.store import connection as connections
 from agentctl.store import failures, schema
 from agentctl.store.place import Place, sync_folder
@@ -40,16 +40,17 @@ class Backup(msgspec.Struct, frozen=True):
 def back_up(path: Path, target: Path) -> Backup:
     """Write a backup of the store at `path` to `target`, a new file; compressed when its name ends with .gz or .tgz.
 
-    The file appears under its name when it is whole and on the disk, with mode 0600. Raises StoreMissing, StoreCorrupt (the store
-    fails SQLite's check; nothing is written), StoreFull (no room for the backup), StoreError.
+    The file appears under its name when it is whole and on the disk, with mode 0600. Raises UsageError (`target` exists, or its
+    folder does not), StoreMissing, StoreCorrupt (the store fails SQLite's check; nothing is written), StoreFull (no room for the
+    backup), StoreError.
     """
     place = Place(path)
     place.check(read_only=True)
     target = target.absolute()
     if os.path.lexists(target):
-        raise StoreError(f"{target} exists; a backup overwrites nothing: give a new name")
+        raise UsageError(f"{target} exists; a backup overwrites nothing: give a new name")
     if not target.parent.is_dir():
-        raise StoreError(f"the folder {target.parent} does not exist; make it first")
+        raise UsageError(f"there is no folder {target.parent}; make it first")
     try:
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
             copy, aside = Path(folder) / "copy", Path(folder) / target.name

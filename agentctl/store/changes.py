@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -81,6 +81,27 @@ class Register(msgspec.Struct, frozen=True):
         )
 
 
+class _Row(NamedTuple):
+    """A run that is asked for, as its row stands."""
+
+    id: str
+    key: int
+    epoch: int
+    owner: str | None
+    head: int
+    status: str
+    started_at: float | None
+    wake_at: float | None
+    in_line: int | None
+    has_mail: int
+
+
+_ROWS = """
+SELECT id, key, epoch, owner, head, status, started_at, wake_at, in_line, EXISTS (SELECT 1 FROM mail WHERE mail.run = runs.key)
+    FROM runs WHERE id IN (SELECT value FROM json_each(?))
+"""
+
+
 class Acquire(msgspec.Struct, frozen=True):
     """`at`: by the driver's clock, for the limits of those that stand in line."""
 
@@ -92,19 +113,14 @@ class Acquire(msgspec.Struct, frozen=True):
         _become_executor(session)
         liveness = Liveness(session.executor.folder, remove=True)
         ids = msgspec.json.encode(list(self.run_ids)).decode()
-        rows = session.connection.execute(
-            "SELECT id, key, epoch, owner, head, status, started_at, wake_at, in_line,"
-            " EXISTS (SELECT 1 FROM mail WHERE mail.run = runs.key) FROM runs"
-            " WHERE id IN (SELECT value FROM json_each(?))",
-            (ids,),
-        ).fetchall()
-        free = {row[0]: row for row in rows if self._may_take(session, liveness, row[0], row[3])}
-        limited = [row for row in free.values() if row[8] is not None]
-        for key in self._must_wait(session, liveness, limited) if limited else ():
-            self._stand_for(session, free.pop(key))
+        rows = map(_Row._make, session.connection.execute(_ROWS, (ids,)).fetchall())
+        free = {row.id: row for row in rows if self._may_take(session, liveness, row)}
+        limited = [row for row in free.values() if row.in_line is not None]
+        for run_id in self._must_wait(session, liveness, limited) if limited else ():
+            self._stand_for(session, free.pop(run_id))
         changed = session.write_rows(
             "UPDATE runs SET epoch = v.column2 + 1, owner = v.column4 FROM (VALUES ",
-            [(key, epoch, owner, session.executor.id) for _, key, epoch, owner, *_ in free.values()],
+            [(row.key, row.epoch, row.owner, session.executor.id) for row in free.values()],
             ") v WHERE runs.key = v.column1 AND runs.epoch = v.column2 AND runs.owner IS v.column3",
         )
         if changed != len(free):
@@ -112,35 +128,36 @@ class Acquire(msgspec.Struct, frozen=True):
         remembered = memory.at_start(session, ids)
         leases = []
         for run_id in dict.fromkeys(self.run_ids):
-            if run_id in free:
-                _, key, epoch, _, head, status, started_at, wake_at, in_line, has_mail = free[run_id]
-                session.stage(run_id, Held(key, epoch + 1, head, status, started_at, wake_at, in_line is not None))
-                leases.append(Lease(run_id, epoch + 1, head, bool(has_mail), remembered.get(run_id, {})))
+            row = free.get(run_id)
+            if row is not None:
+                epoch, is_limited = row.epoch + 1, row.in_line is not None
+                session.stage(run_id, Held(row.key, epoch, row.head, row.status, row.started_at, row.wake_at, is_limited))
+                leases.append(Lease(run_id, epoch, row.head, bool(row.has_mail), remembered.get(run_id, {})))
         return leases
 
-    def _may_take(self, session: Session, liveness: Liveness, run_id: str, owner: str | None) -> bool:
-        if owner == session.executor.id:
-            return not session.is_leased(run_id)  # reserved, but not leased yet
-        return not liveness.alive(owner)
+    def _may_take(self, session: Session, liveness: Liveness, row: _Row) -> bool:
+        if row.owner == session.executor.id:
+            return not session.is_leased(row.id)  # reserved, but not leased yet
+        return not liveness.alive(row.owner)
 
-    def _must_wait(self, session: Session, liveness: Liveness, limited: Sequence[tuple[Any, ...]]) -> list[str]:
+    def _must_wait(self, session: Session, liveness: Liveness, limited: Sequence[_Row]) -> list[str]:
         """Those of runs with limits, by id, for which there is no place now. One that is to be cancelled needs none."""
-        by_key = {row[1]: row[0] for row in limited}
-        told = line.told(session, [row[1] for row in limited if row[9]])
-        ended = [row[1] for row in limited if row[5] in FINISHED and RunResumed in told.get(row[1], ())]
-        unstarted = [row[1] for row in limited if row[5] == "queued" and not row[8]]
-        lined_up = {row[1] for row in limited if row[8]}
+        by_key = {row.key: row.id for row in limited}
+        told = line.told(session, [row.key for row in limited if row.has_mail])
+        ended = [row.key for row in limited if row.status in FINISHED and RunResumed in told.get(row.key, ())]
+        unstarted = [row.key for row in limited if row.status == "queued" and not row.in_line]
+        lined_up = {row.key for row in limited if row.in_line}
         lined_up |= line.return_to(session, ended) if ended else set()
         lined_up |= line.return_unstarted(session, unstarted) if unstarted else set()
         asked = [key for key in lined_up if CancelRequested not in told.get(key, ())]
         return [by_key[key] for key in line.admit(session, liveness, asked, self.at)] if asked else []
 
-    def _stand_for(self, session: Session, row: tuple[Any, ...]) -> None:
+    def _stand_for(self, session: Session, row: _Row) -> None:
         """It is ours to start when its turn comes, so that those behind it know that it counts."""
-        _, key, epoch, owner, *_ = row
-        if owner != session.executor.id:
+        if row.owner != session.executor.id:
             session.connection.execute(
-                "UPDATE runs SET owner = ? WHERE key = ? AND epoch = ? AND owner IS ?", (session.executor.id, key, epoch, owner)
+                "UPDATE runs SET owner = ? WHERE key = ? AND epoch = ? AND owner IS ?",
+                (session.executor.id, row.key, row.epoch, row.owner),
             )
 
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
-from agentctl.errors import StoreError
+from agentctl.errors import StoreError, StoreMissing
 from agentctl.store.failures import from_system
 from agentctl.store.serving import SERVE_LOCK
 
@@ -73,6 +73,14 @@ class Place:
                 os.close(descriptor)
         except OSError as error:
             raise from_system(error, self.path) from error
+
+    def identity(self) -> tuple[int, int]:
+        """Which file the database is, whatever its name. Raises StoreMissing when there is none."""
+        try:
+            found = self.path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise StoreMissing(f"the store {self.path} was removed while it was in use") from None
+        return found.st_dev, found.st_ino
 
     def log_path(self, run_id: str) -> Path:
         """The log of a run; an id can name no file outside the folder of logs."""

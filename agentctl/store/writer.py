@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from agentctl.errors import AgentctlError, LeaseLost, StoreBusy, StoreError, StoreFull
+from agentctl.errors import AgentctlError, LeaseLost, StoreBusy, StoreError, StoreFull, StoreMissing
 from agentctl.ports import FINISHED
 from agentctl.store import append, failures
 from agentctl.store.append import PreparedAppend
@@ -38,6 +38,7 @@ class Writer:
         self._session = session
         self._wake_others = wake_others
         self._place = place
+        self._file = place.identity()
         self._lock = lock
         self._queue: queue.SimpleQueue[tuple[Job, asyncio.Future[Any]] | None] = queue.SimpleQueue()
         self._idle = threading.Lock()  # held while the connection is in use
@@ -76,7 +77,9 @@ class Writer:
         """True once after another connection committed.
 
         The number SQLite gives changes only by others' commits. While a batch is under way the thread itself has looked.
+        Raises StoreMissing.
         """
+        self._check_file()
         if self._idle.acquire(blocking=False):
             try:
                 self._look_for_others()
@@ -117,7 +120,7 @@ class Writer:
         """One result or exception per job. Never raises: the thread outlives every error."""
         try:
             return commit(jobs)
-        except (StoreBusy, StoreFull) as error:
+        except (StoreBusy, StoreFull, StoreMissing) as error:
             return [error] * len(jobs)
         except Exception as error:
             if isinstance(error, sqlite3.Error) and not isinstance(error, _OF_ONE_ENTRY):
@@ -132,6 +135,7 @@ class Writer:
 
     def _commit_locked(self, jobs: Sequence[Job]) -> list[object]:
         connection = self._session.connection
+        self._check_file()
         connection.execute("BEGIN IMMEDIATE")
         try:
             self._look_for_others()
@@ -204,6 +208,11 @@ class Writer:
         if isinstance(error, OSError):
             return _told(failures.from_system(error, self._place.path), error)
         return error
+
+    def _check_file(self) -> None:
+        """What is written to a file that has lost its name is lost to everybody else, and nothing would tell."""
+        if self._place.identity() != self._file:
+            raise StoreMissing(f"the store {self._place.path} was removed while it was in use; another is in its place")
 
     def _look_for_others(self) -> None:
         found = self._read_data_version()

@@ -93,6 +93,12 @@ def test_a_backup_never_overwrites_and_says_what_it_holds(small, agentctl, tmp_p
     assert (again.code, "overwrites nothing" in again.err) == (2, True)
     assert (tmp_path / "b.tgz").read_bytes() == before
     assert agentctl("backup", tmp_path / "nowhere" / "b.tar").code == 2
+    (tmp_path / "link.tar").symlink_to(tmp_path / "not-mounted.tar")
+    assert agentctl("backup", tmp_path / "link.tar").code == 2
+    assert (tmp_path / "link.tar").is_symlink()
+    assert agentctl("backup", "").err.startswith("error: backup takes the name of a new file")
+    unnamed = agentctl("backup", tmp_path / "\udcff.tar", "--json")
+    assert (unnamed.code, unnamed.json["error"]["type"]) == (2, "usage")
 
 
 def test_there_is_nothing_to_back_up_before_the_first_run(agentctl, tmp_path):

@@ -214,7 +214,8 @@ def test_a_key_of_a_dead_run_is_waited_for_and_show_says_for_whom(agentctl: Any,
     second = agentctl("run", "keyed", "-i", "order=7", "--no-wait")
     assert second.code == 3
     assert f"… pay  waits for the result of {first}/pay" in second.err
-    assert f"  nobody drives that run; go on with it: agentctl resume {first}\n" in second.err
+    by = f"it is taken on by: agentctl serve, or agentctl resume {first}"
+    assert f"  nobody drives run {first} (interrupted); {by}\n" in second.err
     assert f"waits for the result of {first}/pay" in agentctl("show", "last").out
     assert agentctl("show", "last", "--json").json["steps"][0]["waits_for"] == f"{first}/pay"
     waiting = agentctl.start("resume", "last", "--json")

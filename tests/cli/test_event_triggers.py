@@ -229,3 +229,23 @@ def test_a_name_that_cannot_be_is_found_at_load(agentctl, project, text, word):
     project.write("loops/x.yaml", f"loop: x\n{text}\n")
     [problem] = agentctl("validate", "loops/x.yaml", "--json").json
     assert (problem["code"], word in problem["message"]) == ("bad-event-name", True)
+
+
+def test_a_folder_that_cannot_be_listed_keeps_no_event_from_being_sent(project, agentctl):
+    (project.root / "agentctl.yaml").touch()
+    project.write("skills/pay.yaml", PAY.replace("loop: pay", "skill: pay"))
+    agentctl("send", "payment.none")
+    (project.root / "loops").rename(project.root / "away")
+    (project.root / "loops").touch()
+    sent = agentctl("send", "payment.received", "-d", '{"order": 7}', "--json")
+    assert (sent.code, len(sent.json["started"])) == (0, 1), sent.err
+    assert "loops: Not a directory; everything stays as it is deployed" in sent.err
+
+
+def test_an_event_that_is_sent_from_elsewhere_starts_what_is_deployed(project, agentctl, tmp_path):
+    project.write("loops/pay.yaml", PAY)
+    store = project.root / ".agentctl" / "agentctl.db"
+    agentctl("send", "payment.received", "-d", '{"order": 1}')
+    (tmp_path / "elsewhere").mkdir()
+    sent = agentctl("send", "payment.received", "-d", '{"order": 7}', "--db", store, "--json", cwd=tmp_path / "elsewhere")
+    assert len(sent.json["started"]) == 1

@@ -69,7 +69,7 @@ def test_no_wait_leaves_a_run_that_stands_in_line_with_exit_code_3(agentctl, pro
     held(agentctl, project)
     result = agentctl("run", "one", "--no-wait", "--json")
     assert (result.code, result.json["status"]) == (3, "queued")
-    assert result.err.splitlines()[-1] == f"queued; go on with: agentctl resume {result.json['run_id']}"
+    assert result.err.splitlines()[-1] == f"queued; it is taken on by: agentctl serve, or agentctl resume {result.json['run_id']}"
 
 
 def test_an_interrupt_leaves_a_run_that_stands_in_line_in_the_queue(agentctl, project):
@@ -126,6 +126,17 @@ def test_a_killed_run_does_not_keep_its_place(agentctl, project):
     (project.root / "go").touch()
     assert agentctl("run", "one").code == 0
     assert agentctl("resume", run_id).code == 0
+
+
+def test_a_run_in_line_takes_the_place_of_one_whose_process_is_killed(agentctl, project):
+    holder, run_id = held(agentctl, project)
+    waiter = agentctl.start("run", "one")
+    lines_until(waiter, f"held by run {run_id}")
+    holder.kill()
+    holder.wait()
+    (project.root / "go").touch()
+    waiter.communicate(timeout=10)
+    assert waiter.returncode == 0
 
 
 def test_a_repeated_key_hands_back_the_first_run(agentctl):

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -160,6 +161,13 @@ def test_a_second_serve_names_the_first_and_exits_5(project, agentctl, serve):
     assert (second.code, f"by process {first.pid}" in second.err) == (5, True)
     assert first.stop(signal.SIGINT) == 0
     serve().ready()
+
+
+def test_serve_ends_when_its_store_is_removed(project, serve):
+    serving = serve().ready()
+    shutil.rmtree(project.root / ".agentctl")
+    assert serving.end()[0] == 5
+    assert eventually(lambda: "was removed while it was in use" in serving.log)
 
 
 # --- stopping ----------------------------------------------------------------------------------------------------------

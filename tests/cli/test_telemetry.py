@@ -154,6 +154,14 @@ def test_a_receiver_that_is_not_there_stops_nothing(project, agentctl):
     assert (result.code, result.json["status"]) == (0, "succeeded")
 
 
+@pytest.mark.parametrize(("name", "value"), [("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "x"), ("OTEL_BSP_MAX_QUEUE_SIZE", "-1")])
+def test_a_setting_that_the_sdk_refuses_is_told_and_the_run_goes_on(project, agentctl, name, value):
+    project.write("loops/child.yaml", CHILD.replace("skill", "loop"))
+    result = agentctl("run", "child", env={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", name: value})
+    assert result.code == 0, result.err
+    assert "no traces are sent, for OpenTelemetry cannot be set up" in result.err
+
+
 def test_without_the_extra_it_is_said_once_and_the_run_goes_on(project, agentctl):
     project.write("loops/ok.yaml", "loop: ok\nsteps:\n  - set: {a: 1}\n")
     hidden = project.root / "hidden" / "opentelemetry"

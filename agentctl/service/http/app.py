@@ -14,6 +14,7 @@ from agentctl.service.http.answers import Refusal
 from agentctl.service.http.context import Desk
 
 BUSY = 128  # requests under way, beyond which further ones are to come back later
+LARGEST_HEAD = 16 << 10  # bytes of a request's line and headers
 
 _OPEN = ("/healthz", "/readyz")
 _HOOKS = "/hooks/"
@@ -70,6 +71,9 @@ class Gate:
 
     def _refusal(self, request: Request) -> Refusal | None:
         path = request.scope["path"]
+        flaw = _head_flaw(request.scope)
+        if flaw is not None:
+            return flaw
         if path in _OPEN:
             return None
         if self._under_way >= BUSY:
@@ -80,3 +84,17 @@ class Gate:
         if self._desk.token.is_in(authorization):
             return None
         return answers.unauthorized("no token" if authorization is None else "another token than ours")
+
+
+def _head_flaw(scope: Scope) -> Refusal | None:
+    """What uvicorn lets pass: a large head that comes in one piece, and a body whose end a proxy before us may see elsewhere."""
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    size = len(scope["raw_path"]) + len(scope["query_string"]) + sum(len(name) + len(value) + 4 for name, value in headers)
+    if size > LARGEST_HEAD:
+        return Refusal(431, "too_large", f"a request may have {LARGEST_HEAD} bytes of headers at most", headers=_CLOSE)
+    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in headers}:
+        return Refusal(400, "usage", "a request has a Content-Length or a Transfer-Encoding, not both", headers=_CLOSE)
+    return None
+
+
+_CLOSE = {"Connection": "close"}

@@ -12,11 +12,12 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from agentctl.service.http.app import LARGEST_HEAD
+
 MOST_CONNECTIONS = 256  # beyond which new ones are closed at once: the files that a process may open are for its steps, too
 DEADLINE = 30.0  # seconds from the beginning of a connection, or of waiting for its next request, to the end of that request
 KEPT_ALIVE = 5  # seconds that a connection may wait for its next request
 GRACE = 5  # seconds for requests under way when the service stops
-LARGEST_HEAD = 16 << 10  # bytes of a request's line and headers
 
 
 class Server(uvicorn.Server):
@@ -69,6 +70,14 @@ class Connection(H11Protocol):
         if self._deadline is not None and self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
             self._deadline.cancel()
             self._deadline = None
+
+    def send_400_response(self, msg: str) -> None:
+        """For what is no HTTP: an error like every other."""
+        said = b'{"error":{"type":"usage","message":"this is no HTTP request that can be read"}}\n'
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(said))), ("Connection", "close")]
+        for event in (h11.Response(status_code=400, headers=headers, reason=b"Bad Request"), h11.Data(said), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         if self._deadline is None:

@@ -111,8 +111,7 @@ def free_port() -> int:
 
 def last_words(root: Path, author: Author, caller: Caller, commander: Commander, ledger: Ledger) -> Sent:
     """Answers for those who still wait for one; then, with every definition good again, an event that all of them take."""
-    while ledger.asking:
-        commander.approve(ledger.asking[0])
+    commander.approve_all()
     answered = {sent.data["n"] for sent in ledger.sent if sent.name == "soak.answer" and sent.acknowledged}
     for sent in [sent for sent in ledger.sent if sent.name == "soak.asked" and sent.data["n"] not in answered]:
         caller.insist("soak.answer", {"n": sent.data["n"]})

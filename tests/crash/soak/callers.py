@@ -62,7 +62,6 @@ class Ledger:
         self.sent: list[Sent] = []
         self.files: dict[str, str] = {}  # path -> sha256
         self.by_hand: list[str] = []  # runs
-        self.asking: list[str] = []  # those of them that nobody has approved yet
         self.problems: list[str] = []
         self.answers: dict[str, int] = {}  # what came back, by kind
         self._lock = threading.Lock()
@@ -199,12 +198,12 @@ class Commander(threading.Thread):
         turn = 0
         while not self._over.wait(0.3):
             turn += 1
-            if turn % 3:
-                self._send()
-            else:
+            if turn % 3 == 0:
                 self._start()
-            for run_id in list(self._ledger.asking):
-                self.approve(run_id)
+            elif turn % 3 == 1:
+                self._send()
+            elif asked := self._asked():
+                self._command("approve", asked[0], codes=(2, 4))
             if turn % 4 == 0:
                 self._command("pause" if turn % 8 else "unpause", workshop.PAUSED)
 
@@ -219,15 +218,19 @@ class Commander(threading.Thread):
     def _start(self) -> None:
         done = self._command("run", "by-hand", "--detach")
         if done is not None:
-            self._ledger.asking.append(done["run_id"])
             self._ledger.by_hand.append(done["run_id"])
 
-    def approve(self, run_id: str) -> bool:
-        """False: it does not ask yet."""
-        if self._command("approve", run_id, codes=(2, 3, 4)) is None:
-            return False
-        self._ledger.asking.remove(run_id)
-        return True
+    def _asked(self) -> list[str]:
+        """Runs that wait for an approval which nobody has given."""
+        return [waiting["run_id"] for waiting in self._command("inbox") or () if waiting["path"] == "approve_1"]
+
+    def approve_all(self) -> None:
+        """Until every run that was started by hand has been approved; for when the killing is over."""
+        end = time.monotonic() + 120
+        unfinished = ("history", "--loop", "by-hand", "--status", "queued", "--status", "waiting")
+        while time.monotonic() < end and self._command(*unfinished):
+            for run_id in self._asked():
+                self._command("approve", run_id, codes=(2, 4))
 
     def _command(self, *words: str, codes: tuple[int, ...] = ()) -> Any:
         """What it says; None when it could not do it: the store is busy, or for one of `codes`."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agentctl.errors import DefinitionInvalid, NotFound
+from agentctl.errors import DefinitionInvalid, NotFound, UsageError
 from agentctl.language import project_cache, project_file
 from agentctl.language.catalog import Catalog
 from agentctl.language.load import check, load
@@ -46,6 +46,15 @@ def test_the_store_is_the_argument_then_the_environment_then_the_file(write: Wri
     assert find(tmp_path, db=tmp_path / "arg.db", environment=environment).store_path == tmp_path / "arg.db"
     assert find(tmp_path, environment=environment).store_path == tmp_path / "env.db"
     assert find(tmp_path, environment={}).store_path == tmp_path / "data/runs.db"
+
+
+def test_a_path_that_no_store_can_hold_is_told(tmp_path: Path) -> None:
+    odd = tmp_path / "caf\udce9"
+    (odd / "loops").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"caf\\udce9' has characters that are no UTF-8"):
+        find(odd, environment={})
+    with pytest.raises(UsageError, match="no UTF-8"):
+        find(tmp_path, db="\udcff.db")
 
 
 def test_an_empty_project_file_is_fine(write: Write, tmp_path: Path) -> None:

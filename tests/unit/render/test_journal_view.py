@@ -18,7 +18,7 @@ from agentctl.core.events import (
     StepSucceeded,
     Usage,
 )
-from agentctl.core.places import actions, parent, pattern
+from agentctl.core.paths import actions, parent, pattern
 from agentctl.expressions.template import Template
 from agentctl.model import Definition, Foreach, Step, Task
 from agentctl.render.journal import JournalView, tree_order, view

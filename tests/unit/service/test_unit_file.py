@@ -52,6 +52,8 @@ def test_words_that_systemd_would_read_otherwise_are_escaped():
     assert found["ReadWritePaths"].startswith('"/srv/50%% \\"off\\" $HOME" ')
     with pytest.raises(ValueError, match="line break"):
         unit(changed(root=Path("/srv/a\nExecStartPre=/bin/evil")))
+    with pytest.raises(ValueError, match="backslash at its end"):
+        unit(changed(root=Path("/srv/a\\")))
 
 
 def test_homes_are_closed_unless_the_project_or_python_lies_in_one():

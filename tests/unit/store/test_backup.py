@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agentctl.errors import StoreCorrupt, StoreError, StoreFull, StoreMissing
+from agentctl.errors import StoreCorrupt, StoreError, StoreFull, StoreMissing, UsageError
 from agentctl.store.backup import back_up
 from agentctl.store.ledger import Ledger, open_store
 
@@ -88,7 +88,7 @@ def test_a_backup_made_while_another_process_writes_is_whole(path, store, script
 def test_a_file_that_exists_is_not_overwritten(store, new_run, tmp_path):
     fill(store, new_run("r1"))
     (tmp_path / "b.tar").write_text("precious")
-    with pytest.raises(StoreError, match="overwrites nothing"):
+    with pytest.raises(UsageError, match="overwrites nothing"):
         back_up(store.path, tmp_path / "b.tar")
     assert (tmp_path / "b.tar").read_text() == "precious"
 

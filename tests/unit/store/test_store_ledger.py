@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agentctl.core.events import StepSucceeded
-from agentctl.errors import LeaseLost, StoreCorrupt, StoreError
+from agentctl.errors import LeaseLost, StoreCorrupt, StoreError, StoreMissing
 from agentctl.model import Definition
 from agentctl.ports import HistoryFilter, StoredDefinition
 from agentctl.store import definitions
@@ -155,3 +155,18 @@ def test_a_definition_compiled_by_another_agentctl_is_compiled_anew(store: Ledge
     assert (read.definition.name, len(read.definition.steps), read.file) == ("demo", 1, "loops/demo.yaml")
     asyncio.run(register())  # replaces the compiled form that we cannot read
     assert store.definition("hash") == stale
+
+
+def test_nothing_is_written_to_a_store_that_was_removed(store: Ledger, path: Path, new_run) -> None:
+    async def scenario() -> None:
+        await store.create([new_run("r1")])
+        moved = path.rename(path.with_name("moved.db"))
+        with pytest.raises(StoreMissing, match="was removed while it was in use"):
+            await store.create([new_run("r2")])
+        with pytest.raises(StoreMissing, match="was removed while it was in use"):
+            store.changed()
+        path.write_bytes(moved.read_bytes())
+        with pytest.raises(StoreMissing, match="another is in its place"):
+            await store.create([new_run("r3")])
+
+    asyncio.run(scenario())

@@ -239,3 +239,30 @@ def test_a_line_of_the_log_cannot_be_forged_and_holds_no_secret(listening: Any, 
     listening.request("GET", "/x%0A401:%20forged%1B[2J?token=hidden", None, {"Authorization": "Bearer hidden-too"})
     (line,) = [record.getMessage() for record in caplog.records]
     assert line == "401: GET '/x\\n401: forged\\x1b[2J' from 127.0.0.1: another token than ours"
+
+
+def answered(served: Any, request: bytes) -> tuple[bytes, dict[str, Any]]:
+    """The status line and the document, of a connection that is closed after it."""
+    with connect(served) as connection:
+        connection.sendall(request)
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = received.partition(b"\r\n\r\n")
+    return head.splitlines()[0], json.loads(body)
+
+
+@pytest.mark.parametrize("request_", [b"GARBAGE\r\n\r\n", b"GET /healthz HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\r\n\r\n"])
+def test_what_is_no_http_is_answered_by_an_error_like_every_other(listening: Any, request_: bytes) -> None:
+    status, document = answered(listening, request_)
+    assert (status, document["error"]["type"]) == (b"HTTP/1.1 400 Bad Request", "usage")
+
+
+def test_a_large_head_is_refused_though_it_comes_in_one_piece(listening: Any) -> None:
+    status, document = answered(listening, b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 4000 + b"\r\n")
+    assert (status[:12], document["error"]["type"]) == (b"HTTP/1.1 431", "too_large")
+
+
+def test_a_body_with_two_ends_is_refused(listening: Any) -> None:
+    head = b"POST /events/order.paid HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer the-token-of-the-test\r\n"
+    status, document = answered(listening, head + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
+    assert (status[:12], document["error"]["type"]) == (b"HTTP/1.1 400", "usage")
+    assert listening.runs() == []
