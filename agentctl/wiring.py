@@ -116,7 +116,7 @@ def build_service(
         engine,
         timekeeper,
         Gatherer(store, engine, clock, project.vars),
-        FileWatch(project, store, clock, deployer),
+        FileWatch(project, store, clock, deployer, engine.record),
         Supervision(store, clock),
         Caretaker(project, store, clock),
     ]

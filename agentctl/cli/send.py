@@ -46,7 +46,7 @@ def command(
 ) -> None:
     """Send an event: to the runs that wait for it, and to the loops and skills that it triggers.
 
-    It is kept: a run that has started and comes to its wait later finds it, too.
+    It is kept: a run that is there already and comes to its wait later finds it, too.
     """
     from agentctl.language.event_names import event_id_flaw, event_name_flaw
 
@@ -137,7 +137,7 @@ def _said(name: str, outcome: Outcome) -> list[str]:
     filled = {row.name for row in outcome.started}
     lines += [f"gathered for {loop} with others until they make a run" for loop in sent.gathered if loop not in filled]
     if len(lines) == 1 and not sent.delivered:
-        lines[0] += ": no run waits for it now, and it starts none; it is kept for those that have started"
+        lines[0] += ": no run waits for it now, and it starts none; it is kept for those that are there already"
     return lines
 
 

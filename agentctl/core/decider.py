@@ -291,9 +291,11 @@ class Decider:
         self._end_container(step, step.outputs, step.failure)
 
     def _look_at_repeat(self, step: StepState) -> None:
+        if step.frames:  # an iteration is under way, or the fallback that the last one led to
+            return
         if step.answer is not None:
             self._end_container(step, *step.answer)
-        elif step.fired and not step.frames:
+        elif step.fired:
             self._next_iteration(step)
 
     def _next_iteration(self, step: StepState) -> None:

@@ -69,6 +69,7 @@ from agentctl.ports import (
     NewEvent,
     NewRun,
     Observer,
+    Progress,
     Refusal,
     Reply,
     RunStatus,
@@ -366,16 +367,19 @@ class HeldRun:
         turn.refused = {refusal.path: refusal for refusal in refused}
         self._head += len(turn.events)
         self._version = self.state.version
-        for observer in self._parts.observers:
-            try:
-                observer(self.run_id, turn.events, progress)
-            except Exception:  # who watches must not harm what is watched
-                log.exception("an observer of run %s failed", self.run_id)
+        self._show(turn.events, progress)
         if any(starts is not NOTHING for _, starts in turn.emitted):
             self._host.set_off()
         if waits or keys or turn.emitted:  # the commit may have offered events or results, to us or to others
             self._host.collect()
         return release
+
+    def _show(self, events: Sequence[AnyEvent], progress: Progress) -> None:
+        for observer in self._parts.observers:
+            try:
+                observer(self.run_id, events, progress)
+            except Exception:  # who watches must not harm what is watched
+                log.exception("an observer of run %s failed", self.run_id)
 
     def _tell_of(self, turn: Turn) -> None:
         """If the run comes to its end or to a doubt with this turn, the event that says so is part of its commit."""

@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
 
 from agentctl.language.project import Project
-from agentctl.ports import NOTHING, Clock, NewEvent, SeenFile, Store, StoredDefinition
+from agentctl.ports import NOTHING, Clock, NewEvent, SeenFile, Sent, Starts, Store, StoredDefinition
 from agentctl.service.deployed import Deployed
 from agentctl.service.folders import Abandoned, Stamps, Unsettled, digest, find, written_at
 from agentctl.service.watching import LOOK_AGAIN, Bell, watch
@@ -51,17 +52,22 @@ class _Version(msgspec.Struct, frozen=True):
     change: str
 
 
+Record = Callable[[NewEvent, Starts], Awaitable[Sent]]
+"""Keeps an event with what it starts, and sees to it that all of that goes on."""
+
+
 class FileWatch:
     """A Part of the service."""
 
     name = "files"
 
-    def __init__(self, project: Project, store: Store, clock: Clock, deployed: Deployed) -> None:
+    def __init__(self, project: Project, store: Store, clock: Clock, deployed: Deployed, record: Record) -> None:
         self._root = project.root
         self._vars = project.vars
         self._store = store
         self._clock = clock
         self._deployed = deployed
+        self._record = record
         self._bell = Bell(clock)
         self._triggers: dict[str, list[_Trigger]] = {}  # by definition
         self._seen: dict[str, dict[str, SeenFile]] = {}  # by definition and path
@@ -216,7 +222,7 @@ class FileWatch:
         )
         starts = starts_of(stored, version.trigger.number, event, self._vars)
         if starts is not NOTHING:
-            await self._store.send(event, starts)
+            await self._record(event, starts)
 
     async def _forget(self) -> None:
         """Files that are there no more: they need no room, and one that comes back was created."""

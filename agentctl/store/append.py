@@ -76,42 +76,11 @@ def write_wave(session: Session, wave: Sequence[PreparedAppend]) -> list[list[Re
     Raises Disagreement, with the transaction to be rolled back.
     """
     _write_projections(session, wave)
-    rows = []
-    for item in wave:
-        key, seq = session.held(item.entry.lease).key, item.entry.head
-        for line in item.lines:
-            seq += 1
-            rows.append((key, seq, line))
-    session.write_rows("INSERT INTO journal (run, seq, event) VALUES ", rows)
-    finished = {}
-    refused: list[list[Refusal]] = []
-    for item in wave:
-        entry, held = item.entry, session.held(item.entry.lease)
-        if item.spawn:
-            create_runs(session, item.spawn)
-        if item.replies:
-            post(session, item.replies)
-        if entry.consumed:
-            read = [(number, held.key) for number in entry.consumed]
-            session.connection.executemany("DELETE FROM mail WHERE id = ? AND run = ?", read)
-        if entry.forgotten:
-            forget(session, held.key, entry.forgotten)
-            leave_line(session, held.key, entry.forgotten)
-        if item.keys:
-            order_results(session, held.key, entry.lease.run_id, entry.at, item.keys)
-        if item.waits:
-            open_waits(session, held.key, entry.lease.run_id, item.waits)
-        if item.remember:
-            remember(session, held.key, item.remember, entry.events[-1].at)
-        settle(session, held.key, entry.settle)
-        refused.append(reserve(session, held.key, entry.reserve))
-        if entry.progress.status in FINISHED:
-            finished[held.key] = _end_of(entry)
+    _write_journals(session, wave)
+    refused = [_carry_out(session, item) for item in wave]
+    finished = [item.entry for item in wave if item.entry.progress.status in FINISHED]
     if finished:
-        tell_awaiters(session, finished)
-        limited = [held.key for item in wave if (held := session.held(item.entry.lease)).limited and held.key in finished]
-        if limited:
-            leave(session, limited)
+        _end(session, finished)
     emitted = [event for item in wave for event in item.emitted]
     if emitted:  # to the waits of this very wave, too, and into the places that it leaves
         record(session, emitted)
@@ -172,6 +141,47 @@ def _only_counts(item: PreparedAppend, held: Held) -> bool:
         and progress.version is None
         and not entry.release
     )
+
+
+def _write_journals(session: Session, wave: Sequence[PreparedAppend]) -> None:
+    rows = []
+    for item in wave:
+        key = session.held(item.entry.lease).key
+        rows += [(key, seq, line) for seq, line in enumerate(item.lines, item.entry.head + 1)]
+    session.write_rows("INSERT INTO journal (run, seq, event) VALUES ", rows)
+
+
+def _carry_out(session: Session, item: PreparedAppend) -> list[Refusal]:
+    """What goes with the events of one run, in the order that `ports.Append` tells; returns what was refused of `reserve`."""
+    entry, run_id = item.entry, item.entry.lease.run_id
+    key = session.held(entry.lease).key
+    if item.spawn:
+        create_runs(session, item.spawn)
+    if item.replies:
+        post(session, item.replies)
+    if entry.consumed:
+        read = [(number, key) for number in entry.consumed]
+        session.connection.executemany("DELETE FROM mail WHERE id = ? AND run = ?", read)
+    if entry.forgotten:
+        forget(session, key, entry.forgotten)
+        leave_line(session, key, entry.forgotten)
+    if item.keys:
+        order_results(session, key, run_id, entry.at, item.keys)
+    if item.waits:
+        open_waits(session, key, run_id, item.waits)
+    if item.remember:
+        remember(session, key, item.remember, entry.events[-1].at)
+    settle(session, key, entry.settle)
+    return reserve(session, key, entry.reserve)
+
+
+def _end(session: Session, finished: Sequence[Append]) -> None:
+    """Tell whoever awaits these runs, and free their places."""
+    runs = [(session.held(entry.lease), entry) for entry in finished]
+    tell_awaiters(session, {held.key: _end_of(entry) for held, entry in runs})
+    limited = [held.key for held, _ in runs if held.limited]
+    if limited:
+        leave(session, limited)
 
 
 def _stage(session: Session, entry: Append) -> None:

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from agentctl.core.events import CancelRequested, Parent
 from agentctl.core.flow import Arrival, Limits, Met, Place, arrival, keeps_place
+from agentctl.store.arrays import array
 from agentctl.store.executors import Liveness
 from agentctl.store.mail import post
 from agentctl.store.session import Session
@@ -110,7 +111,7 @@ def _end(session: Session, new: Newcomer, limits: Limits, run_ids: tuple[str, ..
     session.connection.execute(
         "UPDATE places SET leaving = 1 WHERE run IN"
         " (SELECT r.key FROM json_each(?) v CROSS JOIN runs r ON r.id = v.value)",
-        (msgspec.json.encode(run_ids).decode(),),
+        (array(run_ids),),
     )
 
 

@@ -12,6 +12,7 @@ from agentctl.core.events import CancelRequested, RunResumed
 from agentctl.errors import LeaseLost
 from agentctl.ports import FINISHED, Admission, Awaiter, Lease
 from agentctl.store import line, mail, memory
+from agentctl.store.arrays import array
 from agentctl.store.connection import checkpoint_in_commits
 from agentctl.store.create import NewRow, create_runs
 from agentctl.store.executors import Liveness
@@ -112,7 +113,7 @@ class Acquire(msgspec.Struct, frozen=True):
         """A lease goes to us when it has no owner or a dead one, or when it is reserved for us; its epoch rises by one."""
         _become_executor(session)
         liveness = Liveness(session.executor.folder, remove=True)
-        ids = msgspec.json.encode(list(self.run_ids)).decode()
+        ids = array(self.run_ids)
         rows = map(_Row._make, session.connection.execute(_ROWS, (ids,)).fetchall())
         free = {row.id: row for row in rows if self._may_take(session, liveness, row)}
         limited = [row for row in free.values() if row.in_line is not None]

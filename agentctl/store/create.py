@@ -10,6 +10,7 @@ import msgspec
 from agentctl.core.events import Parent
 from agentctl.core.flow import Limits
 from agentctl.ports import Admission, NewRun
+from agentctl.store.arrays import array
 from agentctl.store.arrivals import Newcomer, arrive
 from agentctl.store.mail import await_key
 from agentctl.store.payloads import Payloads
@@ -66,7 +67,7 @@ def create_runs(session: Session, runs: Sequence[NewRow], owner: str | None = No
 
     `owner`: for whom they are reserved.
     """
-    ids = msgspec.json.encode([run.id for run in runs]).decode()
+    ids = array(run.id for run in runs)
     keys: dict[str, int] = dict(
         session.connection.execute("SELECT id, key FROM runs WHERE id IN (SELECT value FROM json_each(?))", (ids,)).fetchall()
     )

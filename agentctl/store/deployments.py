@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from agentctl.ports import Deployment, Subscription
+from agentctl.store.arrays import array
 from agentctl.store.patterns import matching
 from agentctl.store.session import Session
 
@@ -77,5 +78,5 @@ def subscriptions(connection: sqlite3.Connection, event: str) -> list[Subscripti
     patterns = matching(connection, event, ANY_SUBSCRIPTION_BETWEEN)
     if not patterns:  # the ends of most runs are nobody's business
         return []
-    given = msgspec.json.encode(patterns).decode()
+    given = array(patterns)
     return [Subscription(*row) for row in connection.execute(MATCHING_SUBSCRIPTIONS, (given,))]

@@ -16,6 +16,7 @@ from msgspec import structs
 from agentctl.core.events import EventOffered
 from agentctl.language.event_names import event_matches
 from agentctl.ports import NOTHING, Admission, NewEvent, NewRun, Sent, Starts
+from agentctl.store.arrays import array
 from agentctl.store.create import create_runs, prepare_run
 from agentctl.store.gathering import gather
 from agentctl.store.mail import post
@@ -85,7 +86,7 @@ def _hand_out(session: Session, item: PreparedEvent, received_at: float, waits: 
 
 def _unknown(connection: sqlite3.Connection, prepared: Sequence[PreparedEvent]) -> dict[int, PreparedEvent]:
     """By their number: those whose ids were never seen, in the store or before them in the list."""
-    ids = msgspec.json.encode([item.event.id for item in prepared]).decode()
+    ids = array(item.event.id for item in prepared)
     known = {row[0] for row in connection.execute("SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?))", (ids,))}
     first: dict[str, int] = {}
     for number, item in enumerate(prepared):
@@ -112,7 +113,7 @@ ANY_WAIT_BETWEEN = "SELECT 1 FROM waits WHERE kind = 'event' AND name >= ? AND n
 def waits_for(connection: sqlite3.Connection, name: str) -> list[tuple[str, str]]:
     """(run id, path) of every wait that is open for an event of that name."""
     names = matching(connection, name, ANY_WAIT_BETWEEN)
-    return connection.execute(FITTING_WAITS, (msgspec.json.encode(names).decode(),)).fetchall() if names else []
+    return connection.execute(FITTING_WAITS, (array(names),)).fetchall() if names else []
 
 
 def offer_kept(session: Session, run_id: str, path: str, name: str, since: float, taken: Collection[str]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from agentctl.ports import Feedback
+from agentctl.store.arrays import array
 from agentctl.store.session import Session
 
 
@@ -27,7 +28,7 @@ class Give(msgspec.Struct, frozen=True):
 
 def read(connection: sqlite3.Connection, run_ids: Sequence[str]) -> dict[str, Feedback]:
     """By run id; a run without feedback is missing."""
-    ids = msgspec.json.encode(list(run_ids)).decode()
+    ids = array(run_ids)
     rows = connection.execute(
         "SELECT r.id, f.verdict, f.note, f.at FROM runs r JOIN feedback f ON f.run = r.key"
         " WHERE r.id IN (SELECT value FROM json_each(?))",

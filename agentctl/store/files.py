@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from agentctl.ports import SeenFile
+from agentctl.store.arrays import array
 from agentctl.store.session import Session
 
 
@@ -24,7 +25,7 @@ class Note(msgspec.Struct, frozen=True):
             [(self.name, file.path, file.stamp, file.sha256) for file in self.seen],
             " ON CONFLICT (name, path) DO UPDATE SET stamp = excluded.stamp, sha256 = excluded.sha256",
         )
-        paths = msgspec.json.encode(list(self.gone)).decode()
+        paths = array(self.gone)
         session.connection.execute(
             "DELETE FROM files WHERE name = ? AND path IN (SELECT value FROM json_each(?))", (self.name, paths)
         )

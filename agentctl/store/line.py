@@ -10,12 +10,12 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
-import msgspec
 from msgspec import structs
 
 from agentctl.core.events import AnyEvent
 from agentctl.core.flow import InLine, Need, in_words, is_overlap, keeps_place, named, opening, startable
 from agentctl.ports import Standing
+from agentctl.store.arrays import array
 from agentctl.store.executors import Liveness
 from agentctl.store.session import Session
 
@@ -98,7 +98,7 @@ class Line:
 
 def needs_of(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, list[Need]]:
     needs: dict[int, list[Need]] = {key: [] for key in keys}
-    for key, group, capacity in connection.execute(NEEDS, (_json(keys),)).fetchall():
+    for key, group, capacity in connection.execute(NEEDS, (array(keys),)).fetchall():
         needs[key].append(Need(group, capacity))
     return needs
 
@@ -108,7 +108,7 @@ def needs_of(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, l
 
 def admit(session: Session, liveness: Liveness, asked: Sequence[int], now: float) -> set[int]:
     """Give runs that stand in line, by key, their places as far as there is room; returns those that must wait."""
-    connection, keys = session.connection, _json(asked)
+    connection, keys = session.connection, array(asked)
     _set_back(session, keys, now)
     line = Line(connection, liveness, now, set(asked))
     groups = [row[0] for row in connection.execute(_GROUPS_OF, (keys,))]
@@ -151,7 +151,7 @@ def _put_back(session: Session, lost: Sequence[tuple[int, str]]) -> None:
 
 def _take_places(session: Session, keys: Sequence[int], now: float) -> None:
     """Places from now on; of a throttle, a start that counts from now on."""
-    execute, runs = session.connection.execute, _json(keys)
+    execute, runs = session.connection.execute, array(keys)
     execute("DELETE FROM starts WHERE until <= ?", (now,))
     execute(
         "INSERT INTO starts (grp, at, until, run) SELECT grp, ?1, ?1 + per, run FROM places"
@@ -165,7 +165,7 @@ def _take_places(session: Session, keys: Sequence[int], now: float) -> None:
 
 def leave(session: Session, keys: Sequence[int]) -> None:
     """These runs, which have limits, have finished: their places are free."""
-    execute, runs = session.connection.execute, _json(keys)
+    execute, runs = session.connection.execute, array(keys)
     execute("DELETE FROM places WHERE per IS NOT NULL AND run IN (SELECT value FROM json_each(?))", (runs,))
     execute("UPDATE places SET held = NULL, leaving = 0 WHERE run IN (SELECT value FROM json_each(?))", (runs,))
     execute("UPDATE runs SET in_line = 0 WHERE in_line = 1 AND key IN (SELECT value FROM json_each(?))", (runs,))
@@ -175,7 +175,7 @@ def told(session: Session, keys: Sequence[int]) -> dict[int, set[type[AnyEvent]]
     """The kinds of the mail that these runs have."""
     kinds: dict[int, set[type[AnyEvent]]] = {}
     query = "SELECT run, event FROM mail WHERE run IN (SELECT value FROM json_each(?))"
-    for key, text in session.connection.execute(query, (_json(keys),)).fetchall():
+    for key, text in session.connection.execute(query, (array(keys),)).fetchall():
         kinds.setdefault(key, set()).add(type(session.payloads.read_event(text)))
     return kinds
 
@@ -186,18 +186,18 @@ def return_unstarted(session: Session, keys: Sequence[int]) -> set[int]:
     session.connection.execute(
         "DELETE FROM starts WHERE run IN (SELECT value FROM json_each(?1)) AND grp IN"
         " (SELECT grp FROM places WHERE per IS NOT NULL AND run IN (SELECT value FROM json_each(?1)))",
-        (_json(keys),),
+        (array(keys),),
     )
     return return_to(session, keys)
 
 
 def return_to(session: Session, keys: Sequence[int]) -> set[int]:
     """These runs need the places again that they had. Returns those that stand in line now."""
-    execute, runs = session.connection.execute, _json(keys)
+    execute, runs = session.connection.execute, array(keys)
     execute("UPDATE places SET held = 0 WHERE held IS NULL AND run IN (SELECT value FROM json_each(?))", (runs,))
     in_line = execute("SELECT run FROM places WHERE held = 0 AND run IN (SELECT value FROM json_each(?))", (runs,))
     lined_up = {row[0] for row in in_line}
-    execute("UPDATE runs SET in_line = 1 WHERE key IN (SELECT value FROM json_each(?))", (_json(list(lined_up)),))
+    execute("UPDATE runs SET in_line = 1 WHERE key IN (SELECT value FROM json_each(?))", (array(lined_up),))
     return lined_up
 
 
@@ -260,7 +260,3 @@ def _obstacle(connection: sqlite3.Connection, liveness: Liveness, key: int, now:
 
 
 _PLACES_OF = "SELECT grp, capacity, per, rank FROM places WHERE run = ? AND held = 0 ORDER BY per IS NOT NULL, grp"
-
-
-def _json(keys: Sequence[int]) -> str:
-    return msgspec.json.encode(keys).decode()

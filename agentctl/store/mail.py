@@ -9,6 +9,7 @@ import msgspec
 
 from agentctl.core.events import ChildFinished, Error, Usage
 from agentctl.ports import FINISHED, Awaiter
+from agentctl.store.arrays import array
 from agentctl.store.session import Session
 
 
@@ -23,7 +24,7 @@ def post(session: Session, mail: Sequence[tuple[str, str]]) -> None:
 
 def tell_awaiters(session: Session, finished: Mapping[int, ChildFinished]) -> None:
     """Turn whoever awaits these runs (by key) into mail."""
-    keys = msgspec.json.encode(list(finished)).decode()
+    keys = array(finished)
     waiting = session.connection.execute(
         "SELECT a.target, r.id, a.path FROM awaiters a JOIN runs r ON r.key = a.run"
         " WHERE a.target IN (SELECT value FROM json_each(?))",

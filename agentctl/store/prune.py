@@ -23,6 +23,7 @@ import msgspec
 
 from agentctl.ports import Pruned
 from agentctl.store import prunable
+from agentctl.store.arrays import array
 from agentctl.store.connection import checkpoint_in_commits
 from agentctl.store.place import Place
 from agentctl.store.session import Session
@@ -93,8 +94,8 @@ class RemoveRuns(msgspec.Struct, frozen=True):
     def perform(self, session: Session) -> list[str]:
         # A command that prunes is no executor, but the log of what it removes is its own to copy back.
         checkpoint_in_commits(session.connection)
-        rows = session.connection.execute(_STILL_OVER, (msgspec.json.encode(self.ids).decode(), self.before)).fetchall()
-        keys = msgspec.json.encode([key for key, _ in rows]).decode()
+        rows = session.connection.execute(_STILL_OVER, (array(self.ids), self.before)).fetchall()
+        keys = array(key for key, _ in rows)
         for table, column in OF_A_RUN:
             session.connection.execute(f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))", (keys,))
         session.connection.execute("UPDATE memory SET run = NULL WHERE run IN (SELECT value FROM json_each(?))", (keys,))

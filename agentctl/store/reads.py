@@ -11,6 +11,7 @@ import msgspec
 from agentctl.core.events import AnyEvent, Error, Parent, Usage
 from agentctl.errors import AmbiguousPrefix, NotFound
 from agentctl.ports import HistoryFilter, Mail, RunRow, RunStatus
+from agentctl.store.arrays import array
 from agentctl.store.executors import Liveness
 from agentctl.store.line import heads, next_opening
 from agentctl.store.payloads import Payloads
@@ -150,7 +151,7 @@ def journal(connection: sqlite3.Connection, payloads: Payloads, run_id: str, aft
 
 def last_words(connection: sqlite3.Connection, payloads: Payloads, run_ids: Sequence[str]) -> dict[str, float]:
     """The time of the last event of each, by id."""
-    ids = msgspec.json.encode(list(run_ids)).decode()
+    ids = array(run_ids)
     rows = connection.execute(
         "SELECT r.id, j.event FROM json_each(?) i CROSS JOIN runs r ON r.id = i.value"
         " CROSS JOIN journal j ON j.run = r.key AND j.seq = r.head",
@@ -160,7 +161,7 @@ def last_words(connection: sqlite3.Connection, payloads: Payloads, run_ids: Sequ
 
 
 def mail(connection: sqlite3.Connection, payloads: Payloads, run_ids: Sequence[str]) -> list[Mail]:
-    ids = msgspec.json.encode(list(run_ids)).decode()
+    ids = array(run_ids)
     rows = connection.execute(
         "SELECT m.id, r.id, m.event FROM mail m JOIN runs r ON r.key = m.run"
         " WHERE r.id IN (SELECT value FROM json_each(?)) ORDER BY m.id",
@@ -211,7 +212,7 @@ def next_due(connection: sqlite3.Connection, now: float) -> float | None:
 
 def due(connection: sqlite3.Connection, liveness: Liveness, executor: str, now: float, limit: int) -> list[str]:
     """Oldest first. A dead owner's unfinished runs are all among them: only taking one over shows what it waited for."""
-    dead = msgspec.json.encode(owners(connection, liveness, alive=False)).decode()
-    first = msgspec.json.encode(heads(connection, liveness, now, limit)).decode()
+    dead = array(owners(connection, liveness, alive=False))
+    first = array(heads(connection, liveness, now, limit))
     values = {"dead": dead, "executor": executor, "now": now, "limit": limit, "heads": first}
     return [row[0] for row in connection.execute(_DUE, values)]

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from agentctl.ports import Admission, Slot, SlotRow
+from agentctl.store.arrays import array
 from agentctl.store.create import NewRow, create_runs, prepare_run
 from agentctl.store.payloads import Payloads
 from agentctl.store.session import Session
@@ -39,7 +40,7 @@ class Keep(msgspec.Struct, frozen=True):
     at: float
 
     def perform(self, session: Session) -> list[float]:
-        kept = msgspec.json.encode(self.schedules).decode()
+        kept = array(self.schedules)
         session.connection.execute(_END, (kept,))
         session.connection.execute(_BEGIN, (self.at, kept))
         settled = {(name, schedule): at for name, schedule, at in session.connection.execute(_SETTLED)}
@@ -102,7 +103,7 @@ def _fired(session: Session, places: Sequence[_Place]) -> set[_Place]:
     """Those of the slots that have started a run."""
     rows = session.connection.execute(
         f"SELECT schedule, slot_ms FROM slots WHERE (schedule, slot_ms) IN ({_LISTED}) AND outcome = 'fired'",
-        (msgspec.json.encode(places).decode(),),
+        (array(places),),
     )
     return set(rows)
 

@@ -60,15 +60,19 @@ def new_run(
         accounts=list(accounts),
         problem=problem,
     )
-    if problem is not None:  # it does no work, so it takes nobody's place
+    return _limited(definition, created, awaited, places)
+
+
+def _limited(definition: Definition, created: RunCreated, awaited: bool, places: Sequence[Place]) -> NewRun:
+    if created.problem is not None:  # it does no work, so it takes nobody's place
         return NewRun(created=created, awaited=awaited)
     try:
         limits = limits_of(definition, scope_of(created))
     except InputInvalid as error:
-        if trigger in _ASKED_FOR:
+        if created.trigger in _ASKED_FOR:
             raise
         return NewRun(created=structs.replace(created, problem=Error("expression", str(error))), awaited=awaited)
-    if parent is not None:
+    if created.parent is not None:
         limits = of_a_call(limits)
     return NewRun(created=created, awaited=awaited, limits=structs.replace(limits, places=(*limits.places, *places)))
 

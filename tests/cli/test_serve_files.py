@@ -92,3 +92,17 @@ def test_an_edit_serves_the_next_run_and_an_invalid_one_does_not(agentctl, proje
     eventually(lambda: not [row for row in agentctl("doctor", "--json").json if row["check"] == "deployments"])
     project.write("inbox/b.json", '{"number": 2}')
     assert done(2)[1] == ("created", 42)
+
+
+def test_what_files_start_is_set_off_at_once(project, agentctl, serve):
+    """Neither the engine's next look nor the gatherer's, half a minute later, is waited for."""
+    triggers = IMPORT.replace("import-order", "import-batch").partition("input:")[0]
+    project.write("loops/batch.yaml", triggers + "batch: {size: 100, for: 200ms}\nsteps: [{set: {a: 1}}]\n")
+    (project.root / "inbox").mkdir()
+    process = serve()
+    (project.root / "inbox" / "7.json").write_text('{"number": 7}')
+    began = time.monotonic()
+    eventually(lambda: [row for row in agentctl("history", "--json").json if row["status"] == "succeeded"])
+    assert time.monotonic() - began < 15
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == 0

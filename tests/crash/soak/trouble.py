@@ -59,7 +59,7 @@ class Keeper:
             time.sleep(self._dice.uniform(0.1, 2.0))
             self.process.send_signal(signal.SIGCONT)
             time.sleep(self._dice.uniform(0.0, 0.5))
-        elif dice < 0.3:
+        elif dice < 0.3 and self._is_ready():
             self.process.send_signal(signal.SIGHUP)
             time.sleep(self._dice.uniform(0.0, 0.2))
         if self._dice.random() < 0.2:

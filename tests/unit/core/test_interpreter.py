@@ -160,6 +160,17 @@ def test_a_failing_fallback_fails_the_step() -> None:
     assert (error.type, error.step) == ("failed", "a.fallback.rule")
 
 
+def test_who_takes_over_a_repeat_in_its_fallback_begins_no_other_one() -> None:
+    nap = step("nap", Wait(duration=parse_value("1h")))
+    run = Run(step("r", Repeat((task("p"),), max=1), fallback=(nap,)), answers={"r[0].p": BROKEN})
+    run._perform(run.todo.pop())
+    before = list(run.journal)
+    run.restart()
+    assert run.journal == before
+    assert run.run().status == "succeeded"
+    assert [begun.path for begun in run.events(ev.BlockStarted)] == ["r[0]", "r.fallback"]
+
+
 def test_a_retried_group_runs_its_steps_in_a_second_round() -> None:
     group = Group((task("x"), task("y", "x")))
     run = Run(step("g", group, retry=Retry(attempts=2)), answers={"g.y": BROKEN})

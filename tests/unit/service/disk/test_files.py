@@ -54,7 +54,7 @@ def deployed() -> Deployed:
 
 @pytest.fixture
 def part(disk: Any, store: Any, clock: Any, deployed: Deployed) -> FileWatch:
-    return FileWatch(disk.project, store, clock, deployed)
+    return FileWatch(disk.project, store, clock, deployed, store.send)
 
 
 def started(store: Any) -> list[tuple[str, str]]:
@@ -118,7 +118,7 @@ async def test_a_restart_starts_nothing_again_reads_nothing_again_and_knows_what
 ) -> None:
     disk.write("inbox/a.json", "1")
     disk.write("inbox/b.json", "1")
-    async with running(FileWatch(disk.project, store, clock, deployed)):
+    async with running(FileWatch(disk.project, store, clock, deployed, store.send)):
         await eventually(lambda: len(store.seen_files("importer")) == 2)
     disk.write("inbox/a.json", "2")
     disk.write("inbox/c.json", "1")
@@ -131,7 +131,7 @@ async def test_a_restart_starts_nothing_again_reads_nothing_again_and_knows_what
         return folders.digest(path, abandoned)
 
     monkeypatch.setattr(files, "digest", digest)
-    async with running(FileWatch(disk.project, store, clock, deployed)):
+    async with running(FileWatch(disk.project, store, clock, deployed, store.send)):
         await eventually(lambda: len(started(store)) == 4)
     assert sorted(started(store)[2:]) == [("created", "inbox/c.json"), ("modified", "inbox/a.json")]
     assert sorted(read) == ["a.json", "c.json"]
@@ -141,10 +141,10 @@ async def test_a_file_that_was_sent_but_not_noted_before_a_crash_starts_no_secon
     disk: Any, store: Any, clock: Any, deployed: Deployed, running: Any, eventually: Any
 ) -> None:
     disk.write("inbox/a.json", "1")
-    async with running(FileWatch(disk.project, store, clock, deployed)):
+    async with running(FileWatch(disk.project, store, clock, deployed, store.send)):
         await eventually(lambda: store.seen_files("importer"))
     await store.note_files("importer", [], ["inbox/a.json"])
-    async with running(FileWatch(disk.project, store, clock, deployed)):
+    async with running(FileWatch(disk.project, store, clock, deployed, store.send)):
         await eventually(lambda: store.seen_files("importer"))
     assert len(started(store)) == 1
 
