@@ -19,6 +19,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # What would let a test see the developer's own store, keys or model providers.
 FOREIGN = ("AGENTCTL_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "AZURE_", "LITELLM_", "INCIDENT_", "CREDENTIALS_DIRECTORY")
 
+# The tests start a thousand processes. Where Python was told to keep no bytecode, each would compile all of agentctl first.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 @dataclass(frozen=True)
 class Result:

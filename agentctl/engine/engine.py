@@ -146,6 +146,7 @@ class Engine:
         created = [run.created for run, done in zip(runs, admissions, strict=True) if done.outcome == "created"]
         for one in created[: MOST_CREATED - len(self._created)]:
             self._created[one.run_id] = encode(one)
+        self.collect()  # the start of a run may have told others to end
         return admissions
 
     async def resume(

@@ -55,7 +55,7 @@ class ServingEngine(Engine):
 
     def set_off(self) -> None:
         super().set_off()
-        self.look()
+        self.collect()  # the start of a run may have told others to end
 
     def look(self) -> None:
         """Something was written to the store that may concern runs: look at it soon."""

@@ -53,8 +53,8 @@ class _Kept:
 class Driver(Protocol):
     """Who drives the runs: the serving engine."""
 
-    def look(self) -> None:
-        """Runs were created: take them up soon."""
+    def collect(self) -> None:
+        """Runs were created, and others may have been told to end: see to them soon."""
 
 
 class Timekeeper:
@@ -151,4 +151,4 @@ class Timekeeper:
         for kept, slot in {id(kept): (kept, slot) for kept, slot in batch}.values():
             kept.settle(slot.slot)
         if any(admissions):
-            self._engine.look()
+            self._engine.collect()

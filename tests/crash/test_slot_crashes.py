@@ -45,7 +45,7 @@ class Deployed:
 
 
 class Driver:
-    def look(self) -> None:
+    def collect(self) -> None:
         pass
 
 

@@ -48,7 +48,7 @@ class Host:
     def paused(self) -> Mapping[str, StoredDefinition]:
         return self.deployed if self.is_paused else {}
 
-    def look(self) -> None:
+    def collect(self) -> None:
         self.looks += 1
 
     def _keeper(self) -> Timekeeper:
@@ -473,6 +473,29 @@ async def test_overlap_cancel_running_ends_the_one_that_is_going_for_the_newest(
     assert (ended.status, newest in ended.error.message) == ("cancelled", True)
     busy.done.set()
     assert (await busy.engine.drive(newest)).status == "succeeded"
+
+
+async def test_a_run_that_serve_drives_itself_is_told_to_end_for_the_newest(busy: Busy) -> None:
+    begun = asyncio.Semaphore(0)
+
+    async def work(call: Call) -> str:
+        begun.release()
+        await busy.done.wait()
+        return "done"
+
+    busy.world.shell.behave["work"] = work
+    await busy.start("cancel_running")
+    engine = busy.world.serving()
+    busy.host.keeper = Timekeeper(engine.store, engine, busy.host.clock, busy.host, {})
+    await busy.host.keeper.begin()
+    await engine.begin()
+    driving = asyncio.create_task(engine.run())
+    for _ in range(2):
+        await busy.host.serve(HOUR)
+        await asyncio.wait_for(begun.acquire(), 5)
+    assert [row.status for row in engine.store.history(HistoryFilter())] == ["running", "cancelled"]
+    driving.cancel()
+    await engine.stop()
 
 
 async def test_the_schedules_of_one_loop_do_not_wait_for_each_other(busy: Busy) -> None:
