@@ -1,7 +1,7 @@
 """`history`: the runs of a definition, newest first, for loops that review other loops.
 
-Params: {of, since, status, limit}. Output: a list of runs as in `history --json`, each with its `output` and the `feedback` that
-a person gave ({verdict, note, at}, or null). Errors: input.invalid.
+Params: {of, since, status, limit}. Output: a list of runs as in `history --json` (but for `stalled_since`), each with its
+`output` and the `feedback` that a person gave ({verdict, note, at}, or null). Errors: input.invalid.
 """
 
 from __future__ import annotations

@@ -40,9 +40,10 @@ async def drive_or_follow(engine: Engine, run_id: str, *, wait: bool, left: asyn
 async def _follow(store: Store, run_id: str, *, wait: bool, left: asyncio.Event) -> RunRow | None:
     """None: nobody serves any more, so the run is ours to drive."""
     while True:
+        mail = store.mail([run_id])  # before the row: who takes the mail changes the row with it
         row = store.run(run_id)
         assert row is not None  # it was found before
-        if left.is_set() or (row.owner is None and _is_through(row, wait=wait) and not store.mail([run_id])):
+        if left.is_set() or (row.owner is None and _is_through(row, wait=wait) and not mail):
             return row
         if store.serving() is None:
             return None

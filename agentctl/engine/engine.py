@@ -98,6 +98,7 @@ class Engine:
             store, clock, self._patience, self._turn_has_come, self._watches.rest, self._timers.set, self._watches.fail_all
         )
         self._look: asyncio.TimerHandle | None = None
+        self._collecting: asyncio.Handle | None = None
         self._spree_began = 0.0
         self._pause = 0.0  # seconds between looks; 0: nobody has asked to be woken yet
         self._stopping = False
@@ -238,8 +239,9 @@ class Engine:
         After `stop` it returns at once, with the run interrupted. Raises NotFound, StoreBusy when another process holds the run,
         LeaseLost, and any StoreError that kept a commit from being written: what was committed before stands.
         """
+        mail = self.store.mail([run_id])  # before the row: who takes the mail changes the row with it
         row = self._row(run_id)
-        if row.status in FINISHED and not self.store.mail([run_id]):
+        if row.status in FINISHED and not mail:
             return row
         if not self._stopping:
             await self._until(run_id, until)
@@ -272,7 +274,8 @@ class Engine:
         the processes of the attempts have ended; `drive` returns then. Repeated calls do no harm: the shorter grace counts.
         """
         if grace > 0 and not self._stopping:
-            await self._wind_up(grace)
+            self.wind_up()
+            await self._until_let_go(grace)
         self._let_all_go()
         await self._attempts.drop()
         await self._line.leave()
@@ -281,12 +284,15 @@ class Engine:
         self._parked.clear()
         self._watches.end_all()
 
-    async def _wind_up(self, grace: float) -> None:
-        """Returns when all is let go of, or when the time is over."""
+    def wind_up(self) -> None:
+        """Start nothing any more. What is under way goes on, until `stop`."""
         self._winding_up = True
         for run in self._held.values():
             run.wind_up()
         self._attempts.begin_no_more()
+
+    async def _until_let_go(self, grace: float) -> None:
+        """Returns when all is let go of, or when the time is over."""
         out_of_time = asyncio.ensure_future(self._clock.sleep_until(self._clock.now() + grace))
         while self._tasks and not out_of_time.done():
             await asyncio.wait([*self._tasks.values(), out_of_time], return_when=asyncio.FIRST_COMPLETED)
@@ -509,6 +515,18 @@ class Engine:
         if news:
             self._newest = news[-1][0]
             self._deliver({run_id for _, run_id in news})
+
+    def collect_soon(self) -> None:
+        if self._collecting is None:
+            self._collecting = asyncio.get_running_loop().call_soon(self._collect_at_last)
+
+    def _collect_at_last(self) -> None:
+        self._collecting = None
+        if not self._stopping:
+            try:
+                self.collect()
+            except AgentctlError as error:
+                self._watches.fail_all(error)
 
     def _look_around(self) -> None:
         """What other processes wrote or left: mail for our runs, the end of a run that was parked here, a place that is free."""

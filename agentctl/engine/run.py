@@ -113,6 +113,9 @@ class Host(Protocol):
     def collect(self) -> None:
         """Look for new mail of all runs that are driven here."""
 
+    def collect_soon(self) -> None:
+        """The same in a later turn of the event loop, once for all that ask for it meanwhile."""
+
     def set_off(self) -> None:
         """An event of ours has started runs, or is being gathered for one."""
 
@@ -339,7 +342,7 @@ class HeldRun:
         if not (turn.events or turn.consumed or spawn):
             return False
         assert self._lease is not None
-        self._tell_of(turn)
+        news = self._news_of(turn)
         progress = progress_of(self.state, self._version)
         release = self.state.is_finished or self._rests_after(turn)
         waits, forgotten = waits_of(self.state, turn.commands)
@@ -352,7 +355,7 @@ class HeldRun:
             spawn=spawn,
             replies=turn.replies if turn.births else (),
             consumed=turn.consumed,
-            emitted=turn.emitted,
+            emitted=[*turn.emitted, *news],
             forgotten=forgotten,
             waits=waits,
             keys=keys,
@@ -368,10 +371,12 @@ class HeldRun:
         self._head += len(turn.events)
         self._version = self.state.version
         self._show(turn.events, progress)
-        if any(starts is not NOTHING for _, starts in turn.emitted):
+        if any(starts is not NOTHING for _, starts in entry.emitted):
             self._host.set_off()
         if waits or keys or turn.emitted:  # the commit may have offered events or results, to us or to others
             self._host.collect()
+        elif news:  # to others
+            self._host.collect_soon()
         return release
 
     def _show(self, events: Sequence[AnyEvent], progress: Progress) -> None:
@@ -381,13 +386,12 @@ class HeldRun:
             except Exception:  # who watches must not harm what is watched
                 log.exception("an observer of run %s failed", self.run_id)
 
-    def _tell_of(self, turn: Turn) -> None:
+    def _news_of(self, turn: Turn) -> list[tuple[NewEvent, Starts]]:
         """If the run comes to its end or to a doubt with this turn, the event that says so is part of its commit."""
         head, at = self._head + len(turn.events), self._parts.clock.now()
         news = news_of(self.state, turn.events, head=head, was_blocked=self._was_blocked, at=at)
         self._was_blocked = self.state.status == "blocked"
-        if news is not None:
-            turn.emitted.append((news, self._parts.triggers.starts(news)))
+        return [] if news is None else [(news, self._parts.triggers.starts(news))]
 
     def _perform(self, turn: Turn) -> list[AwaitRun | CancelChild | StartChild]:
         """Do what the commit said. Returns what takes a further write, or a look at what the commit did to other runs."""
@@ -513,5 +517,5 @@ class HeldRun:
             await self._insist(lambda: self._parts.store.release(leases, status=status))
         return why
 
-    async def _insist(self, write: Callable[[], Awaitable[T]]) -> T:
-        return await self._parts.patience.insist(write)
+    def _insist(self, write: Callable[[], Awaitable[T]]) -> Awaitable[T]:
+        return self._parts.patience.insist(write)

@@ -173,15 +173,19 @@ class Service:
         self._notifier.ready("driving runs")
 
     async def _end(self) -> None:
-        """Parts first, so that nothing comes in any more; then the engine with grace."""
+        """No step starts any more. Parts end first, so that nothing comes in; then the engine, with what is left of the grace."""
         self._notifier.stopping("running steps have their grace")
         self._ready = False
+        self._engine.wind_up()
+        loop = asyncio.get_running_loop()
+        out_of_time = loop.time() + self._grace
         keeping = [task for task in reversed(self._tasks) if task.get_name() != Heart.name]
         for task in keeping:
             task.cancel()
             await asyncio.wait([task])
         failed = self._ending.done() and self._ending.exception() is not None
-        await self._engine.stop(0.0 if failed or self._signals > 1 else self._grace)
+        grace = max(0.0, out_of_time - loop.time())
+        await self._engine.stop(0.0 if failed or self._signals > 1 else grace)
         for task in self._tasks:
             task.cancel()
         if self._tasks:

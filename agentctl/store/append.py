@@ -27,10 +27,14 @@ from agentctl.store.waits import PreparedWait, forget, open_waits, prepare_wait
 
 
 class PreparedAppend(msgspec.Struct, frozen=True):
-    """An Append as text. `lines`: its events; `usage`, `output`, `error`: of its progress."""
+    """An Append as text. `lines`: its events; `usage`, `output`, `error`: of its progress.
+
+    `brings_more`: than events and progress, which is all that most bring.
+    """
 
     entry: Append
     lines: list[str]
+    brings_more: bool
     usage: str | None
     output: str | None
     error: str | None
@@ -49,6 +53,7 @@ def prepare(entry: Append, payloads: Payloads) -> PreparedAppend:
     return PreparedAppend(
         entry=entry,
         lines=[payloads.event(event) for event in entry.events],
+        brings_more=_brings_more(entry),
         usage=payloads.json(progress.usage),
         output=payloads.json(progress.output),
         error=payloads.json(progress.error),
@@ -59,6 +64,12 @@ def prepare(entry: Append, payloads: Payloads) -> PreparedAppend:
         remember=prepare_values(entry.remember, payloads),
         keys=prepare_orders(entry.keys, payloads),
     )
+
+
+def _brings_more(entry: Append) -> bool:
+    runs = entry.spawn or entry.replies or entry.consumed
+    steps = entry.forgotten or entry.keys or entry.waits or entry.remember
+    return bool(runs or steps or entry.settle or entry.reserve)
 
 
 def check(session: Session, entry: Append) -> None:
@@ -77,7 +88,7 @@ def write_wave(session: Session, wave: Sequence[PreparedAppend]) -> list[list[Re
     """
     _write_projections(session, wave)
     _write_journals(session, wave)
-    refused = [_carry_out(session, item) for item in wave]
+    refused = [_carry_out(session, item) if item.brings_more else [] for item in wave]
     finished = [item.entry for item in wave if item.entry.progress.status in FINISHED]
     if finished:
         _end(session, finished)

@@ -75,8 +75,10 @@ ANY_SUBSCRIPTION_BETWEEN = "SELECT 1 FROM subscriptions WHERE pattern >= ? AND p
 
 def subscriptions(connection: sqlite3.Connection, event: str) -> list[Subscription]:
     """The event triggers that match the name of an event, of definitions that are neither gone nor paused; by name."""
+    if connection.execute("SELECT 1 FROM subscriptions LIMIT 1").fetchone() is None:
+        return []  # asked at the end of every run
     patterns = matching(connection, event, ANY_SUBSCRIPTION_BETWEEN)
-    if not patterns:  # the ends of most runs are nobody's business
+    if not patterns:
         return []
     given = array(patterns)
     return [Subscription(*row) for row in connection.execute(MATCHING_SUBSCRIPTIONS, (given,))]

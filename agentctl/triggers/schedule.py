@@ -41,7 +41,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
         Two triggers of one definition with the same key are one schedule: a slot fires once.
         """
-        return f"every {self.period:g}s" if self.kind == "every" else f"cron {self.text} {self.timezone}"
+        return f"every {self.period:.15g}s" if self.kind == "every" else f"cron {self.text} {self.timezone}"
 
 
 def schedules(definition: Definition) -> tuple[Schedule, ...]:

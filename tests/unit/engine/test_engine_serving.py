@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -57,6 +58,38 @@ async def test_a_run_that_another_process_queues_is_driven_at_once(world: World)
         assert world.shell.paths == ["a", "b"]
         assert took < LOOK / 2, "it was found by looking, not by being woken"
         assert engine.held == 0
+
+
+async def test_a_resumed_run_that_another_process_ends_meanwhile_is_not_taken_for_what_it_was(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(call: Call) -> str:
+        raise ActionError("shell.exit", "not yet")
+
+    world.shell.behave["work"] = fail
+    engine = world.engine()
+    run_id = await engine.create(stored("x", task("work")), {})
+    assert (await engine.drive(run_id)).status == "failed"
+    del world.shell.behave["work"]
+    await engine.resume(run_id)
+
+    async def take_up() -> None:
+        await world.engine().drive(run_id)
+
+    def then_another_is_there_first(read: Callable[..., Any]) -> Callable[..., Any]:
+        def first_read(wanted: Any) -> Any:
+            found = read(wanted)
+            monkeypatch.undo()
+            other = Thread(target=lambda: asyncio.run(take_up()))
+            other.start()
+            other.join()
+            return found
+
+        return first_read
+
+    for name in ("run", "mail"):
+        monkeypatch.setattr(engine.store, name, then_another_is_there_first(getattr(engine.store, name)))
+    assert (await engine.drive(run_id)).status == "succeeded"
 
 
 async def test_an_event_wakes_a_run_that_costs_no_memory_while_it_waits(world: World) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from agentctl.errors import StoreCorrupt, StoreFull, UsageError
+from agentctl.ports import Call
 from agentctl.service import serve
 from agentctl.service.notify import Notifier
 from agentctl.service.serve import Service
@@ -86,6 +87,32 @@ async def test_parts_begin_in_order_before_it_is_ready_and_stop_in_reverse(world
 
     await service(world, Told("a", diary), Told("b", diary), told=ready).run()
     assert diary == ["a begins", "b begins", "ready", "b stops", "a stops"]
+
+
+async def test_no_step_starts_while_a_part_takes_its_time_to_stop(world: World) -> None:
+    signalled, ended = asyncio.Event(), asyncio.Event()
+
+    class Slow(Told):
+        async def run(self) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                signalled.set()
+                await ended.wait()
+                await asyncio.sleep(0.1)
+
+    async def work(call: Call) -> str:
+        signal_us()
+        await signalled.wait()
+        ended.set()
+        return "done"
+
+    world.shell.behave["first"] = work
+    made = service(world, Slow("slow", []))
+    run_id = await world.engine().create(stored("x", task("first"), task("second")), {})
+    await made.run()
+    assert world.shell.paths == ["first"]
+    assert world.journal(run_id).count("StepSucceeded") == 1
 
 
 async def test_a_part_that_cannot_begin_keeps_the_service_from_being_ready(world: World) -> None:

@@ -212,5 +212,6 @@ def test_a_schedule_keeps_its_key_as_long_as_it_keeps_its_slots():
 
     assert keys({"every": "60s"}) == keys({"every": "1m", "overlap": "skip"}) == keys({"every": "1m"}, {"every": "60s"})
     assert keys({"cron": "0 9 * * *"}) == keys({"cron": "0  9 * * *", "jitter": "5m"})
+    assert len(keys({"every": "12d"}, {"every": "12d1s"})) == 2
     zones = keys({"cron": "0 9 * * *"}, {"cron": "0 9 * * *", "timezone": "Asia/Tokyo"}, {"cron": "1 9 * * *"})
     assert len(set(zones)) == 3
