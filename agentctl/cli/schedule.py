@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Found = tuple[str, "Definition"]  # a file as shown, and what it holds
 
+_MOST_SLOTS = 10_000  # of a schedule that are shown: a second of work
 _SCHEDULED = re.compile(rb"\b(?:cron|every)\b")  # a file without these words has no schedule and need not be read
 
 
@@ -55,7 +56,7 @@ def command(
         return 0
     if len(words_given) > 1 or begin is not None or end is not None or plan:
         raise UsageError("`agentctl schedule [LOOP]` shows; `agentctl schedule backfill LOOP --from TIME [--to TIME]` fires")
-    counts = words.count("--next", upcoming), words.count("--past", past)
+    counts = words.count("--next", upcoming, _MOST_SLOTS), words.count("--past", past)
     return _show(words_given[0] if words_given else None, *counts, db=db, json=json)
 
 

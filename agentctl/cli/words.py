@@ -34,11 +34,13 @@ def duration(option: str, text: str) -> float:
         raise UsageError(f"{option}: {error}") from None
 
 
-def count(option: str, text: str) -> int:
-    """A whole number from 1."""
-    if not text.isascii() or not text.isdigit() or int(text[:18]) < 1:
-        raise UsageError(f"{option} takes a whole number from 1, not {text!r}")
-    return int(text[:18])
+def count(option: str, text: str, most: int | None = None) -> int:
+    """A whole number from 1, and `most` at most."""
+    number = int(text[:18]) if text.isascii() and text.isdigit() else 0
+    if number < 1 or (most is not None and number > most):
+        limits = "from 1" if most is None else f"from 1 to {most:,}"
+        raise UsageError(f"{option} takes a whole number {limits}, not {text!r}")
+    return number
 
 
 def run_statuses(given: list[str]) -> tuple[str, ...]:

@@ -113,6 +113,7 @@ def test_an_unknown_loop_and_a_wrong_number_are_refused(agentctl, loops):
     assert unknown.code == 4
     assert "morning" in unknown.err
     assert agentctl("schedule", "--next", "0").code == 2
+    assert "a whole number from 1 to 10,000" in agentctl("schedule", "--next", "10001").err
 
 
 def test_looking_makes_no_store(agentctl, loops):
