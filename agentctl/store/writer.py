@@ -11,7 +11,6 @@ import contextlib
 import queue
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,8 +23,6 @@ from agentctl.store.crashpoint import commit
 from agentctl.store.lockfile import WriteLock
 from agentctl.store.place import Place
 from agentctl.store.session import Disagreement, Session
-
-_CHECK = 0.1  # seconds between looks whether the file is still there; each may cost the thread its turn
 
 Job = PreparedAppend | Change
 Answer = tuple["asyncio.Future[Any]", object]  # an exception, or the result
@@ -45,7 +42,6 @@ class Writer:
         self._lock = lock
         self._queue: queue.SimpleQueue[tuple[Job, asyncio.Future[Any]] | None] = queue.SimpleQueue()
         self._idle = threading.Lock()  # held while the connection is in use
-        self._next_check = 0.0
         self.foreign = False  # another connection has committed, and nobody was told yet
         self._data_version = self._read_data_version()
         self._thread = threading.Thread(target=self._run, name="agentctl-store", daemon=True)
@@ -139,8 +135,7 @@ class Writer:
 
     def _commit_locked(self, jobs: Sequence[Job]) -> list[object]:
         connection = self._session.connection
-        if time.monotonic() >= self._next_check:
-            self._check_file()
+        self._check_file()
         connection.execute("BEGIN IMMEDIATE")
         try:
             self._look_for_others()
@@ -216,7 +211,6 @@ class Writer:
 
     def _check_file(self) -> None:
         """What is written to a file that has lost its name is lost to everybody else, and nothing would tell."""
-        self._next_check = time.monotonic() + _CHECK
         if self._place.identity() != self._file:
             raise StoreMissing(f"the store {self._place.path} was removed while it was in use; another is in its place")
 

@@ -1,0 +1,111 @@
+"""Actions, what they may use of the world, the clock, and who watches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import msgspec
+
+from agentctl.core.events import AnyEvent, Error, Usage
+from agentctl.ports.runs import Progress
+
+JSON = Any
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt for an action to perform. `params` are complete: secrets are put in.
+
+    `timeout`: seconds, None for no limit; the engine enforces it by cancelling the coroutine, upon which an action must stop
+    all it started (TERM, 10 s later KILL) before it lets the CancelledError pass.
+    `previous`: the error of the attempt before, so that llm can tell the model what was wrong.
+    """
+
+    run_id: str
+    name: str  # of the definition
+    path: str
+    attempt: int
+    idempotency_key: str
+    params: JSON
+    previous: Error | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    output: JSON
+    usage: Usage | None = None
+
+
+class SecretSource(Protocol):
+    def names(self) -> Iterable[str]:
+        """The secrets that are set now."""
+
+    def read(self, name: str) -> str:
+        """The value; `scrub` knows it from then on. Raises KeyError when there is no secret of that name."""
+
+
+class Surroundings(Protocol):
+    """What an action may use of the world around it."""
+
+    root: Path  # the project's root
+    store: Path  # the store's folder: a place for large outputs
+
+    @property
+    def secrets(self) -> SecretSource:
+        """Where the engine finds what `${{ secrets.X }}` refers to."""
+
+    def log(self, call: Call, stream: str, text: str) -> None:
+        """Add to the run's log, already scrubbed of secrets by the implementation. stream: stdout, stderr, note."""
+
+    def scrub(self, value: JSON) -> JSON:
+        """The same value with every secret's text replaced by `***`."""
+
+    def scrubber(self) -> Scrubber:
+        """The same for a stream of bytes, whose chunks may end in the middle of a secret."""
+
+    def keep(self, data: bytes | IO[bytes]) -> JSON:
+        """Keep a large output as a file beside the store: `{file, bytes, sha256}`. Of an open file, all it holds."""
+
+
+class Scrubber(Protocol):
+    def feed(self, chunk: bytes) -> bytes:
+        """What can be let go so far, secrets replaced by `***`; the rest, if it may begin a secret, is held back."""
+
+    def finish(self) -> bytes:
+        """What was held back. Call it once, at the end."""
+
+
+class Action(Protocol):
+    """What a step does to the world. Raises ActionError for a failed attempt; any other exception is a bug, shown as one."""
+
+    instant: bool
+    """True: it neither waits nor touches the world, and is an `InstantAction`, whose `now` the engine calls in its own turn."""
+
+    async def perform(self, call: Call, around: Surroundings) -> Outcome: ...
+
+
+class SlowAction(Action, Protocol):
+    """An action that takes long to get ready, and can do so in the background."""
+
+    def expect(self) -> None:
+        """A run that has steps of this kind is being driven. Returns at once; called again, it does nothing more."""
+
+
+class InstantAction(Action, Protocol):
+    def now(self, call: Call) -> Outcome:
+        """The same as `perform`, at once, so that the engine can answer in the turn that started the attempt."""
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Epoch seconds, the wall's."""
+
+    async def sleep_until(self, due: float) -> None: ...
+
+
+class Observer(Protocol):
+    """Told of every commit of a run that this engine drives, after it is durable. Must return at once.
+
+    Told without events, and with status `queued`, of a run that has to stand in line (see `Store.standing`)."""
+
+    def __call__(self, run_id: str, events: Sequence[AnyEvent], progress: Progress) -> None: ...

@@ -1,0 +1,71 @@
+"""What people are told of a store: findings, verdicts, figures."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from agentctl.core.events import Usage
+from agentctl.core.instant import rfc3339
+
+JSON = Any
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One result of `agentctl doctor`. `check`: dotted name of what was looked at.  `mend`: what to do about it; "" when all is
+    well."""
+
+    check: str
+    status: Literal["ok", "warning", "error"]
+    message: str
+    mend: str = ""
+
+
+Verdict = Literal["good", "bad", "false-positive"]
+
+
+class Feedback(msgspec.Struct, frozen=True, kw_only=True):
+    verdict: Verdict
+    note: str | None
+    at: float
+
+    def to_json(self) -> dict[str, JSON]:
+        return {"verdict": self.verdict, "note": self.note, "at": rfc3339(self.at)}
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures over the runs of one definition. `p50`, `p95`: seconds from start to end, of the runs that ended.
+
+    `usage`: what they cost, the skills that they waited for included.  `saved`: what they did not have to buy again when they
+    went on after an interruption or a resume (defined in `store.statistics.spared`).
+    """
+
+    name: str
+    kind: str
+    runs: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    p50: float | None
+    p95: float | None
+    usage: Usage | None
+    saved: Usage | None
+
+    @property
+    def success_rate(self) -> float | None:
+        """Of the runs that succeeded or failed; None while none has."""
+        ended = self.succeeded + self.failed
+        return self.succeeded / ended if ended else None
+
+
+class Pruned(msgspec.Struct, frozen=True, kw_only=True):
+    """How much was removed, or would be. `files`: large outputs and logs that nothing referred to any more, of `bytes`."""
+
+    runs: int = 0
+    events: int = 0
+    slots: int = 0
+    results: int = 0
+    definitions: int = 0
+    files: int = 0
+    bytes: int = 0
