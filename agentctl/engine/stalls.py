@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from agentctl.core.interpreter import fold
-from agentctl.core.stall import PATIENCE, Vitals, stalled_since
+from agentctl.core.stall import PATIENCE, Vitals, deadlocked, stalled_since
 from agentctl.engine.definitions import stored_plan
 from agentctl.ports import FINISHED, UNFINISHED, HistoryFilter, RunRow, Store
 
@@ -25,11 +25,12 @@ def stalls(store: Store, rows: Sequence[RunRow], now: float) -> dict[str, float]
     ids = [row.id for row in rows]
     free = set(store.due(now, limit=_ALL)) if any(row.status == "queued" for row in rows) else set()
     words = store.last_words(ids)
+    locked = deadlocked(store.wait_for_graph(now))
     mailed_at = {item.run_id: item.event.at for item in reversed(store.mail(ids))}  # of several the oldest
     found = {}
     for row in rows:
         spoke_at = words.get(row.id, row.created_at)
-        calls = [at for at in (_called_at(row, free, spoke_at, now), mailed_at.get(row.id)) if at is not None]
+        calls = [at for at in (_called_at(row, free, locked, spoke_at, now), mailed_at.get(row.id)) if at is not None]
         is_silent = row.status == "running" and now - spoke_at > PATIENCE
         timeouts = _timeouts(store, row.id) if is_silent else ()
         since = stalled_since(Vitals(called_at=min(calls, default=None), spoke_at=spoke_at, timeouts=timeouts), now)
@@ -47,8 +48,10 @@ def stalled_runs(store: Store, now: float, query: HistoryFilter | None = None) -
     return [(row, since[row.id]) for row in rows if row.id in since][: wanted.limit]
 
 
-def _called_at(row: RunRow, free: set[str], spoke_at: float, now: float) -> float | None:
-    """Since when the run could start, or go on."""
+def _called_at(row: RunRow, free: set[str], locked: set[str], spoke_at: float, now: float) -> float | None:
+    """Since when the run could start, or go on; of one that waits for itself, since it waits."""
+    if row.id in locked:
+        return spoke_at
     if row.status == "queued":
         return row.created_at if row.id in free else None  # else it stands in line, or somebody has just taken it
     if row.status == "interrupted":

@@ -208,6 +208,12 @@ class Store(Protocol):
     def awaited_results(self, run_id: str) -> dict[str, str]:
         """The steps of a run that stand in line for a key: path -> `RUN/path` of the step that holds the claim on it."""
 
+    def wait_for_graph(self, now: float) -> dict[str, list[frozenset[str]]]:
+        """The runs that only the end of other runs can move, by id: for each thing one waits for, the runs any of which has to end.
+
+        It waits for a run, or for the result that another works on, or it is waited for and stands in line for a place.
+        """
+
     def mailed(self, after: int) -> list[tuple[int, str]]:
         """(number, run id) of all mail that was put down after number `after` (0: all), oldest first."""
 

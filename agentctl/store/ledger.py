@@ -413,6 +413,12 @@ class Ledger:
         with self._reading():
             return awaited(self._reader, run_id)
 
+    def wait_for_graph(self, now: float) -> dict[str, list[frozenset[str]]]:
+        from agentctl.store.waitfor import wait_for_graph
+
+        with self._at_one_moment():
+            return wait_for_graph(self._reader, self._liveness(), now)
+
     def due(self, now: float, limit: int = 1000) -> list[str]:
         with self._at_one_moment():
             return reads.due(self._reader, self._liveness(), self._executor.id, now, limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentctl.core.stall import PATIENCE, WITHOUT_TIMEOUT, Vitals, stalled_since
+from agentctl.core.stall import PATIENCE, WITHOUT_TIMEOUT, Vitals, deadlocked, stalled_since
 
 NOW = 100_000.0
 LATE = PATIENCE + 1.0
@@ -41,3 +41,22 @@ def test_a_run_at_work_stalls_when_it_is_silent_for_longer_than_any_attempt_may_
 
 def test_mail_that_nobody_reads_stalls_a_run_at_work_too() -> None:
     assert since(called=LATE, silent=5.0, timeouts=(None,)) == LATE
+
+
+def knot(**waits: str) -> set[str]:
+    """`a="b c|d"`: a waits for b or c to end, and for d."""
+    return deadlocked({run: [frozenset(any_of.split()) for any_of in text.split("|")] for run, text in waits.items()})
+
+
+def test_runs_that_wait_for_each_other_hold_themselves_fast_and_whoever_waits_for_them() -> None:
+    assert knot(a="b", b="c", c="a", before="a", free="worker", behind="free") == {"a", "b", "c", "before"}
+    assert knot(alone="alone") == {"alone"}
+
+
+def test_a_place_is_free_when_any_of_those_that_hold_it_ends() -> None:
+    assert knot(a="b", b="a worker") == set()
+    assert knot(a="b", b="a c", c="a") == {"a", "b", "c"}
+
+
+def test_a_run_is_held_fast_by_one_of_the_things_it_waits_for() -> None:
+    assert knot(a="worker|b", b="a") == {"a", "b"}
