@@ -10,9 +10,13 @@ _BETWEEN_LOOKS = 20_000
 
 def run() -> NoReturn:
     gc.set_threshold(_BETWEEN_LOOKS)
-    from agentctl.cli.app import main
+    try:
+        from agentctl.cli.app import main
 
-    code = main()
+        code = main()
+    except KeyboardInterrupt:  # while that was read in, or on the way out
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
     gc.freeze()  # what is left goes with the process: Python need not look through it as it ends (15 ms)
     sys.exit(code)
 

@@ -14,6 +14,7 @@
     │   ├── StoreBusy        (5)   another process holds it
     │   ├── StoreFull        (5)   no room on the disk, or a file-size limit
     │   ├── StoreCorrupt     (5)   SQLite says that the file is damaged or is no database
+    │   ├── StoreOutdated    (5)   written by an older agentctl, and opened for reading only
     │   └── StoreVersion     (5)   written by a newer agentctl
     └── LeaseLost            (5)   another process took this run over; what it writes counts, not we
 
@@ -95,6 +96,10 @@ class StoreFull(StoreError):
 
 class StoreCorrupt(StoreError):
     kind = "store.corrupt"
+
+
+class StoreOutdated(StoreError):
+    kind = "store.outdated"
 
 
 class StoreVersion(StoreError):

@@ -7,13 +7,12 @@ Durations are seconds (float). `Template` is a value with `${{ }}` inside, compi
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.expressions.template import Template
-
-JSON = Any  # null, bool, int, float, str, list, dict with str keys
 
 
 class Retry(msgspec.Struct, frozen=True, omit_defaults=True):

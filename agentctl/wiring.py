@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from agentctl.store.ledger import open_store
 
 if TYPE_CHECKING:
+    from agentctl.actions.secrets import Secrets
     from agentctl.engine.engine import Engine
+    from agentctl.engine.host import Equipment
     from agentctl.language.catalog import Catalog
     from agentctl.language.project import Project
     from agentctl.ports import Admission, Finding, Observer, Store, StoredDefinition
@@ -38,24 +40,37 @@ __all__ = [
 
 def build_engine(project: Project, store: Store, *, observers: Sequence[Observer] = (), workers: int = 16) -> Engine:
     """An engine on an open store of a project. To be made within the event loop that uses it; `workers`: attempts at once."""
-    from agentctl.actions.registry import build
     from agentctl.actions.secrets import Secrets
-    from agentctl.actions.surroundings import LocalSurroundings
-    from agentctl.engine.clock import SystemClock
     from agentctl.engine.engine import Engine
     from agentctl.language.catalog import Catalog
-    from agentctl.triggers.events import EventTriggers
 
     secrets = Secrets(project.root, project.secrets_from)
-    return Engine(
-        store,
-        build(project.models, secrets, store, project.policy),
-        LocalSurroundings(project.root, store, secrets),
-        SystemClock(),
-        skill_loader(store, Catalog(project)),
-        observers,
-        workers,
-        EventTriggers(store, project.vars),
+    return Engine(_equipment(project, store, secrets, skill_loader(store, Catalog(project)), observers, workers))
+
+
+def _equipment(
+    project: Project,
+    store: Store,
+    secrets: Secrets,
+    load_skill: Callable[[str], StoredDefinition],
+    observers: Sequence[Observer],
+    workers: int,
+) -> Equipment:
+    from agentctl.actions.registry import build
+    from agentctl.actions.surroundings import LocalSurroundings
+    from agentctl.engine.clock import SystemClock
+    from agentctl.engine.host import Equipment
+    from agentctl.triggers.events import EventTriggers
+
+    return Equipment(
+        store=store,
+        actions=build(project.models, secrets, store, project.policy),
+        surroundings=LocalSurroundings(project.root, store, secrets),
+        clock=SystemClock(),
+        load_skill=load_skill,
+        observers=observers,
+        workers=workers,
+        triggers=EventTriggers(store, project.vars),
     )
 
 
@@ -74,42 +89,30 @@ def build_service(
     `told`: called when it is ready, with the URL where it listens for HTTP, "" if it does not.  `observers`: of all runs, beside
     its own. Raises UsageError for a token that cannot be used.
     """
-    from agentctl.actions.registry import build
     from agentctl.actions.secrets import Secrets
-    from agentctl.actions.surroundings import LocalSurroundings
     from agentctl.engine.clock import SystemClock
     from agentctl.engine.serving import ServingEngine
     from agentctl.service.deployer import Deployer
     from agentctl.service.files import FileWatch
     from agentctl.service.gatherer import Gatherer
-    from agentctl.service.http import token
-    from agentctl.service.http.context import Context
+    from agentctl.service.http.desk import Desk
     from agentctl.service.http.figures import Figures
     from agentctl.service.http.listener import Listener
+    from agentctl.service.http.pulse import Pulse
+    from agentctl.service.http.token import find as find_token
     from agentctl.service.log import RunLog
     from agentctl.service.notify import Notifier
     from agentctl.service.retention import Caretaker
     from agentctl.service.serve import Service
     from agentctl.service.supervision import Supervision
     from agentctl.service.timekeeper import Timekeeper
-    from agentctl.triggers.events import EventTriggers
 
-    clock = SystemClock()
-    notifier = Notifier(os.environ)
     secrets = Secrets(project.root, project.secrets_from)
-    triggers = EventTriggers(store, project.vars)
     figures = Figures(store)
-    deployer = Deployer(project, store, clock)
-    engine = ServingEngine(
-        store,
-        build(project.models, secrets, store, project.policy),
-        LocalSurroundings(project.root, store, secrets),
-        clock,
-        deployer.skill,
-        [RunLog(store), figures, *observers],
-        workers,
-        triggers,
-    )
+    deployer = Deployer(project, store, SystemClock())
+    equipment = _equipment(project, store, secrets, deployer.skill, [RunLog(store), figures, *observers], workers)
+    clock = equipment.clock
+    engine = ServingEngine(equipment)
     timekeeper = Timekeeper(store, engine, clock, deployer, project.vars)
     parts: list[Part] = [
         deployer,  # before the engine: a run that is taken over may call a skill
@@ -120,21 +123,24 @@ def build_service(
         Supervision(store, clock),
         Caretaker(project, store, clock),
     ]
+    notifier = Notifier(os.environ)
     if listen is None:
         return Service(engine, parts, clock, notifier, grace=grace, told=lambda: told(""))
-    context = Context(
+    desk = Desk(
         store=store,
         engine=engine,
         clock=clock,
         secrets=secrets,
-        triggers=triggers,
+        triggers=equipment.triggers,
         deployed=deployer,
         vars=project.vars,
         unready=lambda: service.unready,
         slots=lambda: timekeeper.settled,
         figures=figures,
+        pulse=Pulse(store),
+        token=find_token(store.path),
     )
-    listener = Listener(listen, token.find(store.path), context)
+    listener = Listener(listen, desk)
     # First: an address that is taken is told before anything is driven, and until all have begun it answers that they have not.
     service = Service(engine, [listener, *parts], clock, notifier, grace=grace, told=lambda: told(listener.url))
     return service
@@ -201,7 +207,8 @@ async def deploy_now(project: Project, store: Store) -> None:
     """
     import time
 
-    from agentctl.service.deployer import bring_in_line, is_home
+    from agentctl.service.deployer import bring_in_line
+    from agentctl.service.roots import is_home
 
     if is_home(project, store):
         await bring_in_line(project, store, time.time())

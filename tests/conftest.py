@@ -1,14 +1,18 @@
-"""Fixtures shared by every room: a project in a temporary folder, and the real command line in a process of its own."""
+"""Fixtures shared by every room: a project in a temporary folder, the real command line in a process of its own, a server."""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
 import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +23,20 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # What would let a test see the developer's own store, keys or model providers.
 FOREIGN = ("AGENTCTL_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "AZURE_", "LITELLM_", "INCIDENT_", "CREDENTIALS_DIRECTORY")
 
+PATIENCE = 60  # seconds until a test that is a coroutine, and hangs, fails
+
 # The tests start a thousand processes. Where Python was told to keep no bytecode, each would compile all of agentctl first.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """A test that is a coroutine runs in an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), PATIENCE))
+    return True
 
 
 @dataclass(frozen=True)
@@ -139,3 +155,82 @@ def agentctl(project: Project) -> Iterator[Agentctl]:
 def repository() -> Path:
     """The root of the checkout under test."""
     return REPOSITORY
+
+
+Request = dict[str, Any]  # method, path, headers (names in lower case), body
+Answer = tuple[int, dict[str, str], bytes]  # status, headers, body
+
+
+class Server:
+    """A loopback HTTP server. `answer`: what to say to a request; None hangs up without a word.  `requests`: those that came."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.answer: Callable[[Request], Answer | None] = lambda request: (200, {}, b"")
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_one(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                request = {"method": self.command, "path": self.path, "headers": headers, "body": body}
+                outer.requests.append(request)
+                answer = outer.answer(request)
+                if answer is None:
+                    self.close_connection = True
+                    return
+                status, more, data = answer
+                self.send_response(status)
+                for name, value in more.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(data)
+
+            do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = handle_one
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Keeps the test's output free of access logs."""
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self.thread.start()
+
+    @staticmethod
+    def json(document: Any, status: int = 200) -> Answer:
+        return status, {"Content-Type": "application/json"}, json.dumps(document).encode()
+
+    def completion(self, text: str, tokens: tuple[int, int], model: str = "test") -> Answer:
+        """What a model's provider answers. `tokens`: those of the prompt, and those of the text."""
+        message = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+        usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
+        shape = {"id": "1", "object": "chat.completion", "created": 1, "model": model}
+        return self.json({**shape, "choices": [message], "usage": usage})
+
+    def close(self) -> None:
+        self.http.shutdown()
+        self.http.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def make_server() -> Iterator[Callable[[], Server]]:
+    servers: list[Server] = []
+
+    def make() -> Server:
+        servers.append(Server())
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def server(make_server: Callable[[], Server]) -> Server:
+    return make_server()

@@ -70,8 +70,8 @@ def imported(file: Path) -> Iterator[tuple[int, str]]:
             base = package[: len(package) - node.level] if node.level else []
             module = ".".join([*base, *filter(None, [node.module])])
             yield node.lineno, module
-            if module == "agentctl":
-                yield from ((node.lineno, f"agentctl.{alias.name}") for alias in node.names)
+            if module == "agentctl":  # rooms; what else the package names is its own
+                yield from ((node.lineno, f"agentctl.{alias.name}") for alias in node.names if modules(alias.name))
 
 
 def room_of(name: str) -> str | None:

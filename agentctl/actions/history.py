@@ -7,14 +7,13 @@ Params: {of, since, status, limit}. Output: a list of runs as in `history --json
 from __future__ import annotations
 
 import time
-from typing import Any, get_args
+from typing import get_args
 
+from agentctl import JSON
 from agentctl.core.instant import parse_instant
 from agentctl.errors import ActionError
 from agentctl.expressions.duration import parse_duration
 from agentctl.ports import Call, HistoryFilter, Outcome, RunStatus, Store, Surroundings
-
-JSON = Any
 
 LIMIT = 500  # runs, where the step does not say
 

@@ -16,11 +16,11 @@ import re
 import time
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from agentctl import __version__
+from agentctl import JSON, __version__
 from agentctl.actions.texts import as_text, read_json
 from agentctl.errors import ActionError
 from agentctl.ports import Call, Outcome, Surroundings
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     import ssl
 
     import httpx2
-
-JSON = Any
 
 REDIRECTS = 10
 MAX_BYTES = 10 << 20

@@ -8,15 +8,14 @@ import signal
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from agentctl import JSON
 from agentctl.actions.output import Output, Stderr
 from agentctl.actions.process import run_process
 from agentctl.actions.texts import as_text, last_lines
 from agentctl.errors import ActionError
-from agentctl.ports import Call
-
-JSON = Any
+from agentctl.ports import SERVE_TOKEN, Call
 
 
 async def start(
@@ -72,8 +71,11 @@ def as_file(data: bytes) -> IO[bytes]:
 
 
 def _environment(call: Call, env: Mapping[str, JSON]) -> dict[str, str]:
-    """What the runner has, what the step says (null removes a variable), and what the step is."""
-    merged: dict[str, str] = dict(os.environ)
+    """What the runner has, what the step says (null removes a variable), and what the step is.
+
+    The token is left out: what a step runs, and be it chosen by a model, is not to start further runs by it unasked.
+    """
+    merged = {name: value for name, value in os.environ.items() if name != SERVE_TOKEN}
     for name, value in env.items():
         if value is None:
             merged.pop(name, None)

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.actions.litellm_library import library, warm_up
 from agentctl.actions.model_answer import correction, instruction, problems_of, read_answer, response_format
 from agentctl.actions.model_errors import translate
@@ -22,8 +23,6 @@ from agentctl.actions.texts import as_text
 from agentctl.core.events import Usage
 from agentctl.errors import ActionError
 from agentctl.ports import Call, Outcome, Surroundings
-
-JSON = Any
 
 TIMEOUT = 600.0  # seconds; the step's own `timeout` is the engine's matter
 SHOWN = 8192  # characters of an invalid answer that its error keeps

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
+from agentctl import JSON
 from agentctl.actions.texts import read_json
 from agentctl.errors import ActionError
-
-JSON = Any
 
 PROBLEMS = 8  # told to the model and kept in the error
 _FENCE = re.compile(r"```[a-zA-Z]*\s*\n(.*?)```", re.DOTALL)

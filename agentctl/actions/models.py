@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agentctl import JSON
 from agentctl.errors import ActionError
 
-JSON = Any
 ReadKey = Callable[[str], str | None]
 
 DEFAULT = "default"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import codecs
 import tempfile
-from typing import IO, Any
+from typing import IO
 
+from agentctl import JSON
 from agentctl.ports import Call, Surroundings
-
-JSON = Any
 
 KEPT = 1 << 20  # bytes of output that stay in memory and in the journal; more becomes a file
 TAIL = 4096  # bytes of stderr that a failed step keeps

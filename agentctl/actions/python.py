@@ -11,10 +11,11 @@ import re
 import sys
 import tempfile
 from contextlib import ExitStack
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.actions import call_function
 from agentctl.actions.launch import as_file, check_end, start
 from agentctl.actions.output import KEPT, Output, Stderr
@@ -22,8 +23,6 @@ from agentctl.actions.process import GRACE
 from agentctl.actions.texts import read_json
 from agentctl.errors import ActionError
 from agentctl.ports import Call, Outcome, Surroundings
-
-JSON = Any
 
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 

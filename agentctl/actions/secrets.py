@@ -14,10 +14,9 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, quote_plus
 
-JSON = Any
+from agentctl import JSON
 
 MASK = "***"
 SHORTEST = 4

@@ -12,16 +12,15 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import IO, Any
+from typing import IO
 
+from agentctl import JSON
 from agentctl.actions.launch import as_file, check_end, start
 from agentctl.actions.output import Stderr, Stdout
 from agentctl.actions.process import GRACE
 from agentctl.actions.texts import as_text, last_lines, read_json, read_yaml
 from agentctl.errors import ActionError
 from agentctl.ports import Call, Outcome, Surroundings
-
-JSON = Any
 
 ARGUMENT = 100_000  # bytes; Linux refuses a single argument over 128 KiB, so longer scripts are handed over as a file
 

@@ -7,14 +7,13 @@ import os
 import time
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.actions.secrets import Secrets
 from agentctl.ports import Call, Scrubber, Store
-
-JSON = Any
 
 LOG_LIMIT = 50 << 20  # bytes of log that one run may write
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-JSON = Any
+from agentctl import JSON
 
 EXPANDED = 8 << 20  # bytes, about, that a YAML output may have once its aliases are expanded
 _SCALAR = 8  # bytes, about, of a value that is no text

@@ -27,7 +27,7 @@ COMMANDS = {
     "history": "List runs, newest first.",
     "show": "Show one run: its steps over time, errors and output.",
     "logs": "Print what the steps of a run wrote.",
-    "send": "Send an event to the runs that wait for it.",
+    "send": "Send an event: to the runs that wait for it, and to what it triggers.",
     "inbox": "List everything that waits for a person, oldest first.",
     "approve": "Approve what a run asks for.",
     "reject": "Reject what a run asks for.",
@@ -80,6 +80,12 @@ class Commands(TyperGroup):
 
     def get_params(self, ctx: Any) -> list[Any]:
         return _as_given(super().get_params(ctx))
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # typer would end without a word
+            raise typer.Abort from None
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -145,8 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         return _usage(error, as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):
-        output.note("interrupted")
-        return INTERRUPTED
+        return _interrupted(as_json=as_json)
     except OSError as error:
         return _system(error, as_json=as_json)
     except SystemExit as left:  # typer's answer to a reader that left, with the exit code of a failed run
@@ -155,6 +160,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise
     except Exception as error:
         return _unexpected(error, as_json=as_json)
+
+
+def _interrupted(*, as_json: bool) -> int:
+    if as_json:
+        output.print_failure("interrupted", "interrupted", as_json=True)
+    output.note("interrupted")
+    return INTERRUPTED
 
 
 def _usage(error: typer.TyperException, *, as_json: bool) -> int:

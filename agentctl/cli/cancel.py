@@ -56,5 +56,5 @@ async def _ask(project: Project, run_id: str, reason: str | None) -> tuple[RunRo
     with working(project) as (engine, _):
         await engine.cancel(run_id, reason)
         row, served = engine.store.run(run_id), engine.store.serving() is not None
-    assert row is not None  # it was found a moment ago, and nothing removes runs
+    assert row is not None  # it was found a moment ago, unfinished, and only what has ended is pruned
     return row, served

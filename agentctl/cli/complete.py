@@ -37,6 +37,14 @@ def definitions(ctx: Any, incomplete: str) -> Offered:
 
 
 @_quiet
+def scheduled(ctx: Any, incomplete: str) -> Offered:
+    """Definitions, and before the first of them the word that makes `schedule` fire slots of the past."""
+    given = [*(ctx.params.get("target") or ()), *ctx.args]
+    action = [] if given else [("backfill", "fire slots of the past")]
+    return [*action, *(definitions(ctx, incomplete) if given in ([], ["backfill"]) else ())]
+
+
+@_quiet
 def runs(ctx: Any, incomplete: str) -> Offered:
     return _runs(ctx, incomplete)
 

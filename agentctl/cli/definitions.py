@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentctl.cli import output, place
-from agentctl.errors import DefinitionInvalid, InputInvalid, NotFound
+from agentctl.errors import DefinitionInvalid, InputInvalid
 
 if TYPE_CHECKING:
     from agentctl.language.project import Project
@@ -43,13 +43,11 @@ def loaded(project: Project, path: Path) -> StoredDefinition:
 
 
 def document(source: str | None) -> dict[str, Any] | None:
-    """The mapping of `--input-file`: JSON; `-` is stdin. Raises NotFound, InputInvalid."""
+    """The mapping of `--input-file`: JSON; `-` is stdin. Raises InputInvalid."""
     if source is None:
         return None
     try:
         data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-    except FileNotFoundError:
-        raise NotFound(f"no such file: {source}") from None
     except OSError as error:
         raise InputInvalid(f"{source} cannot be read: {error.strerror}") from None
     import msgspec

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,6 +19,7 @@ from agentctl.render.documents import outcome_document
 from agentctl.render.text import error_line, indented, visible
 
 if TYPE_CHECKING:
+    from agentctl.cli.interrupts import Interrupts
     from agentctl.cli.place import Hints
     from agentctl.engine.engine import Engine
     from agentctl.language.project import Project
@@ -36,7 +35,6 @@ _EXIT_CODES = {
     "interrupted": INTERRUPTED,
 }
 _PATIENCE = 0.5  # seconds of a stop after which people are told what it waits for
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Ended(NamedTuple):
@@ -72,7 +70,7 @@ def working(project: Project) -> Iterator[tuple[Engine, Watch]]:
         yield engine, watch
 
 
-async def drive(engine: Engine, watch: Watch, run_id: str, *, wait: bool, hints: Hints) -> Ended:
+async def drive(engine: Engine, watch: Watch, run_id: str, *, wait: bool, hints: Hints, interrupts: Interrupts) -> Ended:
     """Drive the run to its end, or without `wait` until only waiting is left. What a living `serve` drives is followed instead.
 
     The first SIGINT or SIGTERM stops the engine: nothing new starts, everything is kept, the run is `interrupted`.
@@ -80,26 +78,19 @@ async def drive(engine: Engine, watch: Watch, run_id: str, *, wait: bool, hints:
     """
     loop = asyncio.get_running_loop()
     stopping: list[asyncio.Task[None]] = []
-    left = asyncio.Event()
     slow: list[asyncio.TimerHandle] = []
 
     def stop() -> None:
-        if stopping:
-            watch.close()
-            output.note(f"interrupted; go on with: {hints.resume}")
-            os._exit(INTERRUPTED)
-        left.set()
         stopping.append(loop.create_task(engine.stop()))
         slow.append(loop.call_later(_PATIENCE, output.note, "stopping what is under way; once more ends it at once"))
 
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, stop)
     try:
         watch.begin(run_id, hints.where)
         async with watch.shown(), _asking(engine, watch, hints, wait=wait), mirrored(engine, watch):
             watch.tell_of_all_waits(run_id)
-            row = await drive_or_follow(engine, run_id, wait=wait, left=left)
-            await asyncio.gather(*stopping)
+            with interrupts.answered(stop, watch.close, f"interrupted; go on with: {hints.resume}"):
+                row = await drive_or_follow(engine, run_id, wait=wait, left=interrupts.came)
+                await asyncio.gather(*stopping)
             row = engine.store.run(run_id) or row
             watch.settle(row)
         unsettled = unsettled_lines(engine.store, row, hints.where)
@@ -111,8 +102,6 @@ async def drive(engine: Engine, watch: Watch, run_id: str, *, wait: bool, hints:
     finally:
         for timer in slow:
             timer.cancel()
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
     served = engine.store.serving() is not None
     return Ended(row, stopped=bool(stopping) and row.status not in FINISHED, unsettled=unsettled, served=served)
 

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Annotated
 
-import typer
-
-from agentctl.cli import complete, output, params, place, words
+from agentctl.cli import output, params, place, words
 from agentctl.ports import HistoryFilter
 
 
 def command(
-    loop: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Only runs of this loop or skill.", autocompletion=complete.definitions),
-    ] = None,
-    status: Annotated[
-        list[str] | None,
-        typer.Option(metavar="STATUS", help="Only runs in this status; repeatable.", autocompletion=complete.statuses),
-    ] = None,
-    since: Annotated[str | None, typer.Option(metavar="7d|TIME", help="Only runs created since then.")] = None,
+    loop: params.OfLoop = None,
+    status: params.InStatus = None,
+    since: params.Since = None,
     db: params.Db = None,
     json: params.Json = False,
 ) -> None:

@@ -18,15 +18,9 @@ _MOST_REASONS = 100  # of a line of thousands the first say enough
 
 
 def command(
-    loop: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Only runs of this loop or skill.", autocompletion=complete.definitions),
-    ] = None,
-    status: Annotated[
-        list[str] | None,
-        typer.Option(metavar="STATUS", help="Only runs in this status; repeatable.", autocompletion=complete.statuses),
-    ] = None,
-    since: Annotated[str | None, typer.Option(metavar="7d|TIME", help="Only runs created since then.")] = None,
+    loop: params.OfLoop = None,
+    status: params.InStatus = None,
+    since: params.Since = None,
     until: Annotated[str | None, typer.Option(metavar="7d|TIME", help="Only runs created before then.")] = None,
     parent: Annotated[
         str | None, typer.Option(metavar="RUN", help="Only runs that this run started.", autocompletion=complete.runs)

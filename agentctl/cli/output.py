@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def prepare_streams() -> None:
-    """A character that the stream's encoding lacks is shown as `?` and stops nothing; a closed stream takes what it is given."""
-    for name in ("stdout", "stderr"):
+    """A character that the stream's encoding lacks is shown as `?` and stops nothing; a closed stream is as /dev/null."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # in this order, each gets its own number: 0, 1, 2
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # stays open for the life of the process
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # stays open for the life of the process
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError, OSError):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # real streams have it; a test's may not
@@ -61,11 +61,18 @@ def _as_json(document: Any, indent: int | None) -> str:
 
     try:
         text = msgspec.json.encode(document)
-        return (text if indent is None else msgspec.json.format(text, indent=indent)).decode()
+        shown = (text if indent is None else msgspec.json.format(text, indent=indent)).decode()
+        if _is_utf8(sys.stdout.encoding) or shown.isascii():
+            return shown
     except UnicodeEncodeError:  # half a character, out of a file name or an argument that is not UTF-8
-        import json
+        pass
+    import json
 
-        return json.dumps(document, indent=indent)
+    return json.dumps(document, indent=indent)  # every other character as \uXXXX, which any encoding can write
+
+
+def _is_utf8(encoding: str | None) -> bool:
+    return (encoding or "utf-8").replace("_", "-").lower() in ("utf-8", "utf8")
 
 
 def print_error(error: AgentctlError, *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentctl.errors import NotFound, StoreError, StoreMissing
+from agentctl.errors import NotFound, StoreError, StoreMissing, StoreOutdated
 
 if TYPE_CHECKING:
     from agentctl.core.events import AnyEvent
@@ -51,6 +51,8 @@ def reading(db: str | None) -> Iterator[Store | None]:
     except StoreMissing:
         yield None
         return
+    except StoreOutdated:  # the first command after an update may well be one that only looks
+        store = open_store(path)
     try:
         yield store
     finally:

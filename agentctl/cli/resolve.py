@@ -20,7 +20,9 @@ VERDICTS = {
 }
 
 
-def resolve(run: str, path: str | None, verdict: str | None, result: str | None, db: str | None, *, json: bool) -> int:
+def resolve(
+    run: str, path: str | None, verdict: str | None, result: str | None, db: str | None, *, wait: bool, json: bool
+) -> int:
     """Hand the answer in and drive the run on, from the topmost run that waits for it; returns the exit code.
 
     Raises UsageError (options that make no sense, bad JSON, a step that is not in doubt), NotFound.
@@ -33,21 +35,31 @@ def resolve(run: str, path: str | None, verdict: str | None, result: str | None,
     with place.recorded(db, run) as (store, row):
         step = _in_doubt(row, place.folded(store, store.journal(row.id)), path)
         driver = place.driver(store, row.id)
-    return asyncio.run(_resolve(project, row, driver, step.path, verdict, value, db, json=json))
+    return asyncio.run(_resolve(project, row, driver, step.path, verdict, value, db, wait=wait, json=json))
 
 
 async def _resolve(
-    project: Project, row: RunRow, driver: RunRow, path: str, verdict: str, value: Any, db: str | None, *, json: bool
+    project: Project,
+    row: RunRow,
+    driver: RunRow,
+    path: str,
+    verdict: str,
+    value: Any,
+    db: str | None,
+    *,
+    wait: bool,
+    json: bool,
 ) -> int:
     from agentctl.cli.drive import drive, report, working
+    from agentctl.cli.interrupts import heard
     from agentctl.cli.people import login_name
     from agentctl.render.documents import outcome_document
 
     hints = place.Hints(driver.id, project, db)
-    with working(project) as (engine, watch):
+    with heard(json=json) as interrupts, working(project) as (engine, watch):
         await engine.resolve(row.id, path, verdict, output=value, by=login_name(), vars=project.vars)
         try:
-            ended = await drive(engine, watch, driver.id, wait=True, hints=hints)
+            ended = await drive(engine, watch, driver.id, wait=wait, hints=hints, interrupts=interrupts)
         except StoreBusy:
             output.note(f"the answer is kept; another process drives run {driver.id} and goes on with it")
             if json:

@@ -42,6 +42,7 @@ def command(
     result: Annotated[
         str | None, typer.Option("--output", metavar="JSON", help="With --as done: the output of the step. Default: null.")
     ] = None,
+    no_wait: params.NoWait = False,
     db: params.Db = None,
     json: params.Json = False,
 ) -> int:
@@ -55,7 +56,7 @@ def command(
 
         if start is not None or plan or latest:
             raise UsageError("--step with --as answers one question; leave out --from, --plan and --latest")
-        return resolve(run, step, verdict, result, db, json=json)
+        return resolve(run, step, verdict, result, db, wait=not no_wait, json=json)
     project = place.project(db)
     with place.recorded(db, run) as (store, row):
         _refuse(row, start, latest=latest)
@@ -71,18 +72,26 @@ def command(
         raise UsageError(f"{stored.file} was edited where run {row.id} is already through; nothing was changed:\n{reasons}")
     import asyncio
 
-    return asyncio.run(_resume(project, row, redo, stored, db, json))
+    return asyncio.run(_resume(project, row, redo, stored, db, wait=not no_wait, json=json))
 
 
 async def _resume(
-    project: Project, row: RunRow, redo: Sequence[str], stored: StoredDefinition | None, db: str | None, json: bool
+    project: Project,
+    row: RunRow,
+    redo: Sequence[str],
+    stored: StoredDefinition | None,
+    db: str | None,
+    *,
+    wait: bool,
+    json: bool,
 ) -> int:
     from agentctl.cli.drive import drive, report, working
+    from agentctl.cli.interrupts import heard
 
     hints = place.Hints(row.id, project, db)
-    with working(project) as (engine, watch):
+    with heard(json=json) as interrupts, working(project) as (engine, watch):
         await engine.resume(row.id, redo, stored, vars=project.vars)
-        ended = await drive(engine, watch, row.id, wait=True, hints=hints)
+        ended = await drive(engine, watch, row.id, wait=wait, hints=hints, interrupts=interrupts)
     return report(ended, hints, json=json)
 
 

@@ -28,7 +28,7 @@ def command(
     input_file: Annotated[
         str | None, typer.Option("--input-file", metavar="F", help="Inputs as one JSON object in a file; `-` reads stdin.")
     ] = None,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Leave as soon as only waiting is left (exit code 3).")] = False,
+    no_wait: params.NoWait = False,
     detach: Annotated[bool, typer.Option("--detach", help="Only create the run, queued.")] = False,
     db: params.Db = None,
     json: params.Json = False,
@@ -79,8 +79,9 @@ async def _run(
     project: Project, stored: StoredDefinition, given: dict[str, Any], db: str | None, *, wait: bool, json: bool
 ) -> int:
     from agentctl.cli.drive import drive, report, working
+    from agentctl.cli.interrupts import heard
 
-    with working(project) as (engine, watch):
+    with heard(json=json) as interrupts, working(project) as (engine, watch):
         run_id, admission = await engine.start(stored, given, reserve=True, vars=project.vars)
         if admission.outcome == "duplicate":
             output.note(f"{admission.reason}; going on with that one")
@@ -88,5 +89,5 @@ async def _run(
             if row is not None and row.status != "succeeded":
                 await engine.resume(run_id, vars=project.vars)
         hints = place.Hints(run_id, project, db)
-        ended = await drive(engine, watch, run_id, wait=wait, hints=hints)
+        ended = await drive(engine, watch, run_id, wait=wait, hints=hints, interrupts=interrupts)
     return report(ended, hints, json=json)

@@ -32,7 +32,7 @@ def command(
     target: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[backfill] [LOOP|FILE]", help="Default: every loop of the project.", autocompletion=complete.definitions
+            metavar="[backfill] [LOOP|FILE]", help="Default: every loop of the project.", autocompletion=complete.scheduled
         ),
     ] = None,
     upcoming: Annotated[str, typer.Option("--next", metavar="N", help="So many slots to come of each schedule.")] = "10",
@@ -81,13 +81,14 @@ def _show(loop: str | None, upcoming: int, past: int, *, db: str | None, json: b
 def _schedules(found: list[Found], store: Store | None, now: float, upcoming: int, past: int) -> Iterator[Shown]:
     from agentctl.render.schedule import Shown
     from agentctl.triggers.schedule import schedules
-    from agentctl.triggers.slots import next_slots
+    from agentctl.triggers.slots import to_come
 
     paused = {} if store is None else {one.name: one.paused_at for one in store.deployments()}
     for file, definition in found:
         for schedule in schedules(definition):
             rows = [] if store is None else store.slots(schedule.name, schedule.key, limit=past)[::-1]
-            yield Shown(file, schedule, next_slots(schedule, now, upcoming), rows, paused.get(schedule.name))
+            settled = rows[-1].slot if rows else now
+            yield Shown(file, schedule, to_come(schedule, settled, now, upcoming), rows, paused.get(schedule.name))
 
 
 def _named(loop: str, db: str | None) -> tuple[Project, list[Found], bool]:

@@ -58,9 +58,7 @@ def command(
     project = place.project(db)
     outcome = asyncio.run(_send(project, event, _read(data), event_id))
     if json:
-        started = [row.id for row in outcome.started]
-        document = {"event_id": outcome.event_id, "duplicate": outcome.sent.duplicate, "started": started}
-        output.print_json({**document, "delivered": outcome.sent.delivered})
+        output.print_json(outcome.sent.document(outcome.event_id, [row.id for row in outcome.started]))
     for line in _said(event, outcome):
         output.note(line)
     for row in _unattended(outcome)[:_MOST_HINTS]:

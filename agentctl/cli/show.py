@@ -12,6 +12,7 @@ from agentctl.cli.unsettled import unsettled_lines
 
 if TYPE_CHECKING:
     from agentctl.core.events import AnyEvent
+    from agentctl.core.state import RunState
     from agentctl.ports import RunRow, Store
     from agentctl.render.journal import StepView
 
@@ -30,7 +31,8 @@ def command(
         if json:
             output.print_json(document(store, row))
             return
-        steps = _steps(store, row, list(store.journal(row.id)))
+        events = list(store.journal(row.id))
+        steps = _steps(store, row, events, place.folded(store, events))
         said = store.feedback([row.id]).get(row.id)
         hints = place.Hints(row.id, place.project(db), db)
         unsettled = unsettled_lines(store, row, hints.where)
@@ -59,9 +61,11 @@ def command(
 def document(store: Store, row: RunRow) -> Any:
     """What `show --json` prints of a run."""
     from agentctl.render.documents import show_document
+    from agentctl.render.journal import items_not_run
 
     events = list(store.journal(row.id))
-    steps = [step for step in _steps(store, row, events) if not step.block]
+    state = place.folded(store, events)
+    steps = [step for step in _steps(store, row, events, state) if not step.block] + items_not_run(state)
     said, standing, since = store.feedback([row.id]).get(row.id), store.standing(row.id), _stalled_since(store, row, time.time())
     return show_document(row, steps, events, said, standing, since)
 
@@ -72,10 +76,9 @@ def _stalled_since(store: Store, row: RunRow, now: float) -> float | None:
     return stalls(store, [row], now).get(row.id)
 
 
-def _steps(store: Store, row: RunRow, events: list[AnyEvent]) -> list[StepView]:
+def _steps(store: Store, row: RunRow, events: list[AnyEvent], state: RunState) -> list[StepView]:
     from agentctl.render.journal import complete, view
 
-    state = place.folded(store, events)
     steps = complete(view(row.id, state.plan.definition, events), state)
     awaited = store.awaited_results(row.id)
     for step in steps:

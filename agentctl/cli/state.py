@@ -35,15 +35,14 @@ def command(
     project = place.project(db)
     with place.reading(db) as store:
         remembered = _remembered(project, store, loop)
+    if action in ("get", "unset") and key not in remembered:
+        raise NotFound(f"{loop} remembers no {key!r}{did_you_mean(key or '', remembered)}")
     if action == "get":
-        if key not in remembered:
-            raise NotFound(f"{loop} remembers no {key!r}{did_you_mean(key or '', remembered)}")
+        assert key is not None
         output.print_json(remembered[key]) if json else output.say(_shown(remembered[key]))
         return
     if action is not None:
         assert key is not None
-        if action == "unset" and key not in remembered:
-            raise NotFound(f"{loop} remembers no {key!r}{did_you_mean(key, remembered)}")
         import asyncio
 
         values = {} if value is None else {key: _read(value)}

@@ -18,7 +18,7 @@ def command(
         str | None,
         typer.Argument(metavar="[LOOP]", help="Only this loop or skill.", autocompletion=complete.definitions),
     ] = None,
-    since: Annotated[str | None, typer.Option(metavar="7d|TIME", help="Only runs created since then.")] = None,
+    since: params.Since = None,
     db: params.Db = None,
     json: params.Json = False,
 ) -> None:

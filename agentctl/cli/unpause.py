@@ -9,5 +9,11 @@ from agentctl.render.text import visible
 
 def command(loop: Loop, db: params.Db = None, json: params.Json = False) -> None:
     """Have a paused loop triggered again, from now on."""
-    change(loop, db, pause=False, json=json)
-    output.note(f"{visible(loop)} is triggered again")
+    deployment = change(loop, db, pause=False, json=json)
+    name, file = visible(loop), visible(deployment.file)
+    if deployment.gone:
+        output.note(f"{name} is not paused any more; nothing triggers it until its file {file} is back")
+    elif not deployment.version:
+        output.note(f"{name} is not paused any more; nothing triggers it until its file can be used: {deployment.problem}")
+    else:
+        output.note(f"{name} is triggered again")

@@ -10,8 +10,8 @@ import typer
 from agentctl.cli import output, params, place
 from agentctl.cli.exit_codes import INVALID
 from agentctl.cli.problems import problem_blocks, problem_document
-from agentctl.errors import NotFound
-from agentctl.language.project import FOLDERS
+from agentctl.errors import DefinitionInvalid, NotFound
+from agentctl.language.project import FILE, FOLDERS
 from agentctl.render.text import size
 
 if TYPE_CHECKING:
@@ -28,28 +28,39 @@ def command(
     """Check definitions and report every problem.
 
     Of a project's root, the files below loops/ and skills/ are checked; of any other folder, every YAML file below it.
-    A file named *.test.yaml is checked as one of test cases.
+    A file named *.test.yaml is checked as one of test cases, agentctl.yaml as that of a project.
     """
-    from agentctl.language.cases import SUFFIX
-    from agentctl.language.load import check
-    from agentctl.testing.prepare import check_test
-
     files = [file for path in paths for file in definitions(Path(path))]
-    found: list[Problem] = []
+    found: dict[Problem, None] = {}  # each once: what is wrong with agentctl.yaml is found with every file
     places: dict[str, Path] = {}
     for file in dict.fromkeys(files):
-        problems = check_test(file) if file.name.endswith(SUFFIX) else check(file, _catalog(file))
-        places.update((problem.file, file) for problem in problems)
-        found.extend(problems)
+        problems = _problems(file)
+        places.update((problem.file, file) for problem in problems if not Path(problem.file).is_absolute())
+        found.update(dict.fromkeys(problems))
     wrong = sum(problem.severity == "error" for problem in found)
     if json:
         output.print_json([problem_document(problem) for problem in found])
     else:
         if found:
-            output.say(problem_blocks(found, places))
+            output.say(problem_blocks(list(found), places))
         tail = "no problems" if not wrong else size(wrong, "problem")
         output.note(f"{size(len(set(files)), 'file')} checked, {tail}")
     return INVALID if wrong else 0
+
+
+def _problems(file: Path) -> list[Problem]:
+    """What is wrong with a file, or with the agentctl.yaml that it would have to be checked against."""
+    from agentctl.language.cases import SUFFIX
+    from agentctl.language.load import check
+    from agentctl.testing.prepare import check_test
+
+    try:
+        catalog = _catalog(file)
+        if file.name == FILE:
+            return []
+        return check_test(file) if file.name.endswith(SUFFIX) else check(file, catalog)
+    except DefinitionInvalid as error:
+        return error.problems
 
 
 def _catalog(file: Path) -> Catalog:

@@ -14,7 +14,14 @@ from agentctl.core.events import AnyEvent, RetryScheduled, StepKeyed, StepStarte
 from agentctl.model import Definition
 from agentctl.ports import FINISHED, UNFINISHED, HistoryFilter, Progress, RunRow, Store, Waiting
 from agentctl.render.journal import JournalView, view
-from agentctl.render.progress import line_of_result, line_of_standing, picture, progress_lines, waiting_line
+from agentctl.render.progress import (
+    line_of_result,
+    line_of_standing,
+    lines_of_awaited_runs,
+    picture,
+    progress_lines,
+    waiting_line,
+)
 from agentctl.render.timeline import coloured
 from agentctl.render.waits import waiting_lines
 
@@ -53,6 +60,9 @@ class Watch:
 
     def tell_of_all_waits(self, run_id: str) -> None:
         """Of those of a run and of the unfinished ones it started, before any of them moves."""
+        seen = self._views.get(run_id)
+        for line in lines_of_awaited_runs(seen) if self.plain and seen is not None else ():
+            output.note(line)
         self.tell_of_waits(run_id)
         for child in self._store.history(HistoryFilter(parent=run_id, status=UNFINISHED)):
             self.tell_of_all_waits(child.id)

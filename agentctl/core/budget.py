@@ -17,13 +17,11 @@ which the store keeps: it is checked in the transaction that journals the start,
 from __future__ import annotations
 
 import json
-from typing import Any
 
+from agentctl import JSON
 from agentctl.core.events import Account, Error
 from agentctl.core.instant import rfc3339
 from agentctl.core.state import RunState
-
-JSON = Any
 
 ANSWER_TOKENS = 500  # reserved for the answer of a call that sets no `max_tokens`
 CHARACTERS_A_TOKEN = 4  # of what the model reads: the usual rule of thumb

@@ -6,13 +6,10 @@ from the state (`interpreter.open_commands`), which is what recovery does.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
+from agentctl import JSON
 from agentctl.core.events import Error
-
-JSON = Any
 
 
 class Execute(msgspec.Struct, frozen=True):

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from hashlib import sha256
-from typing import Any
 
-from agentctl.core import budget, orders, retry, start
+from agentctl import JSON
+from agentctl.core import budget, ending, orders, retry, start
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.core.fold import apply
 from agentctl.core.fold_attempts import gave_no_answer
 from agentctl.core.frames import round_key
+from agentctl.core.instant import rfc3339
 from agentctl.core.scope import Scope, scope_of
-from agentctl.core.state import Frame, RunState, StepState, live_below
+from agentctl.core.state import Frame, RunState, StepState
 from agentctl.errors import ExpressionError
 from agentctl.expressions.duration import format_duration
 from agentctl.expressions.template import Template
 from agentctl.model import Approve, Repeat, Skill, Wait
-
-JSON = Any
-_LAST_ROUND = re.compile(r"(@\d+)?\[\d+\]$")  # from the path of an iteration to that of its step
 
 
 class Decider:
@@ -39,55 +36,7 @@ class Decider:
         state = self.state
         apply(state, event)
         self.events.append(event)
-        if state.forgotten:
-            self.commands += [cmd.Forget(path) for path in state.forgotten]
-            state.forgotten.clear()
-        match event:  # the most frequent first: the cases are tried in their order
-            case ev.StepStarted():
-                step = state.steps[event.path]
-                self.commands += orders.launch(state, step)
-                self._set_timers(event.path, ("timeout", "wait"))
-            case ev.StepSucceeded():
-                step = state.steps[event.path]
-                if step.key is not None and step.source is None:
-                    recovered = event.status == "recovered"  # what a fallback put out is no result of the step itself
-                    self.commands.append(orders.give_back(step) if recovered else orders.keep_result(step))
-                if step.uses == "remember" and event.attempt:
-                    self.commands.append(cmd.Remember(event.path, event.output))
-            case ev.RetryScheduled():
-                self._set_timers(event.path, ("retry",))
-            case ev.BlockFinished():
-                self._set_timers(_LAST_ROUND.sub("", event.path), ("pause",))
-            case ev.RunStarted() | ev.RunResumed():
-                self.commands += orders.all_timers(state)
-            case ev.StepKeyed():
-                self.commands.append(orders.find_result(state.steps[event.path]))
-            case ev.StepFailed() | ev.StepCancelled():
-                step = state.steps[event.path]
-                if step.key is not None and step.status != "unknown":  # a doubt keeps its claim
-                    self.commands.append(orders.give_back(step))
-            case ev.ResultMissing():
-                step = state.steps[event.path]
-                if step.frame.failure is not None or step.frame.is_halted():  # it will not start: its list has failed meanwhile
-                    self.commands.append(orders.give_back(step))
-            case ev.Settled() | ev.TimerFired(timer="timeout"):
-                self._stop_all()
-            case ev.RunFinished():
-                self.commands.append(cmd.Finish(event.status, event.output, event.error))
-
-    def _set_timers(self, path: str, names: tuple[str, ...]) -> None:
-        timers = self.state.timers
-        if timers:
-            for name in names:
-                due = timers.get((path, name))
-                if due is not None:
-                    self.commands.append(cmd.SetTimer(path, name, due))
-
-    def _stop_all(self) -> None:
-        state = self.state
-        for path in [*state.executing, *state.children]:
-            if state.steps[path].stopping:
-                self.commands += orders.stop(state, state.steps[path])
+        self.commands += orders.called_for(state, event)
 
     def work_off(self) -> None:
         """Look at everything that the fold marked, until nothing is left to decide."""
@@ -100,7 +49,7 @@ class Decider:
             elif isinstance(item, StepState):
                 self._look_at_step(item)
             else:
-                self._look_at_run()
+                ending.look_at_run(self)
 
     def _holds_back(self) -> bool:
         """Whether nothing may start now. The journal says nothing of it: who takes the run over finds it ready again."""
@@ -113,7 +62,7 @@ class Decider:
         if frame.closed:
             return
         if frame.is_halted():
-            self._look_at_halted(frame)
+            ending.look_at_halted(self, frame)
             return
         while frame.ready and frame.failure is None and not frame.is_halted():
             if self._holds_back():
@@ -123,7 +72,7 @@ class Decider:
         if self.state.frames.get(frame.key) is not frame:
             return  # a `return` among them closed it
         if frame.is_halted():
-            self._look_at_halted(frame)
+            ending.look_at_halted(self, frame)
         elif not frame.live and (frame.failure is not None or frame.left == 0):
             self._close(frame)
 
@@ -135,10 +84,10 @@ class Decider:
         owner = frame.owner
         match frame.role:
             case "main":
-                self._settle(error, output)
+                ending.settle(self, error, output)
             case "group":
                 assert owner is not None
-                self._end_container(owner, output, error)
+                self.end_container(owner, output, error)
             case "fallback":
                 assert owner is not None
                 if error is not None:
@@ -174,7 +123,7 @@ class Decider:
         value, error = self.evaluate(action.until, frame)
         return error is None and not value, error
 
-    def _end_container(self, step: StepState, output: JSON, error: ev.Error | None) -> None:
+    def end_container(self, step: StepState, output: JSON, error: ev.Error | None) -> None:
         if error is not None:
             self.emit(ev.AttemptFailed(at=self.at, path=step.path, attempt=step.attempt, error=error))
         else:
@@ -189,11 +138,11 @@ class Decider:
 
     def _look_at_step(self, step: StepState) -> None:
         if step.halted is not None:
-            self._look_at_timed_out(step)
+            ending.look_at_timed_out(self, step)
         elif step.status == "failing":
             self._after_failure(step)
         elif step.frame.is_halted():
-            self._look_at_halted(step.frame)
+            ending.look_at_halted(self, step.frame)
         elif step.status == "unknown":
             self._look_at_unknown(step)
         elif step.lost:
@@ -207,9 +156,9 @@ class Decider:
             else:
                 start.start(self, step)  # its expressions failed, so it has no input yet
         elif step.status == "waiting" and step.answer is not None:
-            self._end_container(step, *step.answer)
+            self.end_container(step, *step.answer)
         elif step.status == "waiting" and step.fired:
-            self._end_container(step, *_out_of_time(step))
+            self.end_container(step, *_out_of_time(step, self.at))
         elif step.status == "running" and step.node.kind == "foreach":
             self._look_at_foreach(step)
         elif step.status == "running" and step.node.kind == "repeat":
@@ -254,9 +203,9 @@ class Decider:
             if not self._holds_back():
                 self.emit_started(step)
         elif step.answer is not None:
-            self._end_container(step, *step.answer)
+            self.end_container(step, *step.answer)
         elif definition.on_unknown == "fail":
-            self._end_container(step, None, error)
+            self.end_container(step, None, error)
         elif step.node.probe is not None and not step.probed:
             key = round_key(self.state, f"{step.path}.probe")
             self.emit(ev.BlockStarted(at=self.at, path=key, role="probe", owner=step.path))
@@ -288,13 +237,13 @@ class Decider:
     def _look_at_foreach(self, step: StepState) -> None:
         if step.frames or (step.failure is None and (step.parked or step.iteration < len(step.outputs))):
             return
-        self._end_container(step, step.outputs, step.failure)
+        self.end_container(step, step.outputs, step.failure)
 
     def _look_at_repeat(self, step: StepState) -> None:
         if step.frames:  # an iteration is under way, or the fallback that the last one led to
             return
         if step.answer is not None:
-            self._end_container(step, *step.answer)
+            self.end_container(step, *step.answer)
         elif step.fired:
             self._next_iteration(step)
 
@@ -302,102 +251,19 @@ class Decider:
         action = step.node.step.action
         assert isinstance(action, Repeat)
         if action.condition is not None:
-            names = {"index": step.iteration, "item": step.iteration, "last": step.last}
+            names = {"index": step.iteration, "last": step.last}
             value, error = self.evaluate(action.condition, step.frame, names)
             if error is not None or not value:
-                self._end_container(step, step.last, error)
+                self.end_container(step, step.last, error)
                 return
         if step.iteration < action.max:
             key = f"{step.input['key']}[{step.iteration}]"
             self.emit(ev.BlockStarted(at=self.at, path=key, role="iteration", owner=step.path))
         elif action.on_max == "continue" or (action.until is None and action.condition is None):
-            self._end_container(step, step.last, None)
+            self.end_container(step, step.last, None)
         else:
             wanted = "`until` did not come true" if action.until is not None else "`while` stayed true"
-            self._end_container(step, None, ev.Error("repeat.exhausted", f"{wanted} in {action.max} iterations"))
-
-    # --- stopping --------------------------------------------------------------------------------------------------
-
-    def _look_at_halted(self, frame: Frame) -> None:
-        """Find what is being stopped above `frame`, and look whether it has come to rest."""
-        while not frame.halted:
-            owner = frame.owner
-            assert owner is not None
-            if owner.halted is not None:
-                self._look_at_timed_out(owner)
-                return
-            frame = owner.frame
-        self._look_at_run()
-
-    def _look_at_timed_out(self, step: StepState) -> None:
-        """A container, a wait or a skill took too long: once all below it has stopped, this attempt has failed."""
-        if step.answer is not None and step.answer[1] is None:  # its child ended well after all
-            self._end_container(step, step.answer[0], None)
-            return
-        if step.path in self.state.children and step.node.kind == "skill":
-            return
-        if not self._cancel(list(live_below(step))):
-            return
-        error = ev.Error("timeout", f"took longer than {format_duration(step.node.step.timeout or 0.0)}", step.path, step.attempt)
-        self.emit(ev.AttemptFailed(at=self.at, path=step.path, attempt=step.attempt, error=error))
-
-    def _cancel(self, live: list[StepState]) -> bool:
-        """Mark every live step cancelled, inner ones first; False, and nothing, while one has still to answer."""
-        if any(self._is_awaited(step) for step in live):
-            return False
-        for step in live:
-            self.emit(ev.StepCancelled(at=self.at, path=step.path))
-        return True
-
-    def _is_awaited(self, step: StepState) -> bool:
-        state = self.state
-        return step.path in state.executing or (step.path in state.children and step.node.kind == "skill")
-
-    # --- the run ---------------------------------------------------------------------------------------------------
-
-    def _settle(self, error: ev.Error | None, output: JSON) -> None:
-        status = "succeeded" if error is None else "failed"
-        self.emit(ev.Settled(at=self.at, status=status, output=output if error is None else None, error=error))
-
-    def _look_at_run(self) -> None:
-        state = self.state
-        if state.phase in ("queued", "running"):
-            self._end_early()
-            return
-        if state.phase != "settled":
-            return
-        root = state.root
-        if root is not None and not root.closed:
-            if not self._cancel(list(root.live_steps())):
-                return
-            self.emit(ev.BlockFinished(at=self.at, path=""))
-        if any(frame.role in ("undo", "handler") for frame in state.frames.values()):
-            return
-        if state.undoable and state.outcome != "succeeded":
-            step = state.undoable[-1]
-            key = round_key(state, f"{step.path}.undo")
-            self.emit(ev.BlockStarted(at=self.at, path=key, role="undo", owner=step.path))
-        elif state.todo:
-            key = round_key(state, state.todo[0])
-            self.emit(ev.BlockStarted(at=self.at, path=key, role="handler"))
-        else:
-            assert state.outcome is not None
-            self.emit(ev.RunFinished(at=self.at, status=state.outcome, output=state.output, error=state.error))
-
-    def _end_early(self) -> None:
-        """A `return` was reached, somebody asked to cancel, the run was made with a problem, or it took too long."""
-        state = self.state
-        if state.returned is not None:
-            self.emit(ev.Settled(at=self.at, status="succeeded", output=state.returned[0]))
-        elif state.cancel is not None:
-            said = f": {state.cancel}" if state.cancel else ""
-            error = ev.Error("cancelled", f"the run was cancelled{said}")
-            self.emit(ev.Settled(at=self.at, status="cancelled", error=error))
-        elif state.problem is not None:
-            self.emit(ev.Settled(at=self.at, status="failed", error=state.problem))
-        elif state.expired:
-            error = ev.Error("timeout", f"the run took longer than {format_duration(state.plan.definition.timeout or 0.0)}")
-            self.emit(ev.Settled(at=self.at, status="failed", error=error))
+            self.end_container(step, None, ev.Error("repeat.exhausted", f"{wanted} in {action.max} iterations"))
 
     # --- expressions -----------------------------------------------------------------------------------------------
 
@@ -411,20 +277,22 @@ class Decider:
         try:
             return template.evaluate(scope), None
         except ExpressionError as error:
-            said = f" in ${{{{ {template.source} }}}}" if template.source else ""
-            return None, ev.Error("expression", f"{error.message}{said}")
+            source = template.source
+            written = source if "${{" in source else f"${{{{ {source} }}}}"  # `if` and its like also come bare
+            return None, ev.Error("expression", f"{error.message} in {written}" if source else error.message)
 
 
-def _out_of_time(step: StepState) -> tuple[JSON, ev.Error | None]:
+def _out_of_time(step: StepState, at: float) -> tuple[JSON, ev.Error | None]:
     """What a wait comes to when its time is over: for some that is what they waited for."""
     action = step.node.step.action
-    if isinstance(action, Wait) and action.event is not None and action.on_timeout == "fail":
-        seconds = action.timeout or 0.0
-        return None, ev.Error("wait.timeout", f"no event {step.input['event']} came within {format_duration(seconds)}")
+    if isinstance(action, Wait) and action.timeout is not None and action.on_timeout == "fail":
+        missed = f"no event {step.input['event']} came" if "event" in step.input else f"run {step.input['run']} did not end"
+        return None, ev.Error("wait.timeout", f"{missed} within {format_duration(action.timeout)}")
     if isinstance(action, Approve) and action.on_timeout != "approve":
         if action.on_timeout == "reject":
             return None, ev.Error("approval.rejected", "nobody answered in time, which counts as a rejection")
         return None, ev.Error("approval.timeout", f"nobody answered within {format_duration(action.timeout or 0.0)}")
     if isinstance(action, Approve):
-        return {"approved": True, "by": None, "comment": "nobody answered in time", "data": {}, "at": None}, None
+        data = {name: field["default"] for name, field in action.form.items() if isinstance(field, dict) and "default" in field}
+        return {"approved": True, "by": None, "comment": "nobody answered in time", "data": data, "at": rfc3339(at)}, None
     return None, None

@@ -8,11 +8,9 @@ from. A decision that depended on an expression is recorded, so a fold evaluates
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
-JSON = Any
+from agentctl import JSON
 
 
 class Error(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -110,7 +108,7 @@ class RunCreated(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunC
     version: str
     input: dict[str, JSON] = {}
     trigger: str = "manual"  # manual, cron, every, event, webhook, file, skill, backfill
-    event: JSON = None  # {name, data, id, received_at} when an event started it
+    event: JSON = None  # {name, data, id, received_at, headers?} when an event started it
     parent: Parent | None = None
     scheduled_at: float | None = None
     vars: dict[str, JSON] = {}
@@ -283,7 +281,7 @@ class StepResolved(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag
 
 
 class EventReceived(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="EventReceived"):
-    """The event that an open `wait: {event}` took. `event`: {name, data, id, received_at}."""
+    """The event that an open `wait: {event}` took. `event`: {name, data, id, received_at, headers?}."""
 
     event: dict[str, JSON]
 

@@ -15,13 +15,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from heapq import merge
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.expressions.duration import format_duration
-
-JSON = Any
 
 
 class Place(msgspec.Struct, frozen=True, omit_defaults=True):

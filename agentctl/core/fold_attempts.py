@@ -65,7 +65,9 @@ def leave_ready(frame: Frame, index: int) -> None:
 def _group_started(state: RunState, step: StepState, e: ev.StepStarted) -> None:
     assert step.node.body is not None
     key = round_key(state, step.path)
-    open_frame(state, Frame(key, step.node.body, "group", owner=step, outer=step.frame), step.path)
+    # The list of an undo step has that step's path for its key: a group's own list needs another.
+    frame = Frame(f"{key}()", step.node.body, "group", owner=step, outer=step.frame, prefix=f"{key}.")
+    open_frame(state, frame, step.path)
 
 
 def _foreach_started(state: RunState, step: StepState, e: ev.StepStarted) -> None:
@@ -88,6 +90,7 @@ def _wait_started(state: RunState, step: StepState, e: ev.StepStarted) -> None:
     step.status = "waiting"
     if "run" in step.input:
         state.children[step.path] = step.input["run"]
+        _set_wait_timer(state, step, e.at)
     elif "event" in step.input:
         state.subscriptions[step.path] = step.input["event"]
         _set_wait_timer(state, step, e.at)
@@ -140,7 +143,7 @@ def step_succeeded(state: RunState, e: ev.StepSucceeded) -> None:
     step.output, step.error = e.output, None
     add_usage(state, step, e.usage)
     if e.status != "reused":
-        if step.node.undo is not None:
+        if step.node.undo is not None and _is_work(step.frame):
             state.undoable.append(step)
         if step.node.is_once:
             state.once[without_rounds(e.path)] = e.output
@@ -149,6 +152,13 @@ def step_succeeded(state: RunState, e: ev.StepSucceeded) -> None:
         state.returned = (e.output,)
         halt(state, state.root)
         state.look_at(state)
+
+
+def _is_work(frame: Frame) -> bool:
+    """Whether it belongs to the steps of the run itself: what undo steps and handlers do is not undone."""
+    while frame.owner is not None:
+        frame = frame.owner.frame
+    return frame.role == "main"
 
 
 def attempt_failed(state: RunState, e: ev.AttemptFailed) -> None:

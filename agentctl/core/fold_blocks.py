@@ -6,7 +6,7 @@ from typing import Any
 
 from agentctl.core import events as ev
 from agentctl.core import lifecycle
-from agentctl.core.frames import close_frame, open_frame, without_rounds
+from agentctl.core.frames import close_frame, open_frame, undo_counter, without_rounds
 from agentctl.core.reopen import open_items
 from agentctl.core.state import Frame, RunState, StepState
 
@@ -39,11 +39,11 @@ def block_started(state: RunState, e: ev.BlockStarted) -> None:
         step.undone = True
         names = {"error": state.error.to_json() if state.error else None}
         frame = Frame(e.path, node.undo, "undo", outer=step.frame, prefix=f"{step.path}.", vars=names)
-        open_frame(state, frame, f"{step.path}.undo")
+        open_frame(state, frame, undo_counter(step.path))
     else:
         assert node.body is not None
         step.fired = False
-        names = {"index": step.iteration, "last": step.last, "item": step.iteration}
+        names = {"index": step.iteration, "last": step.last}
         frame = Frame(e.path, node.body, "iteration", owner=step, outer=step.frame, index=step.iteration, vars=names)
         step.iteration += 1
         step.bodies.clear()  # only the last iteration can go on after a resume

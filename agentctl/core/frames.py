@@ -15,10 +15,16 @@ def without_rounds(path: str) -> str:
     return _ROUND.sub("", path) if "@" in path else path
 
 
-def round_key(state: RunState, base: str) -> str:
-    """The path of the next list opened at `base`: `base` itself, then `base@2`, `base@3` ..."""
-    opened = state.rounds.get(base, 0)
+def round_key(state: RunState, base: str, counter: str | None = None) -> str:
+    """The path of the next list opened at `base`: `base` itself, then `base@2`, `base@3` ... `counter`: see `undo_counter`."""
+    opened = state.rounds.get(counter or base, 0)
     return base if opened == 0 else f"{base}@{opened + 1}"
+
+
+def undo_counter(path: str) -> str:
+    """Under which the rounds of the list that undoes the step at `path` are counted: its path, `charge.undo`, is that of the
+    undo step in it as well, and the lists of that one (it may be a group) have rounds of their own."""
+    return f"undo of {path}"
 
 
 def open_frame(state: RunState, frame: Frame, base: str | None = None) -> None:

@@ -1,20 +1,71 @@
-"""From a state to what a driver has to do: the commands of one step, and of a whole run that is taken over."""
+"""From a state to what a driver has to do: the commands that an event calls for, and those of a whole run that is taken over."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
 
 from agentctl.core import commands as cmd
+from agentctl.core import events as ev
 from agentctl.core.frames import without_rounds
 from agentctl.core.state import RunState, StepState
 from agentctl.model import Skill, Task
 
-JSON = Any
+_LAST_ROUND = re.compile(r"(@\d+)?\[\d+\]$")  # from the path of an iteration to that of its step
 
 
 def idempotency_key(state: RunState, path: str) -> str:
     """`RUN/path` without any `@n`: the same over all attempts and rounds of a step."""
     return f"{state.run_id}/{without_rounds(path)}"
+
+
+def called_for(state: RunState, event: ev.AnyEvent) -> list[cmd.Command]:
+    """What a driver has to do because of an event that has just been folded in. Takes away what the fold says is forgotten."""
+    found: list[cmd.Command] = []
+    if state.forgotten:
+        found += [cmd.Forget(path) for path in state.forgotten]
+        state.forgotten.clear()
+    match event:  # the most frequent first: the cases are tried in their order
+        case ev.StepStarted():
+            found += launch(state, state.steps[event.path])
+            found += _timers(state, event.path, ("timeout", "wait"))
+        case ev.StepSucceeded():
+            step = state.steps[event.path]
+            if step.key is not None and step.source is None:
+                recovered = event.status == "recovered"  # what a fallback put out is no result of the step itself
+                found.append(give_back(step) if recovered else keep_result(step))
+            if step.uses == "remember" and event.attempt:
+                found.append(cmd.Remember(event.path, event.output))
+        case ev.RetryScheduled():
+            found += _timers(state, event.path, ("retry",))
+        case ev.BlockFinished():
+            found += _timers(state, _LAST_ROUND.sub("", event.path), ("pause",))
+        case ev.RunStarted() | ev.RunResumed():
+            found += all_timers(state)
+        case ev.StepKeyed():
+            found.append(find_result(state.steps[event.path]))
+        case ev.StepFailed() | ev.StepCancelled():
+            step = state.steps[event.path]
+            if step.key is not None and step.status != "unknown":  # a doubt keeps its claim
+                found.append(give_back(step))
+        case ev.ResultMissing():
+            step = state.steps[event.path]
+            if step.frame.failure is not None or step.frame.is_halted():  # it will not start: its list has failed meanwhile
+                found.append(give_back(step))
+        case ev.Settled() | ev.TimerFired(timer="timeout"):
+            for path in [*state.executing, *state.children]:
+                if state.steps[path].stopping:
+                    found += stop(state, state.steps[path])
+        case ev.RunFinished():
+            found.append(cmd.Finish(event.status, event.output, event.error))
+    return found
+
+
+def _timers(state: RunState, path: str, names: tuple[str, ...]) -> list[cmd.Command]:
+    """Those of the step that are set."""
+    if not state.timers:
+        return []
+    due = [(name, state.timers.get((path, name))) for name in names]
+    return [cmd.SetTimer(path, name, at) for name, at in due if at is not None]
 
 
 def open_commands(state: RunState) -> list[cmd.Command]:

@@ -138,7 +138,7 @@ def open_items(state: RunState, step: StepState, at: float) -> None:
         i = step.iteration
         step.iteration += 1
         last = step.outputs[i - 1] if i else None
-        names = {"item": items[i], action.item_name: items[i], "index": i, "last": last}
+        names = {action.item_name: items[i], "index": i, "last": last}
         open_frame(state, Frame(f"{base}[{i}]", step.node.body, "item", owner=step, outer=step.frame, index=i, vars=names))
 
 
@@ -153,7 +153,7 @@ def move_to(state: RunState, plan: Plan, version: str) -> None:
 
 
 def _moved(state: RunState, old: Frame, block: Block, owner: StepState | None, outer: Frame | None) -> Frame:
-    new = Frame(old.key, block, old.role, owner=owner, outer=outer, index=old.index, vars=old.vars)
+    new = Frame(old.key, block, old.role, owner=owner, outer=outer, prefix=old.prefix, index=old.index, vars=old.vars)
     new.ended_well = old.ended_well
     state.steps_total += len(new.steps) - len(old.steps)
     by_id = {step.node.step.id: step for step in old.steps}

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.core.events import RunResumed
 from agentctl.core.fold import apply
 from agentctl.core.graph import Block, Node, Plan
 from agentctl.core.lifecycle import WELL
 from agentctl.core.reopen import is_kept
 from agentctl.core.state import Frame, RunState, StepState
-
-JSON = Any
 
 
 class Intent(msgspec.Struct, frozen=True):

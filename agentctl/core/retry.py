@@ -28,8 +28,8 @@ _RETRYABLE = (
 
 
 def matches(type: str, patterns: tuple[str, ...]) -> bool:
-    """True when a dotted error type fits one of the patterns; `*` stands for any text."""
-    return any(fnmatchcase(type, pattern) for pattern in patterns)
+    """True when a dotted error type fits one of the patterns; `*` stands for any text, `any` for every type."""
+    return any(pattern == "any" or fnmatchcase(type, pattern) for pattern in patterns)
 
 
 def is_retryable(type: str, retry: Retry) -> bool:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from agentctl import JSON
 from agentctl.core.instant import rfc3339
 from agentctl.core.lifecycle import ENDED
 from agentctl.core.state import Frame, RunState, StepState
 from agentctl.expressions.values import Lookup, SecretNames
-
-JSON = Any
 
 
 class StepView(Lookup):

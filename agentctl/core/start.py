@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from agentctl import JSON
 from agentctl.core import events as ev
 from agentctl.core.frames import without_rounds
 from agentctl.core.instant import parse_instant
@@ -17,8 +18,6 @@ from agentctl.model import Approve, Fail, Foreach, Return, Skill, Task, Wait
 
 if TYPE_CHECKING:
     from agentctl.core.decider import Decider
-
-JSON = Any
 
 
 def start(run: Decider, step: StepState) -> None:
@@ -159,10 +158,16 @@ def _fail_step(run: Decider, step: StepState) -> None:
     assert isinstance(action, Fail)
     params, error = run.evaluate(action.params, step.frame)
     if error is None:
-        message = params.get("message") or "failed"
-        said = message if isinstance(message, str) else str(message)
-        error = ev.Error(str(params.get("type") or "failed"), said, data=params.get("data"))
+        type, message = (_text(params.get(key)) or "failed" for key in ("type", "message"))
+        error = ev.Error(type, message, data=params.get("data"))
     _fail(run, step, error)
+
+
+def _text(value: JSON) -> str:
+    """As a value reads inside longer text; null is no text."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _return(run: Decider, step: StepState) -> None:

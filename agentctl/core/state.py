@@ -9,12 +9,10 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
 
+from agentctl import JSON
 from agentctl.core.events import Account, Error, Parent, Usage
 from agentctl.core.graph import Block, Node, Plan
-
-JSON = Any
 
 
 class StepState:
@@ -209,17 +207,17 @@ def live_below(step: StepState) -> Iterator[StepState]:
 
 
 class RunState:
-    """A run. `phase`: see lifecycle.RUN.  `head`: events folded.  `at`: when the last one happened."""
+    """A run. `phase`: see lifecycle.RUN.  `head`: events folded.  `at`: when the last one happened.
+
+    One flat record: each value is changed by the fold of its own events, and a decision may look at any of them.
+    """
 
     plan: Plan
 
     def __init__(self, plan_of: Callable[[str], Plan], secret_names: frozenset[str]) -> None:
         self.plan_of = plan_of
         self.secret_names = secret_names
-        self.phase = "new"
-        self.head = 0
-        self.at = 0.0
-        self.attempt = 0
+        # how it was made
         self.run_id = ""
         self.name = ""
         self.version = ""
@@ -228,12 +226,21 @@ class RunState:
         self.event: JSON = None
         self.parent: Parent | None = None
         self.vars: dict[str, JSON] = {}
-        self.memory: dict[str, JSON] = {}
+        self.accounts: list[Account] = []  # budgets of the runs above
         self.problem: Error | None = None  # with which it was made: it fails as it starts
         self.scheduled_at: float | None = None
         self.created_at = 0.0
+        # how far it is
+        self.phase = "new"
+        self.head = 0
+        self.at = 0.0
+        self.attempt = 0
+        self.memory: dict[str, JSON] = {}
         self.started_at: float | None = None
         self.finished_at: float | None = None
+        self.steps_done = 0
+        self.steps_total = 0
+        # how it ends
         self.cancel: str | None = None  # the reason, once somebody asked
         self.returned: tuple[JSON] | None = None  # the value of a `return` that was reached
         self.expired = False  # the run's own timeout has fired
@@ -243,11 +250,14 @@ class RunState:
         self.todo: list[str] = []  # handlers still to run
         self.undoable: list[StepState] = []  # in the order in which they ended
         self.standing: list[StepState] = []  # `effect: once` steps whose undo failed, newest first
+        # its steps
         self.root: Frame | None = None
         self.frames: dict[str, Frame] = {}  # open ones
         self.ended: list[Frame] = []  # items and iterations that `forgetting.forget` may drop
         self.steps: dict[str, StepState] = {}  # every step ever opened, but for the forgotten ones
         self.rounds: dict[str, int] = {}  # how often a list was opened, for the `@n` of its path
+        self.once: dict[str, JSON] = {}  # outputs of finished `effect: once` steps, by path without rounds
+        # what it waits for
         self.executing: dict[str, StepState] = {}  # attempts under way that a driver answers
         self.children: dict[str, str] = {}  # path -> run id that is awaited
         self.unknown: dict[str, StepState] = {}  # steps whose outcome somebody has to look up
@@ -256,17 +266,15 @@ class RunState:
         self.approvals: dict[str, str] = {}  # path -> digest of what a person is asked to sign
         self.lookups: dict[str, str] = {}  # path -> key under which a recorded result is looked for
         self.forgotten: list[str] = []  # paths that wait no more: a driver is to be told
-        self.once: dict[str, JSON] = {}  # outputs of finished `effect: once` steps, by path without rounds
+        self.timers: dict[tuple[str, str], float] = {}
+        self._timer_heap: list[tuple[float, tuple[str, str]]] = []
+        # what is to be decided
         self.due: deque[Frame | StepState | RunState] = deque()
         self.queued = False
         self.on_hold = False  # nothing new is started, because whoever drives the run is about to leave
         self.held_back = False  # ... and something would have been
-        self.timers: dict[tuple[str, str], float] = {}
-        self._timer_heap: list[tuple[float, tuple[str, str]]] = []
-        self.steps_done = 0
-        self.steps_total = 0
+        # what it cost
         self.usage: Usage | None = None  # of the llm calls that answered, those of finished children included
-        self.accounts: list[Account] = []  # budgets of the runs above
         self.reserved: dict[str, int] = {}  # path -> tokens that an llm call under way may take
         self.lost_tokens = 0  # estimates of llm calls that were cut off and never said what they cost
         self.children_usage: dict[str, Usage] = {}  # run id -> what is counted of it already

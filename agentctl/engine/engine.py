@@ -9,70 +9,42 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable
 
-from agentctl.core.events import ApprovalGiven, CancelRequested, RunResumed, StepResolved, encode
 from agentctl.engine.attempts import Attempts
 from agentctl.engine.definitions import Definitions
+from agentctl.engine.family import Family
+from agentctl.engine.host import Equipment, Parts
 from agentctl.engine.insist import Patience
 from agentctl.engine.line import Line
-from agentctl.engine.run import HeldRun, LetGo, Parts
-from agentctl.engine.supervision import NoTriggers
+from agentctl.engine.lookout import Lookout
+from agentctl.engine.requests import Requests
+from agentctl.engine.run import HeldRun, LetGo
 from agentctl.engine.timers import Timers
 from agentctl.engine.watch import Until, Watches
-from agentctl.errors import AgentctlError, LeaseLost, NotFound, NothingToResume, NotStarted, StoreBusy, UsageError
+from agentctl.errors import AgentctlError, LeaseLost, StoreBusy
 from agentctl.ports import (
     FINISHED,
-    Action,
-    Admission,
-    Clock,
     Lease,
-    NewEvent,
-    Observer,
     Progress,
-    Reply,
     RunRow,
-    Sent,
     Standing,
-    Starts,
-    Store,
-    StoredDefinition,
-    Surroundings,
-    Triggers,
 )
-from agentctl.triggers.ids import new_run_id
-from agentctl.triggers.starts import new_run
 
 log = logging.getLogger(__name__)
 
-LOOK = 2.0  # seconds between looks for what other processes wrote, beside being woken by them
-LOOK_OFTEN = 0.1  # the same where they cannot wake us
 LINGER = 1.0  # seconds; a run with a timer nearer than this stays in memory
 RETRY_LEASE = 1.0  # seconds until a run that another process holds is tried again
 SPREE = 0.02  # seconds for which a run that is alone keeps the event loop
-WORKERS = 16  # attempts at once
-MOST_CREATED = 10_000  # runs whose beginning is kept in memory until they are driven
 
 
-class Engine:
-    """See `drive`. Not thread-safe; made and used within one event loop. `workers`: attempts performed at once."""
+class Engine(Requests):
+    """See `Requests`, and `drive`. Not thread-safe; made and used within one event loop."""
 
-    def __init__(
-        self,
-        store: Store,
-        actions: Mapping[str, Action],
-        surroundings: Surroundings,
-        clock: Clock,
-        load_skill: Callable[[str], StoredDefinition],
-        observers: Sequence[Observer] = (),
-        workers: int = WORKERS,
-        triggers: Triggers | None = None,
-    ) -> None:
-        self.store = store
-        self._clock = clock
-        self._definitions = Definitions(store, load_skill)
-        self._attempts = Attempts(actions, surroundings, clock, workers)
+    def __init__(self, equipment: Equipment) -> None:
+        store, clock = equipment.store, equipment.clock
+        super().__init__(store, clock, Definitions(store, equipment.load_skill), equipment.triggers)
+        self._attempts = Attempts(equipment.actions, equipment.surroundings, clock, equipment.workers)
         self._patience = Patience(clock)
         self._parts = Parts(
             store=store,
@@ -80,154 +52,28 @@ class Engine:
             attempts=self._attempts,
             definitions=self._definitions,
             patience=self._patience,
-            triggers=triggers or NoTriggers(),
-            observers=tuple(observers),
-            secret_names=frozenset(surroundings.secrets.names()),
+            triggers=equipment.triggers,
+            observers=equipment.observers,
+            secret_names=frozenset(equipment.surroundings.secrets.names()),
         )
         self._timers = Timers(clock, self._due)
         self._held: dict[str, HeldRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._parked: set[str] = set()
         self._stuck: set[str] = set()  # those of them that only a word on an outcome in doubt can move on
-        self._followers: dict[str, set[str]] = {}  # run -> its children held here
+        self._family = Family()
         self._expected: dict[str, set[str]] = {}  # run -> those that wait for its end
-        self._leader: dict[str, str] = {}  # the inverse: child -> run
         self._detached: set[str] = set()  # held runs that were started with `detach`
         self._watches = Watches()
         self._line = Line(
             store, clock, self._patience, self._turn_has_come, self._watches.rest, self._timers.set, self._watches.fail_all
         )
-        self._look: asyncio.TimerHandle | None = None
+        self._lookout = Lookout(store, self._has_runs, self._look_around)
         self._collecting: asyncio.Handle | None = None
         self._spree_began = 0.0
-        self._pause = 0.0  # seconds between looks; 0: nobody has asked to be woken yet
         self._stopping = False
         self._winding_up = False
-        self._created: dict[str, bytes] = {}  # runs that nobody here has driven: the first line of their journals
         self._newest = 0  # number of the newest mail that was looked at
-        self.on_starts: list[Callable[[], None]] = []  # called when an event of ours starts runs, or is gathered for one
-
-    # --- writing only ----------------------------------------------------------------------------------------------
-
-    async def create(self, stored: StoredDefinition, input: dict[str, Any], **more: Any) -> str:
-        """Create a queued run of a definition with an input that was checked; returns its id. `more`: see `create_many`.
-
-        Of a duplicate (`dedupe`) that of the first run. Raises NotStarted.
-        """
-        run_id, _ = await self.start(stored, input, **more)
-        return run_id
-
-    async def start(
-        self, stored: StoredDefinition, input: dict[str, Any], *, reserve: bool = False, **more: Any
-    ) -> tuple[str, Admission]:
-        """The same, with what became of it. `reserve`: until this process ends nobody else drives it.
-
-        Raises NotStarted when the definition's flow control lets no run be made now.
-        """
-        [admission] = await self._start_many(stored, [input], reserve=reserve, **more)
-        if admission.run_id is None:
-            raise NotStarted(f"{stored.definition.kind} {stored.definition.name} was not started: {admission.reason}")
-        return admission.run_id, admission
-
-    async def create_many(self, stored: StoredDefinition, inputs: Iterable[dict[str, Any]], **more: Any) -> list[str]:
-        """Create queued runs, all in one commit; returns their ids, without those that flow control did not let be made.
-
-        `more`: what `triggers.starts.new_run` takes: trigger, event, vars, scheduled_at. Raises InputInvalid when flow control
-        cannot be evaluated.
-        """
-        return [done.run_id for done in await self._start_many(stored, inputs, **more) if done.run_id is not None]
-
-    async def _start_many(
-        self, stored: StoredDefinition, inputs: Iterable[dict[str, Any]], *, reserve: bool = False, **more: Any
-    ) -> list[Admission]:
-        now = self._clock.now()
-        runs = [new_run(stored, given, at=now, **more) for given in inputs]
-        await self._definitions.register(stored)
-        admissions = await self.store.create(runs, reserve=reserve)
-        created = [run.created for run, done in zip(runs, admissions, strict=True) if done.outcome == "created"]
-        for one in created[: MOST_CREATED - len(self._created)]:
-            self._created[one.run_id] = encode(one)
-        self.collect()  # the start of a run may have told others to end
-        return admissions
-
-    async def resume(
-        self,
-        run_id: str,
-        redo: Sequence[str] = (),
-        stored: StoredDefinition | None = None,
-        vars: dict[str, Any] | None = None,
-    ) -> None:
-        """Ask a run that failed or was cancelled to go on; `drive` does it. One that has not ended needs no asking.
-
-        `redo`: paths whose results are dropped.  `stored`: an edited definition to go on with.  `vars`: the project's, as of now.
-        Raises NothingToResume for a run that ended well and has nothing to redo, UsageError when `redo` or `stored` is given for
-        one that has not ended, NotFound.
-        """
-        row = self._row(run_id)
-        if row.status not in FINISHED:
-            if redo or stored is not None:
-                raise UsageError(f"run {run_id} has not ended ({row.status}): it goes on as it is")
-            return
-        if row.status == "succeeded" and not redo:
-            raise NothingToResume(f"run {run_id} has succeeded: there is nothing to resume")
-        if stored is not None:
-            await self._definitions.register(stored)
-        version = stored.version if stored is not None else None
-        memory = self.store.memory(row.name) if row.started_at is None else None  # it was cancelled in the queue
-        resumed = RunResumed(at=self._clock.now(), redo=list(redo), version=version, vars=vars, state=memory)
-        await self._send(run_id, resumed)
-
-    async def resolve(
-        self,
-        run_id: str,
-        path: str,
-        verdict: str,
-        *,
-        output: Any = None,
-        by: str | None = None,
-        vars: dict[str, Any] | None = None,
-    ) -> None:
-        """Say what became of a step in doubt: `done` (with `output`), `retry` or `failed`; `drive` goes on with it.
-
-        A run that has ended with the doubt is resumed; `vars`: the project's, as of now. Raises NotFound.
-        """
-        now = self._clock.now()
-        ended = self._row(run_id).status in FINISHED
-        replies = [Reply(run_id, RunResumed(at=now, vars=vars))] if ended else []
-        replies.append(Reply(run_id, StepResolved(at=now, path=path, verdict=verdict, output=output, by=by)))
-        await self.store.post(replies)
-        self._deliver([run_id])
-
-    async def cancel(self, run_id: str, reason: str | None = None) -> None:
-        """Ask a run to stop; whoever drives it does so. Raises NotFound. A run that has ended is left as it is."""
-        if self._row(run_id).status not in FINISHED:
-            await self._send(run_id, CancelRequested(at=self._clock.now(), reason=reason))
-
-    async def send(self, name: str, data: Any, event_id: str | None = None) -> tuple[str, Sent]:
-        """Keep an event, offer it to every wait that is open for it, and make the runs that it starts, queued.
-
-        Returns its id (made up, if none is given), and what became of it.
-        """
-        event = NewEvent(name, data, event_id or f"evt-{new_run_id()}", self._clock.now())
-        return event.id, await self.record(event, self._parts.triggers.starts(event))
-
-    async def record(self, event: NewEvent, starts: Starts) -> Sent:
-        """The same with an event whose starts are known."""
-        sent = await self.store.send(event, starts)
-        self.collect()
-        if sent.started or sent.gathered:
-            self.set_off()
-        return sent
-
-    async def answer(self, run_id: str, event: ApprovalGiven) -> bool:
-        """Hand in a person's answer to what `event.digest` says was shown. False: that is not asked, or was answered."""
-        taken = await self.store.answer(run_id, event)
-        self.collect()
-        return taken
-
-    async def _send(self, run_id: str, event: RunResumed | CancelRequested) -> None:
-        await self.store.post([Reply(run_id=run_id, event=event)])
-        self._deliver([run_id])
 
     # --- driving ---------------------------------------------------------------------------------------------------
 
@@ -305,9 +151,9 @@ class Engine:
     @property
     def is_idle(self) -> bool:
         """Nothing moves until a timer fires or mail comes. For clocks that skip idle time."""
-        return not self._attempts and self._line.is_quiet and all(run.quiet for run in self._held.values())
+        return not self._attempts and self._line.is_quiet and all(run.inbox.is_waited_for for run in self._held.values())
 
-    # --- what held runs ask for (run.Host) -------------------------------------------------------------------------
+    # --- what held runs ask for (host.Host) -------------------------------------------------------------------------
 
     @property
     def linger(self) -> float:
@@ -326,7 +172,7 @@ class Engine:
         self._timers.set(run_id, due)
 
     def is_followed(self, run_id: str) -> bool:
-        return bool(self._followers.get(run_id))
+        return self._family.has_child(run_id)
 
     def expect(self, waiting: str, target: str) -> None:
         self._expected.setdefault(target, set()).add(waiting)
@@ -338,12 +184,7 @@ class Engine:
         if detached:
             self._detached.add(run_id)
         else:
-            self._leader[run_id] = parent
-            self._followers.setdefault(parent, set()).add(run_id)
-
-    def set_off(self) -> None:
-        for told in self.on_starts:
-            told()
+            self._family.add(run_id, parent)
 
     def _hold(self, run_id: str, *, patient: bool = False) -> HeldRun:
         return self._held.get(run_id) or self._take(run_id, patient=patient or run_id in self._parked)
@@ -359,9 +200,7 @@ class Engine:
         return run
 
     def _go_on_looking(self) -> None:
-        if self._look is None and not self._stopping:
-            self._pause = self._pause or (LOOK if self.store.listen(self._look_around) else LOOK_OFTEN)
-            self._look = asyncio.get_running_loop().call_later(self._pause, self._look_around)
+        self._lookout.go_on()
 
     # --- a held run, from outside ----------------------------------------------------------------------------------
 
@@ -396,8 +235,7 @@ class Engine:
         self._stopping = True
         self._patience.give_up()
         self._timers.close()
-        if self._look is not None:
-            self._look.cancel()
+        self._lookout.close()
         for run in self._held.values():
             run.stop()
 
@@ -413,7 +251,7 @@ class Engine:
         run_id = run.run_id
         if why == "finished":
             self._ended(run_id)
-            if run.mail and not self._winding_up:
+            if run.inbox.mail and not self._winding_up:
                 self._hold(run_id)
         elif self._stopping or why == "stopped":
             self._watches.end(run_id)
@@ -430,7 +268,7 @@ class Engine:
 
     def _park(self, run: HeldRun) -> None:
         self._parked.add(run.run_id)
-        if run.has_news and not self._winding_up:  # it came while the lease was being given back
+        if run.inbox and not self._winding_up:  # it came while the lease was being given back
             self._hold(run.run_id)
             return
         if run.next_due is not None:
@@ -465,7 +303,7 @@ class Engine:
         for observer in self._parts.observers:
             observer(run.run_id, [], Progress(status="queued", started_at=None, finished_at=None, steps_done=0, steps_total=0))
         self._watches.rest(run.run_id)
-        if run.mail:  # it is to be cancelled
+        if run.inbox.mail:  # it is to be cancelled
             self._line.look()
 
     def _turn_has_come(self, lease: Lease) -> None:
@@ -475,21 +313,15 @@ class Engine:
 
     def _free_parent(self, child: str) -> None:
         """The run is held no more: the one that stayed in memory for its sake need not."""
-        parent = self._leader.pop(child, None)
-        if parent is None:
-            return
-        children = self._followers[parent]
-        children.discard(child)
-        if not children:
-            del self._followers[parent]
-            if parent in self._held:
-                self._held[parent].wake()
+        parent = self._family.discard(child)
+        if parent in self._held:
+            self._held[parent].inbox.wake()
 
     # --- time and mail ---------------------------------------------------------------------------------------------
 
     def _due(self, run_id: str) -> None:
         if run_id in self._held:
-            self._held[run_id].on_clock()
+            self._held[run_id].inbox.ring()
         elif run_id in self._line:
             self._line.look()
         elif run_id in self._parked and not self._winding_up:
@@ -503,7 +335,7 @@ class Engine:
                 if mail.run_id in self._line:
                     self._line.look()
                 else:
-                    self._hold(mail.run_id).receive(mail)
+                    self._hold(mail.run_id).inbox.receive(mail)
 
     def _is_kept(self, run_id: str) -> bool:
         """It goes on here later."""
@@ -528,14 +360,11 @@ class Engine:
             except AgentctlError as error:
                 self._watches.fail_all(error)
 
+    def _has_runs(self) -> bool:
+        return bool(self._held or self._parked or self._line)
+
     def _look_around(self) -> None:
         """What other processes wrote or left: mail for our runs, the end of a run that was parked here, a place that is free."""
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None
-        if self._stopping or not (self._held or self._parked or self._line):
-            return
-        self._look = asyncio.get_running_loop().call_later(self._pause, self._look_around)
         try:
             self._line.look_if_free()  # though nothing was written: who has the place may have died
             if self.store.changed():
@@ -546,9 +375,3 @@ class Engine:
                         self._ended(run_id)
         except AgentctlError as error:
             self._watches.fail_all(error)
-
-    def _row(self, run_id: str) -> RunRow:
-        row = self.store.run(run_id)
-        if row is None:
-            raise NotFound(f"there is no run {run_id}")
-        return row

@@ -11,14 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Container, Sequence
 from contextlib import suppress
 from functools import partial
-from heapq import heappop, heappush
-from typing import Literal, Protocol, TypeVar
-
-import msgspec
+from typing import Literal, TypeVar
 
 from agentctl.core import interpreter
 from agentctl.core.commands import (
@@ -26,7 +22,6 @@ from agentctl.core.commands import (
     AwaitPerson,
     AwaitRun,
     CancelChild,
-    Command,
     Execute,
     Forget,
     GiveBack,
@@ -37,46 +32,16 @@ from agentctl.core.commands import (
     Stop,
     Withdraw,
 )
-from agentctl.core.events import (
-    AnyEvent,
-    AttemptFailed,
-    CancelRequested,
-    ChildFinished,
-    RunCreated,
-    RunResumed,
-    TimerFired,
-    decode,
-)
-from agentctl.engine.attempts import Attempts
+from agentctl.core.events import AnyEvent, AttemptFailed, CancelRequested, ChildFinished, RunCreated, RunResumed, decode
 from agentctl.engine.children import Birth, Children
-from agentctl.engine.definitions import Definitions
-from agentctl.engine.insist import Patience
-from agentctl.engine.keys import key_orders
-from agentctl.engine.memory import remembered
-from agentctl.engine.money import over_budget, reservations, settlements
-from agentctl.engine.progress import progress_of
+from agentctl.engine.host import Host, Parts
+from agentctl.engine.inbox import Inbox
+from agentctl.engine.money import over_budget
 from agentctl.engine.supervision import news_of
-from agentctl.engine.waits import emission, waits_of
+from agentctl.engine.turn import Turn, entry_of
+from agentctl.engine.waits import emission
 from agentctl.errors import AgentctlError
-from agentctl.ports import (
-    FINISHED,
-    NOTHING,
-    Append,
-    Awaiter,
-    Clock,
-    Lease,
-    Mail,
-    NewEvent,
-    NewRun,
-    Observer,
-    Progress,
-    Refusal,
-    Reply,
-    RunStatus,
-    Starts,
-    Store,
-    Triggers,
-)
+from agentctl.ports import FINISHED, NOTHING, Append, Awaiter, Lease, Mail, NewEvent, Progress, Reply, RunStatus, Starts
 
 log = logging.getLogger(__name__)
 
@@ -88,71 +53,6 @@ MOST_AT_ONCE = 500  # answers taken into one entry: bounds what a turn of a wide
 
 # Why a run was let go: it ended; only timers or mail can move it; another process holds it; we were told to stop.
 LetGo = Literal["finished", "rest", "busy", "stopped"]
-
-
-class Host(Protocol):
-    """What a held run needs of the engine around it."""
-
-    @property
-    def linger(self) -> float:
-        """Seconds; a timer nearer than this is waited for in memory."""
-
-    @property
-    def is_alone(self) -> bool:
-        """Nothing but this run wants the event loop now. Asked before every commit."""
-
-    def schedule(self, run_id: str, due: float) -> None:
-        """Call `on_clock` at `due`."""
-
-    def take_up(self, run_id: str, *, parent: str, detached: bool = False) -> None:
-        """Drive that run too, now or soon. `parent` stays in memory as long as it is held, unless it is `detached`."""
-
-    def expect(self, waiting: str, target: str) -> None:
-        """Look for mail of run `waiting` as soon as run `target` ends in this process."""
-
-    def collect(self) -> None:
-        """Look for new mail of all runs that are driven here."""
-
-    def collect_soon(self) -> None:
-        """The same in a later turn of the event loop, once for all that ask for it meanwhile."""
-
-    def set_off(self) -> None:
-        """An event of ours has started runs, or is being gathered for one."""
-
-    def is_followed(self, run_id: str) -> bool:
-        """True while a child of this run is being driven here: its end will want this run at once."""
-
-
-class Parts(msgspec.Struct, frozen=True):
-    """What all runs of an engine share."""
-
-    store: Store
-    clock: Clock
-    attempts: Attempts
-    definitions: Definitions
-    triggers: Triggers
-    patience: Patience
-    observers: Sequence[Observer]
-    secret_names: frozenset[str]
-
-
-class Turn(msgspec.Struct):
-    """What one look into the inbox came to. `refused`: by path, llm calls for which there was no room in a budget."""
-
-    events: list[AnyEvent] = []
-    commands: list[Command] = []
-    consumed: list[int] = []
-    emitted: list[tuple[NewEvent, Starts]] = []
-    births: dict[str, Birth] = {}  # by the path of the step that starts the child
-    refused: dict[str, Refusal] = {}
-
-    @property
-    def spawn(self) -> list[NewRun]:
-        return [birth.new for birth in self.births.values() if birth.new is not None]
-
-    @property
-    def replies(self) -> list[Reply]:
-        return [birth.resumed for birth in self.births.values() if birth.resumed is not None]
 
 
 class HeldRun:
@@ -171,51 +71,24 @@ class HeldRun:
     ) -> None:
         self.run_id = run_id
         self.patient = patient
+        self.inbox = Inbox(parts.clock, partial(host.schedule, run_id))
         self._created = created
         self._given = lease
         self.begun = asyncio.Event()  # the first turn is committed, or it was let go of without one
-        self.quiet = False  # waits for its inbox
         self._stopping = False
         self._winding_up = False
         self._parts = parts
         self._host = host
-        self._inbox: deque[AnyEvent | Mail] = deque()
-        self._seen: set[int] = set()  # ids of mail that is in the inbox or was
-        self._waker: asyncio.Future[None] | None = None
-        self._timers: list[tuple[float, str, str]] = []
         self._cut_off = False  # stopped while there was work under way
         self._lease: Lease | None = None
 
     # --- what others tell it ---------------------------------------------------------------------------------------
 
-    def receive(self, item: AnyEvent | Mail) -> None:
-        """Put an answer or mail into the inbox; mail that is there already is left out."""
-        if isinstance(item, Mail):
-            if item.id in self._seen:
-                return
-            self._seen.add(item.id)
-        self._inbox.append(item)
-        self.wake()
-
-    def wake(self) -> None:
-        if self._waker is not None and not self._waker.done():
-            self._waker.set_result(None)
-
-    def on_clock(self) -> None:
-        """Some timer of this run may be due."""
-        now = self._parts.clock.now()
-        while self._timers and self._timers[0][0] <= now:
-            _, path, timer = heappop(self._timers)
-            self._inbox.append(TimerFired(at=now, path=path, timer=timer))
-        if self._timers:
-            self._host.schedule(self.run_id, self._timers[0][0])
-        self.wake()
-
     def stop(self) -> None:
         """Decide nothing more; let go after the commit under way."""
         self._stopping = True
         self._cut_off = not self._only_waits
-        self.wake()
+        self.inbox.wake()
 
     def wind_up(self) -> None:
         """Start nothing more; let go once all that is under way has ended and is journaled."""
@@ -224,20 +97,10 @@ class HeldRun:
             return
         self._winding_up = True
         interpreter.hold(self.state)
-        self.wake()
+        self.inbox.wake()
 
     def _is_stopping(self) -> bool:
         return self._stopping
-
-    @property
-    def has_news(self) -> bool:
-        """Something came in that was not decided on."""
-        return bool(self._inbox)
-
-    @property
-    def mail(self) -> list[Mail]:
-        """Mail that was not decided on."""
-        return [item for item in self._inbox if isinstance(item, Mail)]
 
     @property
     def next_due(self) -> float | None:
@@ -268,14 +131,14 @@ class HeldRun:
                 await self._reach_out(distant)
             if self.state.is_finished:
                 return await self._give_back(released, "finished")
-            if not self._inbox and (released or self._is_at_rest()):
+            if not self.inbox and (released or self._is_at_rest()):
                 return await self._give_back(released, "rest")
             if released:  # something came in while the commit that gave the lease back was written
                 return "rest"
-            if self._winding_up and not self._inbox and not self.state.executing:
+            if self._winding_up and not self.inbox and not self.state.executing:
                 return await self._give_back(False, "stopped")
-            if not self._inbox:
-                await self._sleep()
+            if not self.inbox:
+                await self.inbox.wait()
                 if self._is_stopping():
                     return await self._give_back(False, "stopped")
             interpreter.forget(self.state)
@@ -302,7 +165,7 @@ class HeldRun:
         interpreter.forget(self.state)
         if lease.has_mail:
             self._read_mail()
-        if self.state.status == "queued" and any(isinstance(mail.event, CancelRequested) for mail in self.mail):
+        if self.state.status == "queued" and any(isinstance(mail.event, CancelRequested) for mail in self.inbox.mail):
             return Turn()  # cancelled before it began: it does not start for the sake of being stopped
         decision = interpreter.take_over(self.state, parts.clock.now(), lease.memory)
         return Turn(events=decision.events, commands=decision.commands)
@@ -310,11 +173,11 @@ class HeldRun:
     def _answer(self, turn: Turn) -> None:
         """Decide on what lies in the inbox, in the order in which it came."""
         now = self._parts.clock.now()
-        for _ in range(min(len(self._inbox), MOST_AT_ONCE)):
-            item = self._inbox.popleft()
+        for _ in range(min(len(self.inbox), MOST_AT_ONCE)):
+            item = self.inbox.take()
             if isinstance(item, Mail):
                 if isinstance(item.event, RunResumed) and turn.events:  # needs the whole journal: see `forget`
-                    self._inbox.appendleft(item)
+                    self.inbox.put_back(item)
                     break
                 turn.consumed.append(item.id)
                 item = item.event
@@ -327,7 +190,7 @@ class HeldRun:
 
     def _read_mail(self) -> None:
         for mail in self._parts.store.mail([self.run_id]):
-            self.receive(mail)
+            self.inbox.receive(mail)
 
     async def _bear_children(self, turn: Turn) -> None:
         """Children that are awaited still: one whose end was in the mail of this very turn is not."""
@@ -338,46 +201,35 @@ class HeldRun:
 
     async def _commit(self, turn: Turn) -> bool:
         """One entry for the whole turn, durable when this returns. True: the lease was given back with it."""
-        spawn = turn.spawn if turn.births else ()
-        if not (turn.events or turn.consumed or spawn):
+        if turn.is_empty:
             return False
         assert self._lease is not None
-        news = self._news_of(turn)
-        progress = progress_of(self.state, self._version)
-        release = self.state.is_finished or self._rests_after(turn)
-        waits, forgotten = waits_of(self.state, turn.commands)
-        keys = key_orders(self.state, turn.commands)
-        entry = Append(
+        turn.news = self._news_of(turn)
+        entry = entry_of(
+            turn,
+            self.state,
             lease=self._lease,
             head=self._head,
-            events=turn.events,
-            progress=progress,
-            spawn=spawn,
-            replies=turn.replies if turn.births else (),
-            consumed=turn.consumed,
-            emitted=[*turn.emitted, *news],
-            forgotten=forgotten,
-            waits=waits,
-            keys=keys,
+            version=self._version,
             at=self._parts.clock.now(),
-            remember=remembered(turn.commands),
-            settle=settlements(self.state, turn.events),
-            reserve=reservations(self.state, turn.commands, self._parts.clock.now()),
-            release=release,
+            release=self.state.is_finished or self._rests_after(turn),
             alone=self._host.is_alone,
         )
         refused = await self._insist(lambda: self._parts.store.append(entry))
         turn.refused = {refusal.path: refusal for refusal in refused}
         self._head += len(turn.events)
         self._version = self.state.version
-        self._show(turn.events, progress)
+        self._show(turn.events, entry.progress)
+        self._tell_host(turn, entry)
+        return entry.release
+
+    def _tell_host(self, turn: Turn, entry: Append) -> None:
         if any(starts is not NOTHING for _, starts in entry.emitted):
             self._host.set_off()
-        if waits or keys or turn.emitted:  # the commit may have offered events or results, to us or to others
+        if entry.waits or entry.keys or turn.emitted:  # the commit may have offered events or results, to us or to others
             self._host.collect()
-        elif news:  # to others
+        elif turn.news:  # to others
             self._host.collect_soon()
-        return release
 
     def _show(self, events: Sequence[AnyEvent], progress: Progress) -> None:
         for observer in self._parts.observers:
@@ -399,17 +251,17 @@ class HeldRun:
         distant: list[AwaitRun | CancelChild | StartChild] = []
         for command in turn.commands:
             if isinstance(command, Execute) and command.path in turn.refused:
-                self._inbox.append(over_budget(turn.refused[command.path], command.attempt, self._parts.clock.now()))
+                self.inbox.receive(over_budget(turn.refused[command.path], command.attempt, self._parts.clock.now()))
             elif isinstance(command, Execute):
                 answer = attempts.at_once(self.run_id, name, command)
                 if answer is not None:
-                    self._inbox.append(answer)
+                    self.inbox.receive(answer)
                 else:
-                    attempts.start(self.run_id, name, command, self.receive)
+                    attempts.start(self.run_id, name, command, self.inbox.receive)
             elif isinstance(command, SetTimer):
-                self._set_timer(command)
+                self.inbox.set_timer(command.path, command.timer, command.due)
             elif isinstance(command, Stop):
-                attempts.stop(self.run_id, command.path, command.attempt, self.receive)
+                attempts.stop(self.run_id, command.path, command.attempt, self.inbox.receive)
             elif isinstance(command, StartChild):
                 self._start_child(command, turn.births.get(command.path, Birth()))
                 distant.append(command)
@@ -425,25 +277,18 @@ class HeldRun:
                 await self._cancel_child(command)
         self._read_mail()  # a run may have ended before its end was awaited
 
-    def _set_timer(self, command: SetTimer) -> None:
-        heappush(self._timers, (command.due, command.path, command.timer))
-        if self._timers[0][0] <= self._parts.clock.now():
-            self.on_clock()
-        else:
-            self._host.schedule(self.run_id, self._timers[0][0])
-
     # --- other runs ------------------------------------------------------------------------------------------------
 
     def _start_child(self, command: StartChild, birth: Birth) -> None:
         if birth.problem is not None:
             attempt = self.state.steps[command.path].attempt
-            self.receive(AttemptFailed(at=self._parts.clock.now(), path=command.path, attempt=attempt, error=birth.problem))
+            self.inbox.receive(AttemptFailed(at=self._parts.clock.now(), path=command.path, attempt=attempt, error=birth.problem))
         elif birth.ended is not None:
-            self.receive(birth.ended)
+            self.inbox.receive(birth.ended)
         elif birth.new is not None:
             if command.detach:
                 started = ChildFinished(at=self._parts.clock.now(), path=command.path, run_id=command.run_id, status="started")
-                self.receive(started)
+                self.inbox.receive(started)
             else:
                 self._host.expect(self.run_id, command.run_id)
             self._host.take_up(command.run_id, parent=self.run_id, detached=command.detach)
@@ -469,7 +314,7 @@ class HeldRun:
 
     def _rests_after(self, turn: Turn) -> bool:
         """True when the run rests once this turn is committed: nothing but timers is left to do."""
-        return self._is_at_rest() and not self._inbox and all(isinstance(command, _NO_WORK) for command in turn.commands)
+        return self._is_at_rest() and not self.inbox and all(isinstance(command, _NO_WORK) for command in turn.commands)
 
     @property
     def _only_waits(self) -> bool:
@@ -490,15 +335,6 @@ class HeldRun:
         if any(timer not in ("run", "timeout") for _, timer in state.timers):
             return False
         return bool(state.unknown or state.children) and all(child in stuck for child in state.children.values())
-
-    async def _sleep(self) -> None:
-        self._waker = asyncio.get_running_loop().create_future()
-        self.quiet = True
-        try:
-            await self._waker
-        finally:
-            self.quiet = False
-            self._waker = None
 
     async def abandon(self) -> None:
         """Give the lease back after a failure, if the store lets us; else it goes with this process."""

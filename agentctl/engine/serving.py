@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from agentctl.engine.engine import Engine
+from agentctl.engine.host import Equipment
 from agentctl.engine.insist import is_passing
 from agentctl.engine.intake import MOST_HELD, Intake
 from agentctl.engine.run import HeldRun
@@ -28,8 +28,8 @@ class ServingEngine(Engine):
 
     name = "engine"
 
-    def __init__(self, *parts: Any, most_held: int = MOST_HELD, **more: Any) -> None:
-        super().__init__(*parts, **more)
+    def __init__(self, equipment: Equipment, *, most_held: int = MOST_HELD) -> None:
+        super().__init__(equipment)
         self._most_held = most_held
         self._intake = Intake(self.store, self._clock, self)
         self._hopeless: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -110,7 +110,7 @@ class ServingEngine(Engine):
 
     def _park(self, run: HeldRun) -> None:
         self._intake.went_well(run.run_id)
-        if run.has_news and not self._winding_up:
+        if run.inbox and not self._winding_up:
             self._hold(run.run_id)
         else:
             self._watches.rest(run.run_id)

@@ -7,14 +7,13 @@ from typing import Any
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.errors import ExpressionError
 from agentctl.expressions.attributes import getter, sort_key
 from agentctl.expressions.limits import spend, spend_items, spend_text
 from agentctl.expressions.operators import add
 from agentctl.expressions.undefined import EMPTY, Undefined
 from agentctl.expressions.values import SecretText, a_kind, check_built, to_json, to_text
-
-JSON = Any
 
 
 def _items(value: Any) -> list[Any]:

@@ -124,8 +124,15 @@ def urlencode(value: Any) -> str:
 
     if isinstance(value, (dict, list)):
         pairs = list(value.items()) if isinstance(value, dict) else value
-        return "&".join(f"{quote_plus(_text(key))}={quote_plus(_text(item))}" for key, item in pairs)
-    return quote(_text(value), safe="/")
+        return "&".join(f"{quote_plus(_to_quote(key))}={quote_plus(_to_quote(item))}" for key, item in pairs)
+    return quote(_to_quote(value), safe="/")
+
+
+def _to_quote(value: Any) -> str:
+    """Its text, when there is room for three characters for each of its bytes."""
+    text = _text(value)
+    spend_text(3 * len(text.encode()))
+    return text
 
 
 def format(value: Any, *args: Any, **kwargs: Any) -> str:

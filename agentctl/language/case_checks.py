@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from agentctl import model
+from agentctl import JSON, model
 from agentctl.errors import DefinitionInvalid, InputInvalid, NotFound
 from agentctl.language.cases import Case, CaseFile
 from agentctl.language.catalog import Catalog
@@ -15,7 +14,6 @@ from agentctl.language.nodes import Path as KeyPath
 from agentctl.language.project import Project, find
 from agentctl.language.step_paths import NoSuchStep, step_at
 
-JSON = Any
 PURE = frozenset({"set", "remember", "emit"})  # actions that are never mocked: a test does what they do to the world
 _MOCKABLE = (model.Task, model.Skill, model.Agent)
 

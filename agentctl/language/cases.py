@@ -13,13 +13,13 @@ from importlib.resources import files
 from pathlib import Path as FilePath
 from typing import Any
 
+from agentctl import JSON
 from agentctl.expressions.duration import parse_duration
 from agentctl.language.nodes import Path, Place
 from agentctl.language.problems import Problem, in_order
 from agentctl.language.source import Source, read_file
 from agentctl.language.validate import validate
 
-JSON = Any
 SUFFIX = ".test.yaml"
 _JOINED = ("input", "vars", "secrets", "state", "mocks")
 

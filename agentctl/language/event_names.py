@@ -11,6 +11,8 @@ RUN_EVENTS = "agentctl.run."  # ... and those that tell what became of a run
 _TOLD = tuple(RUN_EVENTS + status for status in ("succeeded", "failed", "cancelled", "blocked"))
 _FILES = (OWN + "file.created", OWN + "file.modified")
 _WEBHOOK = OWN + "webhook."
+_MADE_OF = "the name of an event is made of parts joined by dots, printable and without blanks, as payment.received"
+_NO_TEXT = "\N{REPLACEMENT CHARACTER}"  # decoders put it where bytes were no text: two names would become one
 
 
 def event_name_flaw(name: object) -> str | None:
@@ -22,7 +24,7 @@ def event_name_flaw(name: object) -> str | None:
     if "*" in name:
         return f"the name of an event is exact, {name!r} is not: `*` is for those who wait for it"
     if not _has_parts(name):
-        return f"the name of an event is made of parts joined by dots, without blanks, as payment.received; not {name!r}"
+        return f"{_MADE_OF}; not {name!r}"
     if name.startswith(OWN):
         return f"events whose names begin with {OWN!r} are agentctl's own; {name!r} needs another name"
     return None
@@ -61,7 +63,7 @@ def _own_flaw(pattern: str, names: tuple[str, ...], what: str) -> str | None:
 def event_pattern_flaw(pattern: str) -> str | None:
     """Why no event can ever match it; None when one may."""
     if not _has_parts(pattern):
-        return f"the name of an event is made of parts joined by dots, without blanks, as payment.received; not {pattern!r}"
+        return f"{_MADE_OF}; not {pattern!r}"
     if any("*" in part and part != "*" for part in pattern.split(".")):
         return f"`*` stands for one whole part of a name, as in payment.*; {pattern!r} matches nothing"
     return None
@@ -74,4 +76,4 @@ def event_matches(pattern: str, name: str) -> bool:
 
 
 def _has_parts(name: str) -> bool:
-    return all(name.split(".")) and not any(char.isspace() or not char.isprintable() for char in name)
+    return all(name.split(".")) and not any(char.isspace() or not char.isprintable() or char == _NO_TEXT for char in name)

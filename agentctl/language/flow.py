@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -20,6 +21,7 @@ _OF_TRIGGERS = Scope(only=frozenset({"event", "vars", "now"}), no_secrets="a tri
 _OF_FLOW = Scope(only=frozenset({"input", "event", "run", "vars", "now"}), no_secrets="flow control")
 TRIGGERS: tuple[Literal["cron", "every", "event", "webhook", "file"], ...] = ("cron", "every", "event", "webhook", "file")
 _SHORTEST = 0.1  # seconds between two slots of a schedule
+_BARE_KEY = re.compile(r"\b(?:input|event|run|vars)(?:\.\w|\[)")
 
 
 def check_triggers(source: Source, walk: Walk) -> None:
@@ -97,7 +99,16 @@ def check_flow(source: Source, walk: Walk) -> None:
         if key == "priority" and isinstance(value, str):
             walk.expression((key,), value, _OF_FLOW)
         elif isinstance(value, dict):
+            if _is_bare(by := value.get("key")):
+                walk.expression((key, "key"), by, _OF_FLOW)
+                value = {name: said for name, said in value.items() if name != "key"}
             walk.value((key,), value, _OF_FLOW)
+
+
+def _is_bare(key: object) -> bool:
+    """Whether a key is an expression without `${{ }}`, as `priority` may be: `input.customer`. As a text it would put all
+    starts together, which nobody means who names a value; `daily` is a text."""
+    return isinstance(key, str) and "${{" not in key and _BARE_KEY.search(key) is not None
 
 
 def trigger(data: dict[str, Any]) -> model.Trigger:
@@ -140,7 +151,7 @@ def _batch(data: dict[str, Any]) -> model.Batch:
 
 
 def _dedupe(data: dict[str, Any]) -> model.Dedupe:
-    return model.Dedupe(parse_value(data["key"]), parse_duration(data.get("for", "24h")))
+    return model.Dedupe(_by(data["key"]), parse_duration(data.get("for", "24h")))
 
 
 def _priority(data: int | str) -> Template:
@@ -148,7 +159,11 @@ def _priority(data: int | str) -> Template:
 
 
 def _key(data: dict[str, Any]) -> Template | None:
-    return parse_value(data["key"]) if "key" in data else None
+    return _by(data["key"]) if "key" in data else None
+
+
+def _by(key: str) -> Template:
+    return parse_expression(key) if _is_bare(key) else parse_value(key)
 
 
 _FLOW: dict[str, Callable[[Any], Any]] = {

@@ -21,6 +21,7 @@ from agentctl.language.vocabulary import (
 from agentctl.model import HANDLERS
 
 if TYPE_CHECKING:
+    from agentctl.language.problems import Severity
     from agentctl.language.walk import Frame, Scope
 
 Name = tuple[str | int, ...]
@@ -49,7 +50,7 @@ class Names:
             return
         known = scope.only if scope.only is not None else ALWAYS | scope.names
         if top not in known:
-            self.unknown(top, where, known)
+            self.unknown(top, where, known, "warning" if optional else "error")
         elif top == "steps":
             self.step(name, where, scope.frames)
         elif top == "secrets":
@@ -57,18 +58,18 @@ class Names:
         elif len(name) > 1:
             self.field(top, name[1], where)
 
-    def unknown(self, top: str, where: Callable[[], Place], known: Iterable[str]) -> None:
-        report = self.source.report
+    def unknown(self, top: str, where: Callable[[], Place], known: Iterable[str], severity: Severity) -> None:
         if top in ELSEWHERE:
-            report(where(), "out-of-scope", f"'{top}' has a value only {ELSEWHERE[top]}")
+            code, said = "out-of-scope", f"'{top}' has a value only {ELSEWHERE[top]}"
         elif top in ALWAYS:
-            report(where(), "out-of-scope", f"'{top}' has no value here; this can use {', '.join(sorted(known))}")
+            code, said = "out-of-scope", f"'{top}' has no value here; this can use {', '.join(sorted(known))}"
         elif top in self.inputs:
-            report(where(), "unknown-name", f"there is no name '{top}'; did you mean 'input.{top}'?")
+            code, said = "unknown-name", f"there is no name '{top}'; did you mean 'input.{top}'?"
         elif top in self.homes or top in self.top:
-            report(where(), "unknown-name", f"there is no name '{top}'; did you mean 'steps.{top}'?")
+            code, said = "unknown-name", f"there is no name '{top}'; did you mean 'steps.{top}'?"
         else:
-            report(where(), "unknown-name", f"there is no name '{top}'{did_you_mean(top, known)}")
+            code, said = "unknown-name", f"there is no name '{top}'{did_you_mean(top, known)}"
+        self.source.report(where(), code, said, severity)
 
     def step(self, name: Name, where: Callable[[], Place], frames: tuple[Frame, ...]) -> None:
         if len(name) < 2 or not isinstance(name[1], str):

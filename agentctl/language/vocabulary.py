@@ -16,12 +16,16 @@ ALWAYS = frozenset({"input", "steps", "event", "run", "state", "vars", "secrets"
 ELSEWHERE = {
     "item": "inside a foreach",
     "index": "inside a foreach or a repeat",
-    "last": "inside a repeat",
+    "last": "inside a repeat, or a foreach that takes one item at a time",
     "error": "in a fallback or a handler",
 }
+# What `as` cannot call an item: expressions have these words for something else.
+TAKEN = ALWAYS | (ELSEWHERE.keys() - {"item"}) | frozenset(
+    {"and", "or", "not", "in", "is", "if", "else", "true", "false", "none", "range"}
+)
 STEP_FIELDS = ("output", "status", "error", "attempts", "started_at", "finished_at", "usage")
 RUN_FIELDS = ("id", "loop", "version", "attempt", "started_at", "scheduled_at", "trigger")
-EVENT_FIELDS = ("name", "data", "id", "received_at")
+EVENT_FIELDS = ("name", "data", "id", "received_at", "headers")
 ERROR_FIELDS = ("type", "message", "step", "attempts", "data")
 
 

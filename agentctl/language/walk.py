@@ -8,9 +8,10 @@ What it learns (ids, needs, skills called) is what `build` makes the definition 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from agentctl.errors import ExpressionError
@@ -24,7 +25,7 @@ from agentctl.language.nodes import Path, Place
 from agentctl.language.order import order
 from agentctl.language.scripts import check_shell
 from agentctl.language.source import Source
-from agentctl.language.vocabulary import NOT_YET, actions_of, step_ids
+from agentctl.language.vocabulary import NOT_YET, TAKEN, actions_of, step_ids
 from agentctl.model import HANDLERS
 
 # Keys of a step that hold other steps or expressions of an inner scope; everything else is looked at as it stands.
@@ -34,6 +35,7 @@ _FIXED = frozenset(
 )
 # Actions whose parameters may hold a secret: those that use it there and then.
 _SECRETS = frozenset({"shell", "python", "http", "llm", "agent", "env", "stdin", "cwd", "if"})
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _BARE = re.compile(r"(steps|input)\.([a-z_][a-z0-9_]*)(?:\.[A-Za-z0-9_]+)*")
 
 
@@ -85,15 +87,19 @@ class Walk:
 
     def definition(self) -> None:
         data = self.source.data
-        main = self.steps(("steps",), data.get("steps"), Scope())
+        beside = {handler: f"the definition's '{handler}'" for handler in HANDLERS if handler in data}
+        main = self.steps(("steps",), data.get("steps"), Scope(), beside)
         after = Scope().inside(main)
         if "output" in data:
             self.value(("output",), data["output"], after.without_secrets("output"))
         for handler in HANDLERS:
             self.steps((handler,), data.get(handler), after.knowing("error"))
 
-    def steps(self, path: Path, steps: Any, scope: Scope) -> Frame:
-        """Walk a list of steps. Returns its frame, for what may look at the list once it is done."""
+    def steps(self, path: Path, steps: Any, scope: Scope, beside: Mapping[str, str] = _NOTHING) -> Frame:
+        """Walk a list of steps. Returns its frame, for what may look at the list once it is done.
+
+        `beside`: ids that would give a step the path of other steps, with a word for these.
+        """
         if not isinstance(steps, list):
             return Frame({})
         ids = step_ids(steps)
@@ -103,6 +109,10 @@ class Walk:
                 line = self.source.at((*path, frame.ids[name]))[0]
                 place = self.source.at((*path, index, "id"))
                 self.source.report(place, "duplicate-id", f"the id '{name}' is taken by the step in line {line}")
+            elif name in beside:
+                place = self.source.at((*path, index, "id"))
+                said = f"the id '{name}' is taken by {beside[name]}: their steps would have the same path"
+                self.source.report(place, "duplicate-id", said)
             else:
                 frame.ids[name] = index
             self.ids[(*path, index)] = name
@@ -186,10 +196,14 @@ class Walk:
             self.value((*path, "foreach"), step["foreach"], scope.without_secrets("'foreach'"))
             name = step.get("as", "item")
             name = name if isinstance(name, str) else "item"
-            inner = Scope(scope.frames, scope.names - {"last"}).knowing(name, "index")
+            if name in TAKEN:
+                said = f"an item cannot be called '{name}': in expressions that is something else already"
+                self.source.report(self.source.at((*path, "as")), "bad-id", said)
+            one_by_one = step.get("max_parallel", 1) == 1  # else the item before may not have ended
+            inner = Scope(scope.frames, scope.names - {"last"}).knowing(name, "index", *(["last"] if one_by_one else []))
         elif "repeat" in step:
             inner = scope.knowing("index", "last")
-        frame = self.steps((*path, "steps"), step.get("steps"), inner)
+        frame = self.steps((*path, "steps"), step.get("steps"), inner, _beside_group(step))
         done = inner.inside(frame)
         if isinstance(repeat := step.get("repeat"), dict):
             for key, value in repeat.items():
@@ -204,6 +218,9 @@ class Walk:
         """fallback, undo and probe: steps that belong to a step."""
         self.steps((*path, "fallback"), step.get("fallback"), scope.knowing("error"))
         unknown = step.get("on_unknown")
+        if unknown is not None and step.get("effect") == "repeatable":
+            place = self.source.at((*path, "on_unknown"))
+            self.source.report(place, "misplaced-key", "'on_unknown' has a meaning only beside 'effect: once'")
         if isinstance(unknown, dict):
             self.steps((*path, "on_unknown", "probe"), unknown.get("probe"), scope)
         undo = step.get("undo")
@@ -211,6 +228,9 @@ class Walk:
             own = scope.frames[-1]
             own.own = self.ids[path]
             at = (*path, "undo")
+            if "needs" in undo:
+                place = self.source.at((*at, "needs"))
+                self.source.report(place, "misplaced-key", "'needs' has no meaning in an undo step: it runs alone, in its turn")
             self.ids[at] = undo["id"] if isinstance(undo.get("id"), str) else "undo"
             self.needs[at] = ()
             self.step(at, undo, scope.inside(Frame({self.ids[at]: 0}, current=0)))
@@ -273,6 +293,14 @@ class Walk:
         for reference in references(template):
             where = partial(self.source.inside, path, reference.offset)
             self.names.check(reference.path, where, scope, optional=reference.optional)
+
+
+def _beside_group(step: dict[str, Any]) -> Mapping[str, str]:
+    """What has its steps at `group.fallback` and the like. The steps of a foreach or a repeat are `each[0].fallback`."""
+    if "foreach" in step or "repeat" in step:
+        return _NOTHING
+    there = {"fallback": "fallback" in step, "undo": "undo" in step, "probe": isinstance(step.get("on_unknown"), dict)}
+    return {word: f"'{word}' of the group" for word, is_there in there.items() if is_there}
 
 
 def _items(value: dict[str, Any] | list[Any]) -> Iterable[tuple[str | int, Any]]:

@@ -7,6 +7,7 @@ One suite in tests/contract runs against every implementation.
 from __future__ import annotations
 
 from agentctl.ports.actions import (
+    SERVE_TOKEN,
     Action,
     Call,
     Clock,
@@ -57,6 +58,7 @@ from agentctl.ports.store import Store
 __all__ = [
     "FINISHED",
     "NOTHING",
+    "SERVE_TOKEN",
     "UNFINISHED",
     "Action",
     "Admission",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.core.events import AnyEvent, Error, Usage
 from agentctl.ports.runs import Progress
 
-JSON = Any
+SERVE_TOKEN = "AGENTCTL_TOKEN"  # the variable with the token of serve's HTTP interface: no action hands it on to what it starts
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.core.commands import FindResult, GiveBack, KeepResult, Withdraw
 from agentctl.core.events import Account, AnyEvent, Usage
 from agentctl.ports.runs import Lease, NewRun, Progress, Reply
 from agentctl.ports.starts import NewEvent, Starts
-
-JSON = Any
 
 
 class OpenWait(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.core.events import Usage
 from agentctl.core.instant import rfc3339
-
-JSON = Any
 
 
 class Finding(msgspec.Struct, frozen=True):

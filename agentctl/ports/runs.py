@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.core.events import AnyEvent, Error, Parent, RunCreated, Usage
 from agentctl.core.flow import Limits
 from agentctl.core.instant import rfc3339
-
-JSON = Any
 
 RunStatus = Literal["queued", "running", "waiting", "blocked", "succeeded", "failed", "cancelled", "interrupted"]
 FINISHED: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})

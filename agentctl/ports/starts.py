@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, Protocol
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.core.instant import rfc3339
 from agentctl.model import Definition
 from agentctl.ports.runs import Admission, NewRun
 
-JSON = Any
-
 
 class NewEvent(msgspec.Struct, frozen=True):
-    """Something that happened, for whoever waits for it. `at`: not received before this (the sender's clock)."""
+    """Something that happened, for whoever waits for it. `at`: not received before this (the sender's clock).
+
+    `headers`: of a webhook's delivery, by their names in lower case; None for what came in any other way.
+    """
 
     name: str
     data: JSON
     id: str
     at: float
+    headers: Mapping[str, str] | None = None
 
     def document(self, received_at: float) -> dict[str, JSON]:
         """The event as expressions see it (LANGUAGE section 3)."""
-        return {"name": self.name, "data": self.data, "id": self.id, "received_at": rfc3339(received_at)}
+        document = {"name": self.name, "data": self.data, "id": self.id, "received_at": rfc3339(received_at)}
+        return document if self.headers is None else {**document, "headers": dict(self.headers)}
 
 
 class Gather(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +46,7 @@ class Gather(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gathered(msgspec.Struct, frozen=True, kw_only=True):
-    """Events that are gathered and due to become a run. `events`: {name, data, id, received_at}, oldest first; of a debounce,
+    """Events that are gathered and due to become a run. `events`: their documents, oldest first; of a debounce,
     one.
 
     `revision` changes with every event that makes these no longer due: any further one of a debounce; of a batch none, for later
@@ -77,6 +81,12 @@ class Sent(msgspec.Struct, frozen=True):
     delivered: list[str]
     started: list[Admission] = []
     gathered: list[str] = []
+
+    def document(self, event_id: str, started: Iterable[str] | None = None) -> dict[str, JSON]:
+        """What whoever sent it is answered. `started`: ids of the runs, when more became of it than is told here."""
+        created = [found.run_id for found in self.started if found.outcome == "created"]
+        runs = created if started is None else list(started)
+        return {"event_id": event_id, "duplicate": self.duplicate, "started": runs, "delivered": self.delivered}
 
 
 class Triggers(Protocol):
@@ -136,6 +146,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 
     `problem`: why the file as it is now is not used, for people; None when it is.  `gone`: the file has disappeared: nothing
     triggers it any more.  `paused_at`: since when it is paused, None when it is not.  `deployed_at`: of this version.
+    `root`: of the project whose files decide on it, relative to the store's folder, so that both may be moved together.
     """
 
     name: str
@@ -146,6 +157,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None = None
     gone: bool = False
     paused_at: float | None = None
+    root: str = ""
 
 
 class Subscription(msgspec.Struct, frozen=True):

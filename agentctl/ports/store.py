@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from mmap import mmap
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from agentctl import JSON
 from agentctl.core.events import AnyEvent, ApprovalGiven
 from agentctl.ports.append import Append, Refusal, Waiting
 from agentctl.ports.reports import Feedback, Pruned, Statistics, Verdict
@@ -25,8 +26,6 @@ from agentctl.ports.starts import (
     Subscription,
 )
 
-JSON = Any
-
 
 class Store(Protocol):
     """A durable ledger of runs, shared by any number of processes of one machine.
@@ -36,8 +35,7 @@ class Store(Protocol):
     Raises StoreError and its kinds; a write that failed left nothing behind and may be tried again.
     """
 
-    def append(self, entry: Append) -> Awaitable[list[Refusal]]:
-        """Add events to a run's journal with all that goes with them; returns what was refused of `reserve`. Raises LeaseLost."""
+    # --- runs: what their drivers write ------------------------------------------------------------------------------
 
     def create(self, runs: Sequence[NewRun], *, reserve: bool = False) -> Awaitable[list[Admission]]:
         """Create queued runs, all in one commit, in order; says what became of each. An id that exists is left as it is.
@@ -55,8 +53,8 @@ class Store(Protocol):
         clock, by which throttles are measured; None: the system's.
         """
 
-    def standing(self, run_id: str, at: float | None = None) -> Standing | None:
-        """What a run waits for before it may start; None: it does not stand in line. `at`: as for `acquire`."""
+    def append(self, entry: Append) -> Awaitable[list[Refusal]]:
+        """Add events to a run's journal with all that goes with them; returns what was refused of `reserve`. Raises LeaseLost."""
 
     def release(self, leases: Sequence[Lease], *, status: RunStatus | None = None) -> Awaitable[None]:
         """Give leases back without an event; `status` (interrupted) is shown from then on. A lost lease is ignored."""
@@ -71,17 +69,86 @@ class Store(Protocol):
         Idempotent: asked again before the end, it is one mail all the same.
         """
 
+    def register(self, stored: StoredDefinition) -> Awaitable[None]:
+        """Keep a definition under its content hash. Known ones are left as they are."""
+
+    # --- runs: what is known of them ---------------------------------------------------------------------------------
+
+    def run(self, run_id: str) -> RunRow | None:
+        """None: there is no such run."""
+
+    def find(self, prefix: str) -> RunRow:
+        """By a unique prefix of the id, or `last` (the newest run that no run started). Raises NotFound, AmbiguousPrefix."""
+
+    def history(self, query: HistoryFilter) -> list[RunRow]:
+        """Newest first. Reads no journal; cost is of the rows returned, not of the store."""
+
+    def walk(self, query: HistoryFilter) -> Iterator[RunRow]:
+        """Every run that fits, oldest first, whatever `limit` says; one row at a time is in memory. Runs that are created
+        meanwhile may be among them."""
+
+    def definition(self, version: str) -> StoredDefinition | None:
+        """Exactly the definition a run is pinned to; compiled anew from the source when another agentctl compiled it."""
+
+    def journal(self, run_id: str, after: int = 0) -> Iterable[AnyEvent]:
+        """The events of a run in order, from number `after` (0: all)."""
+
+    def last_words(self, run_ids: Sequence[str]) -> dict[str, float]:
+        """The time of the last event in each of these runs' journals, by id."""
+
+    def unfinished(self) -> dict[tuple[str, str], int]:
+        """How many runs have not finished, by (definition, status as stored). Cost is of those runs, not of the store."""
+
+    def statistics(self, since: float = 0.0, name: str | None = None) -> list[Statistics]:
+        """Figures over the runs created at or after `since`, one entry for each definition.
+
+        Cost is of those runs, not of the store.
+        """
+
+    def memory(self, name: str) -> dict[str, JSON]:
+        """The state of a definition's name, keys in order."""
+
+    def feedback(self, run_ids: Sequence[str]) -> dict[str, Feedback]:
+        """What was said of these runs, by id; a run of which nothing was said is missing."""
+
+    # --- runs: what is to be done for them ---------------------------------------------------------------------------
+
+    def due(self, now: float, limit: int = 1000) -> list[str]:
+        """Ids of unowned or orphaned runs that could be driven on, oldest first.
+
+        Queued, interrupted, with mail, or waiting with wake_at <= now; and every unfinished run of a dead owner, which may
+        have died between a commit and what the commit asks for. Of those that stand in line only the ones whose turn it is.
+        """
+
+    def next_due(self, now: float) -> float | None:
+        """When the next of the runs that nobody holds wants to be driven on because of the time; None: none does. May be past,
+        but not for one that stands in line (see `Standing.until`)."""
+
+    def standing(self, run_id: str, at: float | None = None) -> Standing | None:
+        """What a run waits for before it may start; None: it does not stand in line. `at`: as for `acquire`."""
+
+    def mail(self, run_ids: Sequence[str]) -> list[Mail]:
+        """Unconsumed mail of these runs, oldest first."""
+
+    def mailed(self, after: int) -> list[tuple[int, str]]:
+        """(number, run id) of all mail that was put down after number `after` (0: all), oldest first."""
+
+    def awaited_results(self, run_id: str) -> dict[str, str]:
+        """The steps of a run that stand in line for a key: path -> `RUN/path` of the step that holds the claim on it."""
+
+    def wait_for_graph(self, now: float) -> dict[str, list[frozenset[str]]]:
+        """The runs that only the ends of others can move, by id: for each thing one waits for, the runs any of which has to end.
+
+        It waits for a run, or for the result that another works on, or it is waited for and stands in line for a place.
+        """
+
+    # --- events, and who waits for them ------------------------------------------------------------------------------
+
     def send(self, event: NewEvent, starts: Starts = NOTHING) -> Awaitable[Sent]:
         """Keep an event and offer it, by mail in the same commit, to every wait that is open for its name; create what it starts.
 
         An event whose id is known is dropped, and starts nothing. `received_at` is the time of the commit (or `at`, if that is
         later).
-        """
-
-    def answer(self, run_id: str, event: ApprovalGiven) -> Awaitable[bool]:
-        """Mail a person's answer to the approval that waits at its path and shows what its digest says.
-
-        False, and nothing is written, when none does, or when it has been answered.
         """
 
     def gathered(self, now: float) -> list[Gathered]:
@@ -93,6 +160,41 @@ class Store(Protocol):
     def release_gathered(self, gathered: Gathered, run: NewRun | None) -> Awaitable[Admission | None]:
         """In one commit: these events are gathered no more, and the run is made, if there is to be one. None, and nothing is
         written, when the `revision` is another by now."""
+
+    def waits(self, run_id: str) -> list[Waiting]:
+        """What the steps of a run wait for (events and people), oldest first."""
+
+    def inbox(self) -> list[Waiting]:
+        """Everything that waits for a person and is not answered, in all runs, oldest first."""
+
+    def answer(self, run_id: str, event: ApprovalGiven) -> Awaitable[bool]:
+        """Mail a person's answer to the approval that waits at its path and shows what its digest says.
+
+        False, and nothing is written, when none does, or when it has been answered.
+        """
+
+    # --- what is deployed, and its schedules and files ---------------------------------------------------------------
+
+    def deploy(self, deployments: Sequence[Deployment], events: Mapping[str, Sequence[str]]) -> Awaitable[None]:
+        """What is deployed from now on, by name (`paused_at` is left as it is), and the event triggers of each of these names:
+        `events[name][n]` is the pattern of trigger n, "" for a trigger of another kind."""
+
+    def deployments(self) -> list[Deployment]:
+        """Everything that is or was deployed, by name."""
+
+    def subscriptions(self, event: str) -> list[Subscription]:
+        """The event triggers that match the name of an event, of definitions that are neither gone nor paused."""
+
+    def pause(self, name: str, at: float) -> Awaitable[None]:
+        """Nothing triggers the definition from `at` on; paused once more, it stays paused since the first time. Raises NotFound
+        when it was never deployed."""
+
+    def unpause(self, name: str, at: float) -> Awaitable[None]:
+        """It is triggered again from `at` on; nothing happens to one that is not paused. Raises NotFound as `pause` does."""
+
+    def pauses(self, name: str, after: float) -> list[tuple[float, float]]:
+        """From when until when the definition was paused, oldest first, as far as it was later than `after`. The end of a pause
+        that goes on is infinite."""
 
     def keep_schedules(self, schedules: Sequence[tuple[str, str]], at: float) -> Awaitable[list[float]]:
         """From `at` on these schedules, (name, Schedule.key), are kept to, and no others; says of each up to when it is settled.
@@ -118,74 +220,19 @@ class Store(Protocol):
     def slots_between(self, name: str, schedule: str, begin: float, end: float) -> list[SlotRow]:
         """What became of the slots in [begin, end), in order."""
 
-    def deploy(self, deployments: Sequence[Deployment], events: Mapping[str, Sequence[str]]) -> Awaitable[None]:
-        """What is deployed from now on, by name (`paused_at` is left as it is), and the event triggers of each of these names:
-        `events[name][n]` is the pattern of trigger n, "" for a trigger of another kind."""
-
-    def deployments(self) -> list[Deployment]:
-        """Everything that is or was deployed, by name."""
-
-    def subscriptions(self, event: str) -> list[Subscription]:
-        """The event triggers that match the name of an event, of definitions that are neither gone nor paused."""
-
-    def pause(self, name: str, at: float) -> Awaitable[None]:
-        """Nothing triggers the definition from `at` on; paused once more, it stays paused since the first time. Raises NotFound
-        when it was never deployed."""
-
-    def unpause(self, name: str, at: float) -> Awaitable[None]:
-        """It is triggered again from `at` on; nothing happens to one that is not paused. Raises NotFound as `pause` does."""
-
     def seen_files(self, name: str) -> dict[str, SeenFile]:
         """The files that the triggers of a definition have dealt with, by path."""
 
     def note_files(self, name: str, seen: Sequence[SeenFile], gone: Sequence[str] = ()) -> Awaitable[None]:
         """The triggers of a definition have dealt with these; the paths in `gone` are forgotten."""
 
-    def pauses(self, name: str, after: float) -> list[tuple[float, float]]:
-        """From when until when the definition was paused, oldest first, as far as it was later than `after`. The end of a pause
-        that goes on is infinite."""
-
-    def register(self, stored: StoredDefinition) -> Awaitable[None]:
-        """Keep a definition under its content hash. Known ones are left as they are."""
-
-    def beat(self) -> Awaitable[None]:
-        """Write and flush something that changes nothing: proves that the store can be written."""
+    # --- what people change ------------------------------------------------------------------------------------------
 
     def remember(self, name: str, values: Mapping[str, JSON], unset: Sequence[str] = ()) -> Awaitable[None]:
         """A person's change of the state of a definition's name."""
 
-    def memory(self, name: str) -> dict[str, JSON]:
-        """The state of a definition's name, keys in order."""
-
     def give_feedback(self, run_id: str, verdict: Verdict, note: str | None = None) -> Awaitable[None]:
         """Keep what a person says of a run; an earlier word on it is replaced. There must be such a run."""
-
-    def feedback(self, run_ids: Sequence[str]) -> dict[str, Feedback]:
-        """What was said of these runs, by id; a run of which nothing was said is missing."""
-
-    def statistics(self, since: float = 0.0, name: str | None = None) -> list[Statistics]:
-        """Figures over the runs created at or after `since`, one entry for each definition.
-
-        Cost is of those runs, not of the store.
-        """
-
-    def unfinished(self) -> dict[tuple[str, str], int]:
-        """How many runs have not finished, by (definition, status as stored). Cost is of those runs, not of the store."""
-
-    def definition(self, version: str) -> StoredDefinition | None:
-        """Exactly the definition a run is pinned to; compiled anew from the source when another agentctl compiled it."""
-
-    def run(self, run_id: str) -> RunRow | None: ...
-
-    def find(self, prefix: str) -> RunRow:
-        """By a unique prefix of the id, or `last` (the newest run that no run started). Raises NotFound, AmbiguousPrefix."""
-
-    def history(self, query: HistoryFilter) -> list[RunRow]:
-        """Newest first. Reads no journal; cost is of the rows returned, not of the store."""
-
-    def walk(self, query: HistoryFilter) -> Iterator[RunRow]:
-        """Every run that fits, oldest first, whatever `limit` says; one row at a time is in memory. Runs that are created
-        meanwhile may be among them."""
 
     def prunable(self, now: float, keep: float) -> Pruned:
         """What `prune` would remove, as far as it can be told before the runs are gone. Reads much: not for an event loop."""
@@ -196,43 +243,18 @@ class Store(Protocol):
         In pieces, so that no other write waits for long; `pause` is awaited between two. Safe to be cancelled.
         """
 
-    def journal(self, run_id: str, after: int = 0) -> Iterable[AnyEvent]:
-        """The events of a run in order, from number `after` (0: all)."""
+    # --- files beside it ---------------------------------------------------------------------------------------------
 
-    def last_words(self, run_ids: Sequence[str]) -> dict[str, float]:
-        """The time of the last event in each of these runs' journals, by id."""
+    def log_path(self, run_id: str) -> Path:
+        """The file that holds the run's log: JSON lines `{at, path, attempt, stream, text}`."""
 
-    def mail(self, run_ids: Sequence[str]) -> list[Mail]:
-        """Unconsumed mail of these runs, oldest first."""
+    def payload(self, data: bytes | mmap) -> dict[str, JSON]:
+        """Keep a large output as a file beside the store; returns `{file, bytes, sha256}`. Idempotent."""
 
-    def awaited_results(self, run_id: str) -> dict[str, str]:
-        """The steps of a run that stand in line for a key: path -> `RUN/path` of the step that holds the claim on it."""
+    # --- processes ---------------------------------------------------------------------------------------------------
 
-    def wait_for_graph(self, now: float) -> dict[str, list[frozenset[str]]]:
-        """The runs that only the end of other runs can move, by id: for each thing one waits for, the runs any of which has to end.
-
-        It waits for a run, or for the result that another works on, or it is waited for and stands in line for a place.
-        """
-
-    def mailed(self, after: int) -> list[tuple[int, str]]:
-        """(number, run id) of all mail that was put down after number `after` (0: all), oldest first."""
-
-    def waits(self, run_id: str) -> list[Waiting]:
-        """What the steps of a run wait for (events and people), oldest first."""
-
-    def inbox(self) -> list[Waiting]:
-        """Everything that waits for a person and is not answered, in all runs, oldest first."""
-
-    def due(self, now: float, limit: int = 1000) -> list[str]:
-        """Ids of unowned or orphaned runs that could be driven on, oldest first.
-
-        Queued, interrupted, with mail, or waiting with wake_at <= now; and every unfinished run of a dead owner, which may
-        have died between a commit and what the commit asks for. Of those that stand in line only the ones whose turn it is.
-        """
-
-    def next_due(self, now: float) -> float | None:
-        """When the next of the runs that nobody holds wants to be driven on because of the time; None: none does. May be past,
-        but not for one that stands in line (see `Standing.until`)."""
+    def beat(self) -> Awaitable[None]:
+        """Write and flush something that changes nothing: proves that the store can be written."""
 
     def changed(self) -> bool:
         """True once after any other process wrote to the store. Cheap enough to ask ten times a second.
@@ -253,12 +275,6 @@ class Store(Protocol):
 
     def serving(self) -> int | None:
         """The process that serves this store; 0: one that cannot be named; None: none does."""
-
-    def log_path(self, run_id: str) -> Path:
-        """The file that holds the run's log: JSON lines `{at, path, attempt, stream, text}`."""
-
-    def payload(self, data: bytes | mmap) -> dict[str, JSON]:
-        """Keep a large output as a file beside the store; returns `{file, bytes, sha256}`. Idempotent."""
 
     def close(self) -> None:
         """Flush, give back every lease of this process, close. No write is lost."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from agentctl import JSON
 from agentctl.expressions.duration import format_duration
 from agentctl.render.text import cut, size, visible
 
-JSON = Any
 _STEPS = 12  # named below a failure
 _WIDEST = 240
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from agentctl import ports
+from agentctl import JSON, ports
 from agentctl.core.events import AnyEvent, Error, Usage
 from agentctl.ports import Feedback, RunRow, Standing
 from agentctl.render.text import timestamp
@@ -15,8 +15,6 @@ from agentctl.render.text import timestamp
 if TYPE_CHECKING:
     from agentctl.core.resume import Intent
     from agentctl.render.journal import StepView
-
-JSON = Any
 
 _TIMES = ("at", "due", "scheduled_at")  # the keys of events that hold epoch seconds
 

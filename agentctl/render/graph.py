@@ -9,10 +9,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from graphlib import TopologicalSorter
-from typing import Any
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.core.paths import pattern
 from agentctl.expressions.template import Template
 from agentctl.model import HANDLERS, Approve, Definition, Foreach, Group, Repeat, Skill, Step, Wait
@@ -20,8 +20,6 @@ from agentctl.ports import FINISHED
 from agentctl.render.journal import StepView
 from agentctl.render.text import cells, cut, pad, size, style, symbol, visible
 from agentctl.render.timeline import Line
-
-JSON = Any
 
 ATTACHED = ("fallback", "probe", "undo")  # the roles of what hangs beside a step, not inside of it
 _ROUND = re.compile(r"@(\d+)")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.core.events import (
     AnyEvent,
     AttemptFailed,
@@ -33,13 +34,12 @@ from agentctl.core.events import (
     StepSucceeded,
     Usage,
 )
+from agentctl.core.lifecycle import ENDED
 from agentctl.core.paths import actions, parent, pattern
 from agentctl.model import Definition
 
 if TYPE_CHECKING:
     from agentctl.core.state import RunState
-
-JSON = Any
 
 
 class StepView(msgspec.Struct):
@@ -115,6 +115,18 @@ def complete(seen: JournalView, state: RunState) -> list[StepView]:
         shown.output, shown.error, shown.usage = step.output, step.error, step.usage
         shown.started_at, shown.finished_at = step.started_at, step.finished_at
     return list(seen.steps.values())
+
+
+def items_not_run(state: RunState) -> list[StepView]:
+    """The steps of the items that a foreach never came to, because it had failed or was stopped before."""
+    found: list[StepView] = []
+    for step in state.steps.values():
+        begun = isinstance(step.input, dict) and "items" in step.input
+        if step.node.kind == "foreach" and step.node.body is not None and begun and step.status in ENDED:
+            for i in range(step.iteration, len(step.input["items"])):
+                item = f"{step.input['key']}[{i}]"
+                found += [StepView(f"{item}.{node.step.id}", node.step.uses, "not_run") for node in step.node.body.nodes]
+    return found
 
 
 _SHOWN = {"failing": "running"}  # within one decision of the interpreter

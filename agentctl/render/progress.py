@@ -21,7 +21,7 @@ from agentctl.core.events import (
 from agentctl.ports import Standing
 from agentctl.render.journal import JournalView, StepView, is_undo, tree_order
 from agentctl.render.text import cells, clock, cut, error_line, pad, seconds, size, style, summary, symbol, usage_text, visible
-from agentctl.render.timeline import Line
+from agentctl.render.timeline import Line, status_in_words
 
 _SHOWN_AS = {"running": 0, "retrying": 0, "waiting": 0, "unknown": 0, "failed": 1}  # the rest: 2, the first to go
 
@@ -55,6 +55,8 @@ def _line(view: JournalView, event: AnyEvent) -> str:
             return f"{symbol('failed')} {undone}  NOT UNDONE, what it did still stands: {error_line(event.error)}"
         case StepStarted() if event.child is not None:
             return f"{symbol('running')} {visible(event.path)}  run {event.child}"
+        case StepStarted():
+            return _line_of_awaited_run(view.step(event.path))
         case RunRecovered():
             return f"{symbol('interrupted')} goes on where it was interrupted"
         case RunFinished():
@@ -66,6 +68,17 @@ def _line(view: JournalView, event: AnyEvent) -> str:
 def line_of_result(view: JournalView, path: str, holder: str) -> str:
     """A step stands in line for a key that another step is at work on."""
     return f"{visible(view.name)}  {symbol('waiting')} {visible(path)}  waits for the result of {visible(holder)}"
+
+
+def lines_of_awaited_runs(view: JournalView) -> list[str]:
+    """The steps that wait for the end of another run, when we come to a run that is under way."""
+    name = visible(view.name)
+    return [f"{name}  {line}" for step in view.steps.values() if (line := _line_of_awaited_run(step))]
+
+
+def _line_of_awaited_run(step: StepView) -> str:
+    awaited = step.status == "waiting" and step.action == "wait" and isinstance(step.input, dict) and "run" in step.input
+    return f"{symbol('waiting')} {visible(step.path)}  {status_in_words(step)}" if awaited else ""
 
 
 def line_of_standing(name: str, standing: Standing) -> str:
@@ -160,7 +173,7 @@ def _notes(step: StepView, now: float) -> str:
     elif step.source is not None:
         notes.append(f"reused from {visible(step.source)}")
     elif step.status in ("recovered", "reused", "unknown", "skipped", "cancelled", "waiting", "not_run"):
-        notes.append(step.status.replace("_", " "))
+        notes.append(status_in_words(step))
     if used := usage_text(step.usage):
         notes.append(used)
     if step.error is not None and step.status in ("failed", "retrying", "unknown"):

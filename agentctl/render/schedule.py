@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.core.instant import rfc3339
-from agentctl.model import JSON
 from agentctl.ports import SlotRow
 from agentctl.render.text import ago, clock, columns, visible
 from agentctl.render.timeline import Line

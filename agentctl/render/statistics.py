@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from agentctl import JSON
 from agentctl.core.events import Usage
 from agentctl.ports import Statistics
 from agentctl.render.text import columns, seconds, usage_text, visible
-
-JSON = Any
 
 COLUMNS = ("name", "runs", "succeeded", "failed", "cancelled", "success", "p50", "p95", "used", "saved")
 

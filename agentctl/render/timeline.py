@@ -139,7 +139,7 @@ def remarks(step: StepView) -> str:
     elif step.source is not None:
         notes.append(f"reused from {visible(step.source)}")
     elif step.status not in ("succeeded", "failed", "running", "pending"):
-        notes.append(step.status.replace("_", " "))
+        notes.append(status_in_words(step))
     if step.attempts > 1:
         notes.append(size(step.attempts, "attempt"))
     if used := usage_text(step.usage):
@@ -149,6 +149,18 @@ def remarks(step: StepView) -> str:
     if step.error is None and (output := summary(step.output, 120)):
         notes.append(output)
     return "  ".join(notes)
+
+
+def status_in_words(step: StepView) -> str:
+    """`not run`; of a wait also for what: `waiting for run 6lp5h48ldzzr`."""
+    given = step.input
+    if step.status != "waiting" or step.action != "wait" or not isinstance(given, dict):
+        return step.status.replace("_", " ")
+    if "run" in given:
+        return f"waiting for run {visible(given['run'])}"
+    if "event" in given:
+        return f"waiting for event {visible(given['event'])}"
+    return f"waiting until {clock(given['due'])}"
 
 
 def ending(row: RunRow) -> list[Line]:

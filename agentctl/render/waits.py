@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
-from typing import Any
 
+from agentctl import JSON
 from agentctl.language.inputs import expected, has_default
 from agentctl.ports import Waiting
 from agentctl.render.text import clock, indented, symbol, timestamp, visible
-
-JSON = Any
 
 
 def signed_text(value: JSON) -> str:

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from agentctl.errors import DefinitionInvalid, NotFound
 from agentctl.expressions.nearest import did_you_mean
-from agentctl.language.project import FILE, FOLDERS, Project, find
+from agentctl.language.project import FILE, FOLDERS, Project
 from agentctl.ports import Clock, Deployment, Store, StoredDefinition
+from agentctl.service.roots import abandoned, folder_of, root_of
 from agentctl.service.survey import Reading, changes, files, survey
 from agentctl.service.watching import LOOK_AGAIN, Bell, watch
 from agentctl.triggers.events import patterns
@@ -49,6 +50,8 @@ class Deployer:
         self._deployments: dict[str, Deployment] = {}
         self._definitions: dict[str, StoredDefinition] = {}  # of every deployment that has a good version
         self._strays: frozenset[str] = frozenset()
+        self._root = root_of(project)
+        self._others: frozenset[str] = frozenset()  # of what is deployed, the roots that are not this one; they were told of
         self._settings = _digest(project.root / FILE)
         self._unlisted = ""
 
@@ -148,6 +151,7 @@ class Deployer:
             self._tell(readings, changed)
             known.update((reading.stored.version, reading.stored) for reading in readings if reading.stored)
             self._take(self._store.deployments(), known)
+            self._tell_of_others()
 
     def _take(self, deployments: Sequence[Deployment], fresh: Mapping[str, StoredDefinition] | None = None) -> None:
         """These count from now on. `fresh`: by version, definitions that were read just now."""
@@ -185,6 +189,21 @@ class Deployer:
             log.warning("%s; nothing is deployed from it", problem)
         self._strays = strays
 
+    def _tell_of_others(self) -> None:
+        """What is deployed from other projects is triggered all the same, but its steps find themselves in this one."""
+        others: dict[str, list[str]] = {}
+        for name, found in self._deployments.items():
+            if not found.gone and found.root != self._root:
+                others.setdefault(found.root, []).append(name)
+        for root in sorted(others.keys() - self._others):
+            log.warning(
+                "deployed from %s: %s; that stays as it is, and is triggered, but its steps run in %s: is this the right folder?",
+                folder_of(self._project, root),
+                ", ".join(others[root]),
+                self._project.root,
+            )
+        self._others = frozenset(others)
+
     def _version(self, name: str) -> str:
         return self._deployments[name].version if name in self._deployments else ""
 
@@ -208,7 +227,7 @@ async def bring_in_line(
     """
     readings = await asyncio.to_thread(survey, project, store, known or {})
     before = {found.name: found for found in store.deployments()}
-    changed = changes(before, readings, at)
+    changed = changes(before, readings, at, root_of(project), abandoned(project, before.values()))
     fresh = {reading.stored.version: reading.stored for reading in readings if reading.stored is not None}
     used = [fresh.get(found.version) or definition_of(store, found) for found in changed]
     news = [stored for stored in used if stored is not None and stored.version in fresh]
@@ -220,17 +239,6 @@ async def bring_in_line(
         }
         await store.deploy(changed, events)
     return readings, changed
-
-
-def is_home(project: Project, store: Store) -> bool:
-    """Whether what is deployed comes from this project: the store is its own, or most of the files are there that are deployed.
-
-    Where nothing is deployed yet, whoever comes first is at home.
-    """
-    its_own = find(project.root, environment={}).store_path
-    files = [found.file for found in store.deployments() if not found.gone]
-    here = [file for file in files if (project.root / file).exists()]
-    return project.store_path.resolve() == its_own.resolve() or 2 * len(here) >= len(files)
 
 
 def definition_of(store: Store, deployment: Deployment) -> StoredDefinition | None:

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
+from agentctl import JSON
 from agentctl.engine.engine import Engine
 from agentctl.errors import DefinitionInvalid
 from agentctl.ports import Admission, Clock, Gathered, NewRun, Store
 from agentctl.service.watching import Bell
 from agentctl.triggers.events import run_of_gathered
-
-JSON = Any
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from agentctl.service.part import Part
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # seconds until a part that failed begins again
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 10.0  # seconds until a part that failed begins again
 _MOST_FAILURES = 5  # in a row; then the service ends rather than pretend that all is well
 _WELL = 60.0  # seconds after which a part that runs counts as well again
 

@@ -44,7 +44,7 @@ class Supervision:
         self._store = store
         self._clock = clock
         self._bell = Bell(clock)
-        self._failing: set[str] = set()
+        self._failing: dict[str, str] = {}  # the version that does, by name
         self._bell.ring()
 
     async def begin(self) -> None:
@@ -53,17 +53,24 @@ class Supervision:
     async def run(self) -> None:
         while True:
             await self._bell.heard(self._clock.now() + _AT_LEAST)
-            self._tell(failing(self._store, self._store.deployments()))
+            self._look_through(self._store.deployments())
             await self._clock.sleep_until(self._clock.now() + _BETWEEN)
 
     def look(self) -> None:
         self._bell.ring()
 
-    def _tell(self, found: dict[str, RunRow]) -> None:
+    def _look_through(self, deployments: Sequence[Deployment]) -> None:
+        found = failing(self._store, deployments)
         for name in sorted(found.keys() - self._failing):
             error = found[name].error
             why = f": {error.type}: {error.message}" if error else ""
             log.warning("the last %d runs of '%s' have all failed%s (agentctl show %s)", LATELY, name, why, found[name].id)
-        for name in sorted(self._failing - found.keys()):
-            log.info("'%s' does not fail every time any more", name)
-        self._failing = set(found)
+        present = {deployment.name: deployment.version for deployment in deployments if not deployment.gone}
+        for name in sorted(self._failing.keys() - found.keys()):
+            if name not in present:
+                log.info("'%s', which failed every time, is gone", name)
+            elif present[name] != self._failing[name]:
+                log.info("'%s', which failed every time, has another version, which has not failed yet", name)
+            else:
+                log.info("'%s' does not fail every time any more", name)
+        self._failing = {name: row.version for name, row in found.items()}

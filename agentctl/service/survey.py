@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from hashlib import sha256
 from pathlib import Path
 
@@ -78,34 +78,40 @@ def _first_line(error: DefinitionInvalid | NotFound) -> str:
     return f"{first} (and {len(more)} more)" if more else str(first)
 
 
-def changes(before: Mapping[str, Deployment], readings: Sequence[Reading], at: float) -> list[Deployment]:
+def changes(
+    before: Mapping[str, Deployment], readings: Sequence[Reading], at: float, root: str, abandoned: Set[str] = frozenset()
+) -> list[Deployment]:
     """The deployments that are to be other than before, by name. Pure.
 
+    `readings` are the files of the project at `root`; they tell nothing of what is deployed from elsewhere, but that a name which
+    is defined here, too, is deployed from here from now on. `abandoned`: roots that are no more; this project is their heir.
     A file that cannot be used stands for what was deployed from it: its last good version stays. Of several files with one name
     the one that is deployed stays, else the first counts.
     """
+    judged = {root, *abandoned}
+    own = {name: deployment for name, deployment in before.items() if deployment.root in judged}
     claims: dict[str, list[Reading]] = {}
     for reading in readings:
-        for name in _claimed(reading, before):
+        for name in _claimed(reading, own):
             claims.setdefault(name, []).append(reading)
-    after = [_deployment(name, files, before.get(name), at) for name, files in claims.items()]
+    after = [_deployment(name, files, before.get(name), at, root) for name, files in claims.items()]
     gone = [
         msgspec.structs.replace(deployment, gone=True, problem=None)
-        for name, deployment in before.items()
+        for name, deployment in own.items()
         if name not in claims and not deployment.gone
     ]
     changed = [deployment for deployment in (*after, *gone) if deployment != before.get(deployment.name)]
     return sorted(changed, key=lambda deployment: deployment.name)
 
 
-def _claimed(reading: Reading, before: Mapping[str, Deployment]) -> list[str]:
+def _claimed(reading: Reading, own: Mapping[str, Deployment]) -> list[str]:
     if reading.stored is not None:
         return [reading.name]
-    deployed = [name for name, deployment in before.items() if deployment.file == reading.file and not deployment.gone]
+    deployed = [name for name, deployment in own.items() if deployment.file == reading.file and not deployment.gone]
     return deployed or [reading.name] * bool(reading.name)
 
 
-def _deployment(name: str, claims: Sequence[Reading], before: Deployment | None, at: float) -> Deployment:
+def _deployment(name: str, claims: Sequence[Reading], before: Deployment | None, at: float, root: str) -> Deployment:
     current = None if before is None or before.gone else before.file
     chosen = min(claims, key=lambda reading: (reading.file != current, reading.stored is None))
     others = [reading.file for reading in claims if reading is not chosen]
@@ -121,4 +127,5 @@ def _deployment(name: str, claims: Sequence[Reading], before: Deployment | None,
         problem=chosen.problem or taken,
         gone=False,
         paused_at=before.paused_at if before else None,
+        root=root,
     )

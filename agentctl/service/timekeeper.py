@@ -16,8 +16,9 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Protocol
+from typing import Protocol
 
+from agentctl import JSON
 from agentctl.ports import Clock, Slot, Store, StoredDefinition
 from agentctl.service.deployed import Deployed
 from agentctl.service.watching import Bell
@@ -25,8 +26,6 @@ from agentctl.triggers.policies import Verdict, settle, summed_up
 from agentctl.triggers.schedule import Schedule, schedules
 from agentctl.triggers.scheduled import slot_of
 from agentctl.triggers.slots import due, horizon, next_slots, start
-
-JSON = Any
 
 LOOK = 5.0  # seconds between two looks at the clock, though nothing is due
 AWAY = 20.0  # seconds from one look to the next after which nobody has served meanwhile

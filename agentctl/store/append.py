@@ -17,7 +17,7 @@ from agentctl.ports import FINISHED, Append, Refusal
 from agentctl.store.create import NewRow, create_runs, prepare_run
 from agentctl.store.events import PreparedEvent, prepare_event, record
 from agentctl.store.keys import PreparedOrder, leave_line, order_results, prepare_orders
-from agentctl.store.line import leave
+from agentctl.store.line import began, leave
 from agentctl.store.mail import post, tell_awaiters
 from agentctl.store.memory import PreparedValues, prepare_values, remember
 from agentctl.store.money import reserve, settle
@@ -89,6 +89,9 @@ def write_wave(session: Session, wave: Sequence[PreparedAppend]) -> list[list[Re
     _write_projections(session, wave)
     _write_journals(session, wave)
     refused = [_carry_out(session, item) if item.brings_more else [] for item in wave]
+    started = _started(session, wave)
+    if started:
+        began(session, started)
     finished = [item.entry for item in wave if item.entry.progress.status in FINISHED]
     if finished:
         _end(session, finished)
@@ -184,6 +187,12 @@ def _carry_out(session: Session, item: PreparedAppend) -> list[Refusal]:
         remember(session, key, item.remember, entry.events[-1].at)
     settle(session, key, entry.settle)
     return reserve(session, key, entry.reserve)
+
+
+def _started(session: Session, wave: Sequence[PreparedAppend]) -> list[tuple[int, float]]:
+    """The keys of the runs with limits that start with this wave, and when."""
+    runs = [(session.held(item.entry.lease), item.entry.progress.started_at) for item in wave]
+    return [(held.key, at) for held, at in runs if held.limited and held.started_at is None and at is not None]
 
 
 def _end(session: Session, finished: Sequence[Append]) -> None:

@@ -1,4 +1,7 @@
-"""The other writes, one small class each: what the caller prepared, and `perform`, which the writer calls in a transaction."""
+"""Changes of runs and of their leases, one small class each: as prepared, and `perform`, in the writer's transaction.
+
+Those of other things are in the rooms of these things. What a driver writes of its run goes by `append`.
+"""
 
 from __future__ import annotations
 

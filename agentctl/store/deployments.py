@@ -33,21 +33,21 @@ class Deploy(msgspec.Struct, frozen=True):
 
 
 _DEPLOY = """
-INSERT INTO deployments (name, kind, file, version, deployed_at, problem, gone) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO deployments (name, kind, file, version, deployed_at, problem, gone, root) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, file = excluded.file, version = excluded.version,
-    deployed_at = excluded.deployed_at, problem = excluded.problem, gone = excluded.gone
+    deployed_at = excluded.deployed_at, problem = excluded.problem, gone = excluded.gone, root = excluded.root
 """
 
 
 def _values(deployment: Deployment) -> tuple[object, ...]:
     said = deployment
-    return said.name, said.kind, said.file, said.version, said.deployed_at, said.problem, said.gone
+    return said.name, said.kind, said.file, said.version, said.deployed_at, said.problem, said.gone, said.root
 
 
 def read(connection: sqlite3.Connection) -> list[Deployment]:
     """Everything that is or was deployed, by name."""
     rows = connection.execute(
-        "SELECT name, kind, file, version, deployed_at, problem, gone, paused_at FROM deployments ORDER BY name"
+        "SELECT name, kind, file, version, deployed_at, problem, gone, paused_at, root FROM deployments ORDER BY name"
     ).fetchall()
     return [
         Deployment(
@@ -59,8 +59,9 @@ def read(connection: sqlite3.Connection) -> list[Deployment]:
             problem=problem,
             gone=bool(gone),
             paused_at=paused_at,
+            root=root,
         )
-        for name, kind, file, version, deployed_at, problem, gone, paused_at in rows
+        for name, kind, file, version, deployed_at, problem, gone, paused_at, root in rows
     ]
 
 

@@ -8,36 +8,36 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
 
 import msgspec
 from msgspec import structs
 
+from agentctl import JSON
 from agentctl.core.events import EventOffered
 from agentctl.language.event_names import event_matches
 from agentctl.ports import NOTHING, Admission, NewEvent, NewRun, Sent, Starts
 from agentctl.store.arrays import array
 from agentctl.store.create import create_runs, prepare_run
 from agentctl.store.gathering import gather
+from agentctl.store.kept import EventRow, event_of
 from agentctl.store.mail import post
 from agentctl.store.patterns import LAST_CHARACTER, matching
 from agentctl.store.payloads import Payloads
 from agentctl.store.session import Session
 
-JSON = Any
-
 
 class PreparedEvent(msgspec.Struct, frozen=True):
-    """`data`: as text."""
+    """`data`, `headers`: as text."""
 
     event: NewEvent
     data: str | None
+    headers: str | None
     starts: Starts
 
 
 def prepare_event(event: NewEvent, starts: Starts, payloads: Payloads) -> PreparedEvent:
     """Raises StoreError when a large payload cannot be written."""
-    return PreparedEvent(event, payloads.json(event.data), starts)
+    return PreparedEvent(event, payloads.json(event.data), payloads.json(event.headers), starts)
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -59,8 +59,8 @@ def record(session: Session, prepared: Sequence[PreparedEvent]) -> list[Sent]:
     fresh = _unknown(session.connection, prepared)
     received = {number: max(item.event.at, now) for number, item in fresh.items()}
     session.write_rows(
-        "INSERT INTO events (id, name, data, received_at) VALUES ",
-        [(item.event.id, item.event.name, item.data, received[number]) for number, item in fresh.items()],
+        "INSERT INTO events (id, name, data, received_at, headers) VALUES ",
+        [(item.event.id, item.event.name, item.data, received[number], item.headers) for number, item in fresh.items()],
     )
     waits = {name: waits_for(session.connection, name) for name in {item.event.name for item in fresh.values()}}
     answers = [Sent(duplicate=True, delivered=[]) for _ in prepared]
@@ -119,21 +119,21 @@ def waits_for(connection: sqlite3.Connection, name: str) -> list[tuple[str, str]
 def offer_kept(session: Session, run_id: str, path: str, name: str, since: float, taken: Collection[str]) -> None:
     """Mail the events of that name that came since then, in the order in which they came, but for those `taken`."""
     offers = []
-    for id_, event_name, data, received_at in _kept(session.connection, name, since):
-        if id_ not in taken:
-            document = NewEvent(event_name, session.payloads.read_json(data), id_, received_at).document(received_at)
-            offers.append((run_id, _offer(session, document, received_at, path, kept=True)))
+    for row in _kept(session.connection, name, since):
+        event = event_of(row, session.payloads)
+        if event.id not in taken:
+            offers.append((run_id, _offer(session, event.document(event.at), event.at, path, kept=True)))
     post(session, offers)
 
 
 EVENTS_BETWEEN = """
-SELECT id, name, data, received_at FROM events
+SELECT id, name, data, received_at, headers FROM events
     WHERE name >= ? AND name < ? AND received_at >= ? ORDER BY seq
 """
-EVENTS_NAMED = "SELECT id, name, data, received_at FROM events WHERE name = ? AND received_at >= ? ORDER BY seq"
+EVENTS_NAMED = "SELECT id, name, data, received_at, headers FROM events WHERE name = ? AND received_at >= ? ORDER BY seq"
 
 
-def _kept(connection: sqlite3.Connection, name: str, since: float) -> Iterator[tuple[str, str, str | None, float]]:
+def _kept(connection: sqlite3.Connection, name: str, since: float) -> Iterator[EventRow]:
     parts = name.split(".")
     if "*" not in parts:
         yield from connection.execute(EVENTS_NAMED, (name, since))

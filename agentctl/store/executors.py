@@ -14,8 +14,9 @@ import os
 import uuid
 from pathlib import Path
 
+from agentctl.store.holder import holder
 from agentctl.store.place import private_folder
-from agentctl.store.serving import SERVE_LOCK, serving
+from agentctl.store.serving import SERVE_LOCK
 
 
 class Executor:
@@ -74,7 +75,7 @@ class Liveness:
         if self.alive(owner):
             return True
         if self._served is None:
-            self._served = serving(self._folder.with_name(SERVE_LOCK)) is not None
+            self._served = holder(self._folder.with_name(SERVE_LOCK)) is not None
         return self._served
 
     def alive(self, owner: str | None) -> bool:
@@ -86,25 +87,10 @@ class Liveness:
         return answer
 
     def _look(self, owner: str) -> bool:
-        """A shared lock is tried, so that two who look at once do not take each other for the owner."""
-        path = self._folder / owner
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
+            return holder(self._folder / owner, remove=self._remove) is not None
         except PermissionError:
             return True  # another user's: not ours to judge dead
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        else:
-            if self._remove:
-                with contextlib.suppress(OSError):
-                    path.unlink()
-            return False
-        finally:
-            os.close(descriptor)
 
 
 def _same_file(descriptor: int, path: Path) -> bool:

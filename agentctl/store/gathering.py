@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import msgspec
 
 from agentctl.core.gathering import Pile, add, take
-from agentctl.ports import Admission, Gather, Gathered, NewEvent
+from agentctl.ports import Admission, Gather, Gathered
 from agentctl.store.create import NewRow, create_runs
+from agentctl.store.kept import event_of
 from agentctl.store.payloads import Payloads
 from agentctl.store.session import Session
 
@@ -77,7 +78,7 @@ SELECT p.id, p.name, p.trigger, p.grp, p.oldest, p.newest, p.count, p.seconds, p
 """
 NEXT_DUE = f"SELECT p.due FROM piles p {_TRIGGERED} ORDER BY p.due LIMIT 1"
 _EVENTS = """
-SELECT e.name, e.data, e.id, e.received_at FROM piled p JOIN events e ON e.seq = p.event
+SELECT e.id, e.name, e.data, e.received_at, e.headers FROM piled p JOIN events e ON e.seq = p.event
     WHERE p.pile = ? ORDER BY p.event LIMIT ?
 """
 
@@ -86,12 +87,10 @@ def due(connection: sqlite3.Connection, payloads: Payloads, now: float) -> list[
     found = []
     for number, name, trigger, group, *rest in connection.execute(DUE, (now,)).fetchall():
         pile = Pile(*rest)
-        events = [
-            NewEvent(event, payloads.read_json(data), id_, at).document(at)
-            for event, data, id_, at in connection.execute(_EVENTS, (number, pile.ripe))
-        ]
+        events = [event_of(row, payloads) for row in connection.execute(_EVENTS, (number, pile.ripe))]
+        documents = [event.document(event.at) for event in events]
         revision = _revision(connection, number, pile)
-        found.append(Gathered(name=name, trigger=trigger, group=group, events=events, revision=revision))
+        found.append(Gathered(name=name, trigger=trigger, group=group, events=documents, revision=revision))
     return found
 
 

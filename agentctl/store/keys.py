@@ -16,7 +16,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any
 
 import msgspec
 
@@ -26,8 +25,6 @@ from agentctl.ports import KeyOrder
 from agentctl.store.mail import post
 from agentctl.store.payloads import Payloads
 from agentctl.store.session import Session
-
-JSON = Any
 
 LONGEST_KEY = 200  # characters; a longer one is known by its hash
 

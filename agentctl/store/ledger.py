@@ -1,4 +1,8 @@
-"""`open_store`, and the Store that it opens: SQLite in one file."""
+"""`open_store`, and the Store that it opens: SQLite in one file.
+
+`Ledger` is as long as `ports.Store` is wide, and does no work itself: each method hands what it was given to a room of the store,
+with the reader's connection or as a job for the writer. Rooms that few commands need are imported by the method that enters them.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,9 @@ from mmap import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agentctl import JSON
 from agentctl.core.events import AnyEvent, ApprovalGiven
-from agentctl.errors import NotFound, StoreError, StoreMissing
+from agentctl.errors import NotFound, StoreError, StoreMissing, StoreOutdated
 from agentctl.ports import (
     NOTHING,
     Admission,
@@ -46,6 +51,7 @@ from agentctl.ports import (
 from agentctl.store import connection as connections
 from agentctl.store import failures, reads, schema
 from agentctl.store.executors import Executor, Liveness
+from agentctl.store.holder import holder
 from agentctl.store.lockfile import WriteLock
 from agentctl.store.payloads import Payloads
 from agentctl.store.place import Place, private_folder
@@ -55,8 +61,6 @@ if TYPE_CHECKING:
     from agentctl.store.wake import Listener
     from agentctl.store.writer import Job, Writer
 
-JSON = Any
-
 _OLDEST_SQLITE = (3, 33, 0)  # the first with UPDATE .. FROM
 
 
@@ -64,7 +68,8 @@ def open_store(path: Path, *, read_only: bool = False, patience: float = 10.0) -
     """Open the store at `path`, making or migrating it where needed. `patience`: seconds to wait for another writer.
 
     Raises StoreError (no store, read-only, another program's file, network file system), StoreBusy, StoreFull,
-    StoreCorrupt, StoreVersion. With `read_only` nothing is created, migrated or changed, and writes raise StoreError.
+    StoreCorrupt, StoreVersion. With `read_only` nothing is created, migrated or changed, an older store raises StoreOutdated,
+    and writes raise StoreError.
     """
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         needed = ".".join(map(str, _OLDEST_SQLITE))
@@ -94,7 +99,7 @@ def _unusable(path: Path, version: int) -> StoreError:
     if version == 0:  # the process that made the file died before its first commit
         return StoreMissing(f"the store {path} is empty")
     said = f"this agentctl reads {schema.VERSION}; open it for writing once to migrate it"
-    return StoreError(f"the store {path} has version {version}, {said}")
+    return StoreOutdated(f"the store {path} has version {version}, {said}")
 
 
 def _bring_up_to_date(place: Place, patience: float) -> None:
@@ -458,10 +463,8 @@ class Ledger:
             self._serve_lock = ServeLock(self.place.serve, self.path)
 
     def serving(self) -> int | None:
-        from agentctl.store.serving import serving
-
         with _failures_told(self.path):
-            return serving(self.place.serve)
+            return holder(self.place.serve)
 
     def _data_version(self) -> int:
         with self._reading():

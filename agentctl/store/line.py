@@ -150,7 +150,7 @@ def _put_back(session: Session, lost: Sequence[tuple[int, str]]) -> None:
 
 
 def _take_places(session: Session, keys: Sequence[int], now: float) -> None:
-    """Places from now on; of a throttle, a start that counts from now on."""
+    """Places from now on; of a throttle, a start that counts from now on, and once it is made from its own time on."""
     execute, runs = session.connection.execute, array(keys)
     execute("DELETE FROM starts WHERE until <= ?", (now,))
     execute(
@@ -161,6 +161,17 @@ def _take_places(session: Session, keys: Sequence[int], now: float) -> None:
     execute("UPDATE places SET held = NULL WHERE per IS NOT NULL AND run IN (SELECT value FROM json_each(?))", (runs,))
     execute("UPDATE places SET held = 1 WHERE held = 0 AND run IN (SELECT value FROM json_each(?))", (runs,))
     execute("UPDATE runs SET in_line = 0 WHERE key IN (SELECT value FROM json_each(?))", (runs,))
+
+
+def began(session: Session, starts: Sequence[tuple[int, float]]) -> None:
+    """These runs, by key, have started at these times. Until now a throttle counted their turn, which was a commit ago."""
+    session.connection.executemany(BEGAN, starts)
+
+
+BEGAN = """
+UPDATE starts SET at = ?2, until = ?2 + until - at WHERE at < ?2 AND run = ?1
+    AND grp IN (SELECT grp FROM places WHERE run = ?1 AND per IS NOT NULL)
+"""
 
 
 def leave(session: Session, keys: Sequence[int]) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.store.payloads import Payloads
 from agentctl.store.session import Session
-
-JSON = Any
 
 PreparedValues = Sequence[tuple[str, str]]  # (key, JSON text)
 

@@ -1,6 +1,10 @@
 """Text too large for a row: kept as a file named by its hash, with a short reference in the row.
 
 A reference is `@` and the SHA-256 in hexadecimal. No JSON text begins with `@`, so a reference is never mistaken for a value.
+
+A store may be moved, or restored elsewhere, with its files. So a text that begins with the path of their folder, such as `file`
+of a large output, stands in a row as `"\\/payloads/HASH"`, and gets the folder of that moment when it is read. Nothing else is
+mistaken for it: the encoder writes no `\\/`, and where it writes `\\\\/`, no quotation mark stands before the second backslash.
 """
 
 from __future__ import annotations
@@ -10,18 +14,19 @@ import hashlib
 import os
 from mmap import mmap
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.core.events import AnyEvent, decode, encode
 from agentctl.errors import StoreCorrupt
 from agentctl.store.failures import from_system
 from agentctl.store.place import private_folder, sync_folder
 
-JSON = Any
-
 LARGEST_TEXT = 1 << 20  # bytes that a column holds
+
+_OURS = b'"\\/payloads/'
+_OURS_TEXT = _OURS.decode()
 
 _encode_json = msgspec.json.Encoder().encode
 _decode_json = msgspec.json.Decoder().decode
@@ -30,6 +35,8 @@ _decode_json = msgspec.json.Decoder().decode
 class Payloads:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._here = _encode_json(f"{folder}/")[:-1]  # how a text of JSON begins that is the path of a file in it
+        self._here_text = self._here.decode()
 
     def keep(self, data: bytes | mmap) -> tuple[str, Path]:
         """Store `data`, durably; returns its hash and its file. Raises StoreError when that is impossible.
@@ -54,7 +61,8 @@ class Payloads:
         return digest, path
 
     def text(self, data: bytes) -> str:
-        """What stands in the row for `data`."""
+        """What stands in the row for `data`, which is JSON."""
+        data = data.replace(self._here, _OURS)
         if len(data) <= LARGEST_TEXT:
             return data.decode()
         return "@" + self.keep(data)[0]
@@ -69,10 +77,10 @@ class Payloads:
     def read(self, text: str) -> str | bytes:
         """The inverse of `text`. Raises StoreCorrupt when the file is gone."""
         if not text.startswith("@"):
-            return text
+            return text.replace(_OURS_TEXT, self._here_text)
         path = self.folder / text[1:]
         try:
-            return path.read_bytes()
+            return path.read_bytes().replace(_OURS, self._here)
         except OSError as error:
             raise StoreCorrupt(f"the store's file {path} is missing or unreadable; restore it from a backup") from error
 

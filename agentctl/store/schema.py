@@ -18,7 +18,7 @@ from agentctl.store.crashpoint import commit
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x61676374  # "agct": tells our files from any other program's
 
 # The history lists by time, by status and by name. A listing by name alone merges one range per status, so that no further
@@ -102,7 +102,8 @@ CREATE TABLE events (
     id TEXT NOT NULL UNIQUE CHECK (id <> ''),
     name TEXT NOT NULL CHECK (name <> ''),
     data TEXT,
-    received_at REAL NOT NULL
+    received_at REAL NOT NULL,
+    headers TEXT
 );
 CREATE INDEX events_by_name ON events (name, received_at);
 
@@ -227,7 +228,8 @@ CREATE TABLE deployments (
     deployed_at REAL NOT NULL,
     problem TEXT,
     gone INTEGER NOT NULL CHECK (gone IN (0, 1)),
-    paused_at REAL
+    paused_at REAL,
+    root TEXT NOT NULL
 ) WITHOUT ROWID;
 
 CREATE TABLE subscriptions (
@@ -296,7 +298,14 @@ CREATE INDEX piled_by_event ON piled (event);
 
 Migration = Callable[["Database"], None]
 
-MIGRATIONS: Mapping[int, Migration] = {}  # version -> how a store of the version before gets there
+
+def _to_2(database: Database) -> None:
+    """Events keep what a webhook's headers said; deployments keep whose project they are of, by default that around the store."""
+    database.table("events").add_column("headers", str)
+    database.table("deployments").add_column("root", str, not_null_default="..")
+
+
+MIGRATIONS: Mapping[int, Migration] = {2: _to_2}  # version -> how a store of the version before gets there
 
 
 def stored_version(connection: sqlite3.Connection) -> int:

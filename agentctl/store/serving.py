@@ -10,27 +10,9 @@ import os
 from pathlib import Path
 
 from agentctl.errors import StoreBusy
+from agentctl.store.holder import holder
 
 SERVE_LOCK = "serve.lock"
-
-
-def serving(lock: Path) -> int | None:
-    """The process that serves, by its lock file; None: nobody does. 0 where it has not said yet who it is.
-
-    A shared lock is tried, so that two who look at once do not take each other for it.
-    """
-    try:
-        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        said = os.read(descriptor, 32).strip()
-        return int(said) if said.isdigit() else 0
-    finally:
-        os.close(descriptor)
-    return None
 
 
 class ServeLock:
@@ -39,7 +21,7 @@ class ServeLock:
     def __init__(self, lock: Path, store: Path) -> None:
         self._descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         while not self._take():
-            pid = serving(lock)
+            pid = holder(lock)
             if pid is not None:  # else it was somebody who only asked whether anybody serves
                 os.close(self._descriptor)
                 by = f"process {pid}" if pid else "another process"

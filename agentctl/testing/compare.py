@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from difflib import ndiff
-from typing import Any
 
-JSON = Any
+from agentctl import JSON
+
 MOST_LINES = 60  # of a difference that is shown
 _CONTEXT = 2  # equal lines shown around a change
 _SHORT = 80  # characters of a value that is shown in one line

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import get_args
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.testing.compare import difference, same
 from agentctl.testing.mocks import Broken
 from agentctl.testing.play import Played, Ready, play
 from agentctl.testing.stage import Moment
 
-JSON = Any
 MOST_TOLD = 3  # differences of one case
 
 

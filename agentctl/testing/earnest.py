@@ -10,11 +10,12 @@ import shutil
 from functools import cached_property
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import IO, Any
+from typing import IO
 from weakref import finalize
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.core.state import RunState
@@ -23,8 +24,6 @@ from agentctl.language.cases import Case
 from agentctl.language.project import Project
 from agentctl.ports import Call, Outcome, Scrubber, SecretSource
 from agentctl.testing.mocks import Answer, call_of
-
-JSON = Any
 
 
 class Earnest:

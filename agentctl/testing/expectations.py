@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import Any
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.expressions.duration import parse_duration
 from agentctl.language.cases import Case
 from agentctl.language.nodes import Path
@@ -17,7 +17,6 @@ from agentctl.testing.compare import difference, includes, part, same
 from agentctl.testing.durations import exact_duration
 from agentctl.testing.play import Played, PlayedStep
 
-JSON = Any
 TOLERANCE = 1.0  # seconds, of `elapsed`
 
 

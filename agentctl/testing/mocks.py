@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.core.state import RunState
@@ -19,7 +20,6 @@ from agentctl.language.cases import Case, Mock, Outcome
 from agentctl.language.step_paths import closeness, matcher
 from agentctl.ports import Call, InstantAction, StoredDefinition
 
-JSON = Any
 REAL = frozenset({"shell", "http", "python", "llm"})
 _NOT_STARTED = ("skill.not_found", "skill.too_deep", "input.invalid")
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from agentctl import JSON
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.core.fold_attempts import gave_no_answer
-from agentctl.core.instant import rfc3339
 from agentctl.expressions.duration import format_duration
 from agentctl.expressions.nearest import did_you_mean
 from agentctl.language.cases import Happening
 from agentctl.language.event_names import event_matches
 from agentctl.language.inputs import has_default, wrong_value
 from agentctl.language.step_paths import matcher
+from agentctl.ports import NewEvent
 from agentctl.testing.mocks import Broken
 
 if TYPE_CHECKING:
     from agentctl.testing.stage import Stage, StagedRun
 
-JSON = Any
 _BY = "test"  # who answers, when the case does not say
 
 
@@ -160,5 +160,5 @@ def _filled(form: dict[str, JSON], said: dict[str, JSON], *, complete: bool) -> 
 
 
 def event_of(said: dict[str, JSON], id: str, at: float) -> dict[str, JSON]:
-    """What a run sees of an event that a case writes as {event, data, id}."""
-    return {"name": said["event"], "data": said.get("data"), "id": said.get("id", id), "received_at": rfc3339(at)}
+    """What a run sees of an event that a case writes as {event, data, id, headers}."""
+    return NewEvent(said["event"], said.get("data"), said.get("id", id), at, said.get("headers")).document(at)

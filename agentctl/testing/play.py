@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from agentctl import JSON
 from agentctl.core import events as ev
 from agentctl.core.instant import parse_instant
 from agentctl.language.cases import Case
@@ -14,7 +14,6 @@ from agentctl.testing.mocks import Mocks, Real
 from agentctl.testing.outside import event_of
 from agentctl.testing.stage import ROOT, Moment, Stage
 
-JSON = Any
 START = "2026-01-01T00:00:00Z"  # of a case that names no time
 
 

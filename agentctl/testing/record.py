@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import Any
 
+from agentctl import JSON
 from agentctl.core import events as ev
 from agentctl.core.instant import rfc3339
 from agentctl.core.lifecycle import ENDED
@@ -20,7 +20,6 @@ from agentctl.model import Skill, Task, Wait
 from agentctl.testing.durations import exact_duration
 from agentctl.testing.mocks import needed_secrets
 
-JSON = Any
 LARGE = 16 * 1024  # characters of JSON from which an output is cut
 _TEXT, _ITEMS = 1000, 20  # what is left of its texts and lists
 MOST_STEPS = 100  # that are expected one by one
@@ -190,7 +189,7 @@ def _error(error: ev.Error | None) -> dict[str, JSON]:
 
 
 def _event(event: dict[str, JSON], at: str | None) -> dict[str, JSON]:
-    said = {"event": event["name"], "id": event.get("id"), "data": event.get("data"), "at": at}
+    said = {"event": event["name"], "id": event.get("id"), "data": event.get("data"), "headers": event.get("headers"), "at": at}
     return {key: value for key, value in said.items() if value is not None}
 
 

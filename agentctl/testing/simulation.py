@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
+from agentctl import JSON
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.core.graph import Plan
@@ -18,7 +18,6 @@ from agentctl.core.lifecycle import ENDED, WELL
 from agentctl.core.state import RunState
 from agentctl.model import Definition
 
-JSON = Any
 Outcome = Callable[[cmd.Execute], "ev.Error | JSON"]
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.core.graph import Plan
@@ -29,7 +30,6 @@ from agentctl.testing.outside import Outside
 from agentctl.testing.recorded import Results
 from agentctl.testing.staged_children import Children
 
-JSON = Any
 MOST = 500_000  # things that happen in one case
 ROOT = "test"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,8 +15,6 @@ from agentctl.testing.mocks import Answer
 
 if TYPE_CHECKING:
     from agentctl.testing.stage import Stage, StagedRun
-
-JSON = Any
 
 
 class Children:

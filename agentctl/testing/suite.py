@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import msgspec
 
@@ -17,8 +16,6 @@ from agentctl.testing.expectations import Failure, check
 from agentctl.testing.mocks import Broken
 from agentctl.testing.play import Played, Ready, play
 from agentctl.testing.prepare import prepare
-
-JSON = Any
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -12,12 +12,14 @@ from typing import Any
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.actions.emit import EmitAction
 from agentctl.actions.remember import RememberAction
 from agentctl.actions.set import SetAction
 from agentctl.core.events import AnyEvent
 from agentctl.engine.clock import SystemClock
 from agentctl.engine.engine import Engine
+from agentctl.engine.host import Equipment
 from agentctl.engine.intake import MOST_HELD
 from agentctl.engine.serving import ServingEngine
 from agentctl.errors import NotFound
@@ -36,8 +38,6 @@ from agentctl.ports import (
 )
 from agentctl.store.ledger import Ledger, open_store
 from agentctl.triggers.events import EventTriggers, patterns
-
-JSON = Any
 
 
 class ScriptedAction:
@@ -110,20 +110,26 @@ class World:
 
     def engine(self, clock: Clock | None = None, workers: int = 16) -> Engine:
         """A further engine on the store, as another process would have: with a connection and a lock of its own."""
-        return Engine(*self._parts(clock, workers))
+        return Engine(self._equipment(clock, workers))
 
     def serving(self, clock: Clock | None = None, workers: int = 16, most_held: int = MOST_HELD) -> ServingEngine:
         """The same, as `agentctl serve` has it."""
-        return ServingEngine(*self._parts(clock, workers), most_held=most_held)
+        return ServingEngine(self._equipment(clock, workers), most_held=most_held)
 
-    def _parts(self, clock: Clock | None, workers: int) -> tuple[Any, ...]:
+    def _equipment(self, clock: Clock | None, workers: int) -> Equipment:
         store = open_store(self.root / ".agentctl" / "agentctl.db")
         self._stores.append(store)
         instant: dict[str, Action] = {"set": SetAction(), "emit": EmitAction(), "remember": RememberAction()}
-        actions = {**instant, "shell": self.shell, "llm": self.llm}
-        surroundings = PlainSurroundings(self.root, self.secrets)
-        triggers = EventTriggers(store, {})
-        return store, actions, surroundings, clock or SystemClock(), self.load_skill, [self._observe], workers, triggers
+        return Equipment(
+            store=store,
+            actions={**instant, "shell": self.shell, "llm": self.llm},
+            surroundings=PlainSurroundings(self.root, self.secrets),
+            clock=clock or SystemClock(),
+            load_skill=self.load_skill,
+            observers=[self._observe],
+            workers=workers,
+            triggers=EventTriggers(store, {}),
+        )
 
     async def deploy(self, engine: Engine, *definitions: StoredDefinition) -> None:
         """From now on events trigger these."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
+from agentctl import JSON
 from agentctl.core.events import Error
 from agentctl.core.flow import group
 from agentctl.core.instant import rfc3339
@@ -18,8 +18,6 @@ from agentctl.language.event_names import RUN_EVENTS
 from agentctl.model import Definition, Trigger
 from agentctl.ports import NOTHING, Gather, NewEvent, NewRun, Starts, Store, StoredDefinition
 from agentctl.triggers.starts import new_run
-
-JSON = Any
 
 log = logging.getLogger(__name__)
 

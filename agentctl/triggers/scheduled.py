@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from msgspec.structs import replace
 
+from agentctl import JSON
 from agentctl.core.flow import Place, group
 from agentctl.errors import InputInvalid
 from agentctl.ports import Slot, StoredDefinition
 from agentctl.triggers.policies import Verdict
 from agentctl.triggers.schedule import Overlap, Schedule
 from agentctl.triggers.starts import new_run
-
-JSON = Any
 
 
 def slot_of(

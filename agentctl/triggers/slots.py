@@ -18,7 +18,7 @@ import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
-from itertools import islice
+from itertools import dropwhile, islice
 from zoneinfo import ZoneInfo
 
 from agentctl.triggers.cron import DAY, WallTimes, wall_times
@@ -38,6 +38,12 @@ def slots(schedule: Schedule, after: float, until: float = math.inf) -> Iterator
 def next_slots(schedule: Schedule, after: float, count: int) -> list[float]:
     """The first `count` slots later than `after`."""
     return list(islice(slots(schedule, after), count))
+
+
+def to_come(schedule: Schedule, settled: float, now: float, count: int) -> list[float]:
+    """The first `count` slots after `settled` that `due` does not yield yet: with jitter, some of them may be past."""
+    coming = slots(schedule, max(settled, now - schedule.jitter))
+    return list(islice(dropwhile(lambda slot: start(schedule, slot) <= now, coming), count))
 
 
 def horizon(schedule: Schedule, until: float, count: int) -> float:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from msgspec import structs
 
+from agentctl import JSON
 from agentctl.core.events import Account, Error, Parent, RunCreated
 from agentctl.core.flow import Limits, Once, Place, Window, group
 from agentctl.core.instant import rfc3339
@@ -17,7 +17,6 @@ from agentctl.model import Definition, Rate
 from agentctl.ports import NewRun, StoredDefinition
 from agentctl.triggers.ids import new_run_id
 
-JSON = Any
 Scope = Mapping[str, JSON]
 
 _ASKED_FOR = ("manual", "skill")  # whoever starts these is told of a problem at once; others find it in the history

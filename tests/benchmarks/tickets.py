@@ -23,6 +23,7 @@ from typing import Any
 
 from agentctl.actions.set import SetAction
 from agentctl.engine.engine import Engine
+from agentctl.engine.host import Equipment
 from agentctl.language.load import load_text
 from agentctl.ports import Action, Call, HistoryFilter, Outcome, StoredDefinition
 from agentctl.store.ledger import open_store
@@ -145,7 +146,10 @@ async def _drive(world: World) -> None:
     loaded = load_text(LOOP, "support.yaml")
     stored = StoredDefinition(version=loaded.version, definition=loaded.definition, source=loaded.text, file="support.yaml")
     actions: dict[str, Action] = {"set": SetAction(), "shell": DeskAction(world, clock)}
-    engine = Engine(store, actions, PlainSurroundings(world.folder, {}), clock, lambda name: stored)
+    around = PlainSurroundings(world.folder, {})
+    engine = Engine(
+        Equipment(store=store, actions=actions, surroundings=around, clock=clock, load_skill=lambda name: stored)
+    )
     clock.idle = lambda: engine.is_idle
     runs = store.history(HistoryFilter(limit=1))
     run_id = runs[0].id if runs else await engine.create(stored, {})

@@ -83,6 +83,32 @@ def test_a_run_in_flight_goes_on_from_the_backup_by_the_documented_way(project, 
     assert (checks["store"], checks["store.integrity"], checks["store.permissions"]) == ("ok", "ok", "ok")
 
 
+def test_a_run_that_is_restored_in_another_folder_finds_its_large_outputs_there(project, agentctl, tmp_path):
+    project.write(
+        "loops/large.yaml",
+        """
+        loop: large
+        steps:
+          - id: big
+            shell: head -c 1500000 /dev/zero | tr '\\0' x
+          - id: count
+            shell: test -e go && wc -c <"$FILE"
+            env: {FILE: "${{ steps.big.output.file }}"}
+            parse: json
+        """,
+    )
+    assert agentctl("run", "large").code == 1
+    assert agentctl("backup", tmp_path / "b.tar").code == 0
+    other = tmp_path / "other"
+    (other / ".agentctl").mkdir(mode=0o700, parents=True)
+    shutil.unpack_archive(tmp_path / "b.tar", other / ".agentctl", filter="data")
+    shutil.rmtree(project.root)
+    (other / "go").touch()
+    assert agentctl("resume", "last", "--json", cwd=other).json["output"] == 1_500_000
+    shown = agentctl("show", "last", "--json", cwd=other).json["steps"][0]["output"]
+    assert shown["file"] == str(other / ".agentctl" / "payloads" / shown["sha256"])
+
+
 def test_a_backup_never_overwrites_and_says_what_it_holds(small, agentctl, tmp_path):
     agentctl("run", "small")
     first = agentctl("backup", tmp_path / "b.tgz")

@@ -71,6 +71,15 @@ def test_history_offers_names_statuses_triggers_and_parents(complete, runs):
     assert runs["fine"] in complete("agentctl history --parent ")
 
 
+def test_schedule_offers_definitions_and_backfill_which_takes_one(complete, runs):
+    assert complete("agentctl schedule ") == ["backfill", *sorted(runs)]
+    assert complete("agentctl schedule b") == ["backfill"]
+    assert complete("agentctl schedule backfill f") == ["fails", "fine"]
+    assert complete("agentctl schedule backfill --plan fi") == ["fine"]
+    assert complete("agentctl schedule backfill fine ") == []
+    assert complete("agentctl schedule fine ") == []
+
+
 def test_graph_offers_definitions_runs_and_formats(complete, runs):
     assert set(complete("agentctl graph ")) == {"last", *runs, *runs.values()}
     assert complete("agentctl graph fine --format m") == ["mermaid"]

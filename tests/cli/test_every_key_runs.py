@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -114,43 +111,19 @@ steps:
 """
 
 
-class Echo(BaseHTTPRequestHandler):
-    """Answers 418 with what it was asked; as a model, with what the request asked of the model as usage and text."""
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
-        address = urlsplit(self.path)
-        if address.path.endswith("/chat/completions"):
-            asked = json.loads(body)
-            self.server.asked.append(asked)  # type: ignore[attr-defined]  # the fixture's own list
-            text = json.dumps({"kind": "greeting"})
-            message = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
-            usage = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
-            shape = {"id": "1", "object": "chat.completion", "created": 1, "model": asked["model"]}
-            status, answer = 200, {**shape, "choices": [message], "usage": usage}
-        else:
-            status, answer = 418, {"query": parse_qs(address.query), "word": self.headers.get("x-word"), "body": body}
-        data = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    do_GET = do_POST
-
-    def log_message(self, *_: object) -> None:
-        """Keeps the test's output free of access logs."""
-
-
 @pytest.fixture
-def server() -> Iterator[Any]:
-    running = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    running.asked = []  # type: ignore[attr-defined]  # what the model was asked
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    yield running
-    running.shutdown()
-    running.server_close()
+def echo(server):
+    """Answers 418 with what it was asked; as a model, with a greeting."""
+
+    def answer(request):
+        address = urlsplit(request["path"])
+        if address.path.endswith("/chat/completions"):
+            return server.completion('{"kind": "greeting"}', (9, 4))
+        said = {"query": parse_qs(address.query), "word": request["headers"].get("x-word"), "body": request["body"].decode()}
+        return server.json(said, 418)
+
+    server.answer = answer
+    return server
 
 
 def output_of(agentctl, project, text: str, *arguments: str, **more: Any) -> Any:
@@ -167,8 +140,8 @@ def test_a_process_is_given_its_folder_environment_and_stdin(agentctl, project):
     }
 
 
-def test_a_request_has_its_query_headers_and_body_and_an_answer_its_bounds(agentctl, project, server):
-    said = output_of(agentctl, project, KEYS_OF_HTTP, "-i", f"url=http://127.0.0.1:{server.server_port}")
+def test_a_request_has_its_query_headers_and_body_and_an_answer_its_bounds(agentctl, project, echo):
+    said = output_of(agentctl, project, KEYS_OF_HTTP, "-i", f"url={echo.url}")
     assert said == {
         "teapot": 418,
         "echo": {"query": {"q": ["a b"], "n": ["1"]}, "word": "w", "body": "raw"},
@@ -186,24 +159,23 @@ output: ${{ steps.asked.error }}
 """
 
 
-def test_the_policy_of_the_project_file_holds_for_requests_and_not_for_models(agentctl, project, server):
-    address = f"http://127.0.0.1:{server.server_port}"
-    here = f"{{here: {{model: openai/test, api_base: '{address}/v1'}}}}"
+def test_the_policy_of_the_project_file_holds_for_requests_and_not_for_models(agentctl, project, echo):
+    here = f"{{here: {{model: openai/test, api_base: '{echo.url}/v1'}}}}"
     project.write("agentctl.yaml", f"models: {here}\npolicy: {{http: {{deny: [127.0.0.0/8]}}}}\n")
-    error = output_of(agentctl, project, DENIED, "-i", f"url={address}", env={"OPENAI_API_KEY": "sk-test"})
+    error = output_of(agentctl, project, DENIED, "-i", f"url={echo.url}", env={"OPENAI_API_KEY": "sk-test"})
     assert error["type"] == "permission.denied"
     assert "127.0.0.0/8" in error["message"]
-    assert len(server.asked) == 1
+    assert [request["path"] for request in echo.requests] == ["/v1/chat/completions"]
 
 
-def test_a_model_is_asked_as_the_step_says_and_another_takes_over(agentctl, project, server):
-    here = f"{{model: openai/test, api_base: 'http://127.0.0.1:{server.server_port}/v1'}}"
+def test_a_model_is_asked_as_the_step_says_and_another_takes_over(agentctl, project, echo):
+    here = f"{{model: openai/test, api_base: '{echo.url}/v1'}}"
     gone = "{model: openai/gone, api_base: 'http://127.0.0.1:9/v1'}"
     project.write("agentctl.yaml", f"models: {{here: {here}, gone: {gone}}}\n")
     said = output_of(agentctl, project, KEYS_OF_LLM, env={"OPENAI_API_KEY": "sk-test"})
     assert said["kind"] == "greeting"
     assert "test" in said["model"]
-    first, second = server.asked
+    first, second = [json.loads(request["body"]) for request in echo.requests]
     assert (first["temperature"], first["max_tokens"]) == (0.5, 77)
     assert first["messages"][0]["role"] == "system"
     assert first["messages"][0]["content"].startswith("You sort.")

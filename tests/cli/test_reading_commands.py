@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -221,6 +222,15 @@ def test_a_step_after_a_failure_is_shown_as_not_run(agentctl, project):
     assert statuses == {"a": "failed", "b": "not_run"}
 
 
+def test_items_that_a_foreach_never_came_to_are_shown_as_not_run(agentctl, project):
+    inner = "[{id: one, fail: now}, {id: two, set: {x: 1}}]"
+    project.write("loops/stops.yaml", f"loop: stops\nsteps: [{{id: a, foreach: [1, 2, 3], steps: {inner}}}]\n")
+    assert agentctl("run", "stops").code == 1
+    statuses = {step["path"]: step["status"] for step in agentctl("show", "last", "--json").json["steps"]}
+    rest = {f"a[{i}].{step}": "not_run" for i in (1, 2) for step in ("one", "two")}
+    assert statuses == {"a": "failed", "a[0].one": "failed", "a[0].two": "not_run", **rest}
+
+
 @pytest.mark.parametrize("command", ["show", "logs", "cancel", "resume"])
 def test_an_unknown_run_exits_with_4(agentctl, ran, command):
     for run in ("zzzz-no-such-run", "last-but-one"):
@@ -285,6 +295,16 @@ def test_validate_says_what_was_checked(agentctl, project):
     result = agentctl("validate", "loops/fine.yaml", "loops")
     assert (result.code, result.out, result.err) == (0, "", "1 file checked, no problems\n")
     assert agentctl("validate", ".", "--json").json == []
+
+
+def test_validate_tells_what_is_wrong_with_the_project_file_once_and_in_the_same_list(agentctl, project):
+    good = [project.write(f"loops/{name}.yaml", f"loop: {name}\nsteps: [{{set: {{a: 1}}}}]\n") for name in ("one", "two")]
+    assert agentctl("validate", "agentctl.yaml", *good).code == 0
+    project.write("agentctl.yaml", "stroe: here.db\n")
+    result = agentctl("validate", "agentctl.yaml", *good, "--json")
+    assert result.code == 2
+    [problem] = result.json
+    assert (problem["line"], problem["code"], Path(problem["file"]).name) == (1, "unknown-key", "agentctl.yaml")
 
 
 def test_validate_reports_every_problem_of_every_file(agentctl, project):
@@ -375,8 +395,9 @@ def test_output_that_cannot_be_written_is_one_sentence(ran, project, repository,
     assert (done.returncode, done.stderr) == (1, "error: the output cannot be written: No space left on device\n")
 
 
-@pytest.mark.parametrize("command", ["version >&-", "version 2>&-"])
+@pytest.mark.parametrize("command", ["version >&-", "version 2>&-", "run quiet <&- 2>&-", "run quiet <&- >&- 2>&-"])
 def test_a_closed_stream_stops_nothing(project, repository, command):
+    project.write("loops/quiet.yaml", "loop: quiet\nsteps: [{shell: cat}]\n")
     done = subprocess.run(
         ["sh", "-c", f"exec '{sys.executable}' -m agentctl {command}"],
         cwd=project.root,
@@ -386,6 +407,14 @@ def test_a_closed_stream_stops_nothing(project, repository, command):
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_json_loses_no_character_to_the_encoding_of_the_terminal(agentctl, project, encoding):
+    project.write("loops/words.yaml", "loop: words\nsteps: [{return: 'Größe 漢字 ✓'}]\n")
+    result = agentctl("run", "words", "--json", env={"PYTHONIOENCODING": encoding})
+    assert result.json["output"] == "Größe 漢字 ✓"
+    assert agentctl("export", "--json", env={"PYTHONIOENCODING": encoding}).json[0]["run"]["output"] == "Größe 漢字 ✓"
 
 
 def test_a_binary_file_is_refused_without_showing_what_is_in_it(agentctl, project):

@@ -151,6 +151,14 @@ def test_an_interrupted_run_goes_on_where_it_stopped(agentctl, project):
     assert trace(project).count("a") == 1
 
 
+def test_resume_without_waiting_leaves_when_only_waiting_is_left(agentctl, project):
+    project.write("loops/patient.yaml", "loop: patient\nsteps: [{wait: {event: go}}]\n")
+    run_id = agentctl("run", "patient", "--detach", "--json").json["run_id"]
+    result = agentctl("resume", run_id, "--no-wait", "--json")
+    assert (result.code, result.json["status"]) == (3, "waiting")
+    assert result.err.splitlines()[-1] == f"waiting; it is taken on by: agentctl serve, or agentctl resume {run_id}"
+
+
 def test_a_run_killed_with_9_goes_on_as_well(agentctl, project):
     project.write("loops/slow.yaml", 'loop: slow\nsteps: [{id: a, set: {x: 1}}, {id: b, shell: "[ -e ok ] || sleep 60"}]\n')
     process = agentctl.start("run", "slow")

@@ -90,6 +90,7 @@ def test_inputs_come_from_a_file_and_from_stdin(agentctl, project):
         (["-i", "nam=Ada"], "nam"),
         (["-i", "times=012"], "times"),
         (["--input-file", "list.json"], "list.json must hold a JSON object"),
+        (["--input-file", "nowhere.json"], "nowhere.json cannot be read"),
         (["--input-file", "broken.json"], "broken.json is not JSON"),
         (["--detach", "--no-wait"], "--detach"),
     ],

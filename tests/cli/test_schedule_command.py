@@ -222,6 +222,20 @@ def test_a_paused_loop_says_so_until_it_is_unpaused(agentctl, hourly):
     assert agentctl("schedule", "hourly", "--json").json[0]["paused_at"] is None
 
 
+def test_unpausing_a_loop_that_nothing_can_trigger_says_so(agentctl, hourly):
+    assert agentctl("pause", "hourly").code == 0
+    file = hourly.root / "loops/hourly.yaml"
+    text = file.read_text()
+    file.unlink()
+    unpaused = agentctl("unpause", "hourly")
+    assert unpaused.code == 0
+    assert "nothing triggers it until its file loops/hourly.yaml is back" in unpaused.err
+    hourly.write("loops/broken.yaml", "loop: broken\nstpes: []\n")
+    assert "until its file can be used: loops/broken.yaml:2:1" in agentctl("unpause", "broken").err
+    file.write_text(text)
+    assert "hourly is triggered again" in agentctl("unpause", "hourly").err
+
+
 def test_a_name_that_nothing_has_is_not_paused_and_the_nearest_is_told(agentctl, hourly):
     for command in ("pause", "unpause"):
         unknown = agentctl(command, "hurly")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import urllib.parse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -66,25 +64,17 @@ def returns(token):
 """
 
 
-class Echo(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(400 if self.path.endswith("refuse") else 200)
-        self.send_header("Content-Type", "application/json" if not self.path.endswith("refuse") else "text/plain")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
 @pytest.fixture
-def echo() -> Any:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+def echo(server: Any) -> str:
+    """The address of a server that says what it is told, as an error under `refuse`."""
+
+    def answer(request: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+        if request["path"].endswith("refuse"):
+            return 400, {"Content-Type": "text/plain"}, request["body"]
+        return 200, {"Content-Type": "application/json"}, request["body"]
+
+    server.answer = answer
+    return server.url
 
 
 def forms() -> dict[str, bytes]:

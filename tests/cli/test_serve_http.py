@@ -139,7 +139,7 @@ def test_neither_the_token_nor_a_secret_gets_into_the_log_or_the_store(serving: 
 
 
 def test_a_step_that_prints_the_token_prints_asterisks(agentctl: Any, project: Any) -> None:
-    project.write("loops/leak.yaml", "loop: leak\ntriggers: [{event: leak}]\nsteps: [{shell: 'echo it is $AGENTCTL_TOKEN'}]\n")
+    project.write("loops/leak.yaml", f"loop: leak\ntriggers: [{{event: leak}}]\nsteps: [{{shell: 'echo it is {TOKEN}'}}]\n")
     serving = Serving(agentctl.start("serve", "--listen", "127.0.0.1:0", "--json", env={"AGENTCTL_TOKEN": TOKEN}))
     (run_id,) = serving.request("POST", "/events/leak")[1]["started"]
     assert agentctl("logs", run_id, "-f").code == 0
@@ -187,7 +187,7 @@ def test_without_the_extra_it_names_the_command_that_installs_it(agentctl: Any, 
 
 
 def test_a_serve_that_does_not_listen_imports_no_server(agentctl: Any) -> None:
-    code = "import sys, agentctl.service.http.listener, agentctl.service.http.context; print(sorted(sys.modules))"
+    code = "import sys, agentctl.service.http.listener, agentctl.service.http.desk; print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=agentctl.environment(), timeout=60)
     assert done.returncode == 0, done.stderr
     assert not {"'starlette'", "'uvicorn'", "'h11'"} & set(done.stdout.strip("[]\n").split(", "))

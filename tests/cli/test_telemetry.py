@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -35,48 +32,32 @@ CHILD = "skill: child\nsteps:\n  - set: {a: 1}\n"
 class Receiver:
     """Keeps every span that was sent."""
 
-    def __init__(self) -> None:
-        receiver = self
+    def __init__(self, server) -> None:
+        self.url = server.url
         self.spans: list = []
         self.resources: list[dict[str, str]] = []
         self.raw = b""
+        server.answer = self.take
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                receiver.take(self.path, self.rfile.read(int(self.headers["Content-Length"])))
-                self.send_response(200)
-                self.send_header("Content-Type", "application/x-protobuf")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def take(self, path: str, body: bytes) -> None:
-        assert path == "/v1/traces"
-        self.raw += body
-        for of_resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+    def take(self, request):
+        assert request["path"] == "/v1/traces"
+        self.raw += request["body"]
+        for of_resource in ExportTraceServiceRequest.FromString(request["body"]).resource_spans:
             self.resources.append({pair.key: pair.value.string_value for pair in of_resource.resource.attributes})
             self.spans += [span for scope in of_resource.scope_spans for span in scope.spans]
+        return 200, {"Content-Type": "application/x-protobuf"}, b""
 
     @property
     def environment(self) -> dict[str, str]:
-        endpoint = f"http://127.0.0.1:{self.server.server_address[1]}"
-        return {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_COMPRESSION": "none", "WORD": "s3cret-word"}
+        return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.url, "OTEL_EXPORTER_OTLP_COMPRESSION": "none", "WORD": "s3cret-word"}
 
     def named(self, name: str):
         return [span for span in self.spans if span.name == name]
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+def receiver(server) -> Receiver:
+    return Receiver(server)
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -12,26 +11,6 @@ import pytest
 
 from agentctl.errors import NotFound
 from agentctl.ports import Deployment, SeenFile, Store
-from agentctl.store.ledger import open_store
-
-
-@pytest.fixture(params=[open_store], ids=["sqlite"])
-def open_one(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
-    """Opens the same store, each time as another process would."""
-    opened: list[Store] = []
-
-    def factory() -> Store:
-        opened.append(request.param(tmp_path / "project" / ".agentctl" / "agentctl.db"))
-        return opened[-1]
-
-    yield factory
-    for store in opened:
-        store.close()
-
-
-@pytest.fixture
-def store(open_one: Callable[[], Store]) -> Store:
-    return open_one()
 
 
 def do(*steps: Callable[[], Awaitable[Any]]) -> None:

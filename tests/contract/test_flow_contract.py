@@ -14,34 +14,15 @@ import pytest
 from agentctl.core.events import AnyEvent, CancelRequested, Parent, RunCreated, RunResumed, RunStarted
 from agentctl.core.flow import Limits, Once, Place, Window
 from agentctl.ports import Admission, Append, Lease, NewRun, Progress, Reply, Store
-from agentctl.store.ledger import open_store
 
 Factory = Callable[[], Store]
 
 
-@pytest.fixture(params=[open_store], ids=["sqlite"])
-def open_one(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Factory]:
-    """Opens the same store, each time as another executor would."""
-    opened: list[Store] = []
-
-    def factory() -> Store:
-        opened.append(request.param(tmp_path / "agentctl.db"))
-        return opened[-1]
-
-    yield factory
-    for store in opened:
-        store.close()
-
-
 @pytest.fixture
-def store(open_one: Factory) -> Store:
-    return open_one()
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[None]:
+def served(place: Path) -> Iterator[None]:
     """Somebody serves the store."""
-    descriptor = os.open(tmp_path / "serve.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    place.parent.mkdir(0o700, parents=True)
+    descriptor = os.open(place.parent / "serve.lock", os.O_CREAT | os.O_RDWR, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     yield
     os.close(descriptor)
@@ -69,15 +50,28 @@ async def begin(store: Store, run_id: str, at: float = 2.0) -> Lease | None:
     leases = await store.acquire([run_id], at)
     if not leases:
         return None
-    await write(store, leases[0], [RunStarted(at=at)], "running")
+    await start(store, leases[0], at)
     return leases[0]
 
 
-async def write(store: Store, lease: Lease, events: list[AnyEvent], status: Any, *, release: bool = False, **more: Any) -> None:
+async def start(store: Store, lease: Lease, at: float) -> None:
+    await write(store, lease, [RunStarted(at=at)], "running", started_at=at)
+
+
+async def write(
+    store: Store,
+    lease: Lease,
+    events: list[AnyEvent],
+    status: Any,
+    *,
+    started_at: float = 2.0,
+    release: bool = False,
+    **more: Any,
+) -> None:
     row = store.run(lease.run_id)
     assert row is not None
     finished = 9.0 if status in ("succeeded", "failed", "cancelled") else None
-    progress = Progress(status=status, started_at=2.0, finished_at=finished, steps_done=0, steps_total=1)
+    progress = Progress(status=status, started_at=started_at, finished_at=finished, steps_done=0, steps_total=1)
     entry = Append(lease=lease, head=row.head, events=events, progress=progress, release=release or finished is not None, **more)
     await store.append(entry)
 
@@ -427,6 +421,18 @@ def test_a_throttle_delays_starts(store: Store) -> None:
         assert (store.next_due(120.0), due(store, 159.9)) == (160.0, [])
         assert await begin(store, "b", 160.0) is not None
         assert await begin(store, "c", 160.0) is None
+
+    run(scenario)
+
+
+def test_a_throttle_counts_from_the_start_itself_not_from_the_turn_before_it(store: Store) -> None:
+    async def scenario() -> None:
+        await create(store, new_run("a", throttled()), new_run("b", throttled()))
+        [lease] = await store.acquire(["a"], 100.0)
+        await start(store, lease, 103.0)
+        assert await begin(store, "b", 162.9) is None
+        assert store.next_due(162.9) == 163.0
+        assert await begin(store, "b", 163.0) is not None
 
     run(scenario)
 

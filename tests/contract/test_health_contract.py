@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from agentctl.core.events import RunCreated, RunFinished, RunStarted
 from agentctl.errors import StoreError
 from agentctl.ports import Append, NewRun, Progress, Store
-from agentctl.store.ledger import open_store
 
 Open = Callable[..., Store]
-
-
-@pytest.fixture(params=[open_store], ids=["sqlite"])
-def open_one(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
-    opened: list[Store] = []
-
-    def factory(**more: bool) -> Store:
-        opened.append(request.param(tmp_path / "agentctl.db", **more))
-        return opened[-1]
-
-    yield factory
-    for store in opened:
-        store.close()
 
 
 async def create(store: Store, *names: str) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ import pytest
 from agentctl.core.commands import FindResult, GiveBack, KeepResult, Withdraw
 from agentctl.core.events import ResultFound, ResultMissing, RunCreated
 from agentctl.ports import Append, KeyOrder, NewRun, Progress, Store
-from agentctl.store.ledger import open_store
 
 FIND = FindResult("pay", "pay", "k", None)
 KEEP = KeepResult("pay", "pay", "k", {"receipt": 7})
@@ -44,11 +42,8 @@ class Ledgers:
 
 
 @pytest.fixture
-def ledgers(tmp_path: Path) -> Iterator[Ledgers]:
-    stores = [open_store(tmp_path / ".agentctl" / "agentctl.db") for _ in range(2)]
-    yield Ledgers(*stores)
-    for store in stores:
-        store.close()
+def ledgers(open_one: Callable[[], Store]) -> Ledgers:
+    return Ledgers(open_one(), open_one())
 
 
 def play(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -14,16 +13,8 @@ from agentctl.core.events import RunCreated
 from agentctl.core.flow import Limits, Once, Place, Window
 from agentctl.errors import NotFound
 from agentctl.ports import Admission, Deployment, NewRun, Slot, SlotRow, Store
-from agentctl.store.ledger import open_store
 
 KEY = "every 60s"
-
-
-@pytest.fixture(params=[open_store], ids=["sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    opened = request.param(tmp_path / ".agentctl" / "agentctl.db")
-    yield opened
-    opened.close()
 
 
 def done(awaitable: Callable[[], Awaitable[Any]]) -> Any:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from msgspec import structs
@@ -13,28 +12,8 @@ from agentctl.core.events import RunCreated, RunStarted
 from agentctl.core.flow import Limits, Place
 from agentctl.errors import LeaseLost
 from agentctl.ports import Append, Deployment, Gather, Gathered, Lease, NewEvent, NewRun, Progress, Sent, Starts, Store
-from agentctl.store.ledger import open_store
 
 AHEAD = 4e9  # events of the tests are received at times of their own, which lie after any real clock
-
-
-@pytest.fixture(params=[open_store], ids=["sqlite"])
-def open_one(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
-    """Opens the same store, each time as another process would."""
-    opened: list[Store] = []
-
-    def factory() -> Store:
-        opened.append(request.param(tmp_path / "project" / ".agentctl" / "agentctl.db"))
-        return opened[-1]
-
-    yield factory
-    for store in opened:
-        store.close()
-
-
-@pytest.fixture
-def store(open_one: Callable[[], Store]) -> Store:
-    return open_one()
 
 
 def event(event_id: str, at: float = 0.0, name: str = "tick") -> NewEvent:
@@ -83,6 +62,19 @@ def test_a_run_knows_its_event_as_it_was_received(store: Store) -> None:
     kept = {"name": "tick", "data": {"n": "e1"}, "id": "e1", "received_at": "2096-10-02T07:06:45.500Z"}
     [created] = store.journal("a")
     assert store.run("a").event == created.event == kept
+
+
+def test_the_headers_of_a_delivery_go_wherever_its_event_does(store: Store) -> None:
+    delivery = structs.replace(event("e1"), headers={"x-github-event": "push"})
+
+    async def scenario() -> None:
+        await deploy(store)
+        await store.send(delivery, Starts([run("a")], gather(5).gather))
+
+    asyncio.run(scenario())
+    [pile] = store.gathered(AHEAD * 2)
+    assert store.run("a").event == pile.events[0] == delivery.document(AHEAD)
+    assert delivery.document(AHEAD)["headers"] == {"x-github-event": "push"}
 
 
 def test_an_event_with_a_known_id_starts_nothing(store: Store, open_one: Callable[[], Store]) -> None:

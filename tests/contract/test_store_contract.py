@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import mmap
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,28 +26,8 @@ from agentctl.core.events import (
 from agentctl.errors import AmbiguousPrefix, LeaseLost, NotFound, StoreError
 from agentctl.model import Definition
 from agentctl.ports import Append, Awaiter, HistoryFilter, Lease, NewRun, Progress, Reply, Store, StoredDefinition
-from agentctl.store.ledger import open_store
 
 Factory = Callable[[], Store]
-
-
-@pytest.fixture(params=[open_store], ids=["sqlite"])
-def open_one(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Factory]:
-    """Opens the same store, each time as another executor would."""
-    opened: list[Store] = []
-
-    def factory() -> Store:
-        opened.append(request.param(tmp_path / "project" / ".agentctl" / "agentctl.db"))
-        return opened[-1]
-
-    yield factory
-    for store in opened:
-        store.close()
-
-
-@pytest.fixture
-def store(open_one: Factory) -> Store:
-    return open_one()
 
 
 def done(awaitable: Callable[[], Awaitable[Any]]) -> Any:

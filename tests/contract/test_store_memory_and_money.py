@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,27 +11,8 @@ import pytest
 from agentctl.core.events import Account, ChildFinished, RunCreated, RunRecovered, RunStarted, StepStarted, StepSucceeded, Usage
 from agentctl.errors import LeaseLost
 from agentctl.ports import Append, Feedback, Lease, NewRun, Progress, Refusal, Reservation, Settlement, Store
-from agentctl.store.ledger import open_store
 
 Factory = Callable[[], Store]
-
-
-@pytest.fixture(params=[open_store], ids=["sqlite"])
-def open_one(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Factory]:
-    opened: list[Store] = []
-
-    def factory() -> Store:
-        opened.append(request.param(tmp_path / ".agentctl" / "agentctl.db"))
-        return opened[-1]
-
-    yield factory
-    for store in opened:
-        store.close()
-
-
-@pytest.fixture
-def store(open_one: Factory) -> Store:
-    return open_one()
 
 
 async def leased(store: Store, run_id: str, at: float = 1.0, name: str = "demo") -> Lease:

@@ -4,37 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from agentctl.core.events import ApprovalGiven, EventOffered, RunCreated, RunStarted
 from agentctl.errors import StoreError
 from agentctl.ports import NOTHING, Append, Lease, NewEvent, NewRun, OpenWait, Progress, Sent, Store
-from agentctl.store.ledger import open_store
 
 SUBJECT = {"message": "Ship it?", "show": {"order": 7}, "form": {}, "digest": "d1"}
-
-
-@pytest.fixture(params=[open_store], ids=["sqlite"])
-def open_one(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
-    """Opens the same store, each time as another process would."""
-    opened: list[Store] = []
-
-    def factory() -> Store:
-        opened.append(request.param(tmp_path / "project" / ".agentctl" / "agentctl.db"))
-        return opened[-1]
-
-    yield factory
-    for store in opened:
-        store.close()
-
-
-@pytest.fixture
-def store(open_one: Callable[[], Store]) -> Store:
-    return open_one()
 
 
 async def started(store: Store, *run_ids: str) -> list[Lease]:
@@ -138,6 +118,17 @@ def test_events_kept_for_a_wait_are_offered_in_their_order_when_it_begins(store:
         ("e3", True),
         ("e4", False),
     ]
+
+
+def test_a_kept_delivery_is_offered_with_its_headers(store: Store) -> None:
+    async def scenario() -> None:
+        [lease] = await started(store, "r1")
+        await store.send(structs.replace(event("tick", "e1"), headers={"x-github-event": "push"}))
+        await store.append(entry(lease, waits=[for_event("tick")]))
+
+    asyncio.run(scenario())
+    [mail] = store.mail(["r1"])
+    assert mail.event.event["headers"] == {"x-github-event": "push"}
 
 
 def test_an_event_from_before_the_run_is_not_kept_for_it(store: Store) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +13,9 @@ import pytest
 from agentctl.core.events import CancelRequested, RunCreated, RunStarted
 from agentctl.errors import LeaseLost
 from agentctl.ports import Append, Lease, NewEvent, NewRun, Progress, Reply, Store
-from agentctl.store.ledger import open_store
 
 Factory = Callable[[], Store]
 CANCEL = CancelRequested(at=3.0)
-
-
-@pytest.fixture(params=[open_store], ids=["sqlite"])
-def open_one(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Factory]:
-    """Opens the same store, each time as another process would."""
-    opened: list[Store] = []
-
-    def factory() -> Store:
-        opened.append(request.param(tmp_path / "project" / ".agentctl" / "agentctl.db"))
-        return opened[-1]
-
-    yield factory
-    for store in opened:
-        store.close()
 
 
 def new_run(run_id: str) -> NewRun:
@@ -94,12 +79,12 @@ def test_nobody_is_woken_by_himself_or_by_a_step_that_is_only_followed_by_the_ne
     asyncio.run(scenario())
 
 
-def test_the_pipe_of_a_listener_that_was_killed_is_tidied_away_and_the_others_are_kept(tmp_path: Path, open_one: Factory) -> None:
+def test_the_pipe_of_a_listener_that_was_killed_is_tidied_away_and_the_others_are_kept(place: Path, open_one: Factory) -> None:
     async def scenario() -> None:
         ours, theirs = open_one(), open_one()
         called = asyncio.Event()
         ours.listen(called.set)
-        folder = tmp_path / "project" / ".agentctl" / "wake"
+        folder = place.parent / "wake"
         [alive] = folder.iterdir()
         os.mkfifo(folder / "left-by-a-kill")
         await theirs.create([new_run("r1")])
@@ -127,15 +112,13 @@ def test_the_commit_of_a_run_that_is_alone_is_a_commit_like_any_other(open_one: 
     asyncio.run(scenario())
 
 
-def test_a_run_that_is_alone_does_not_hold_up_the_event_loop_while_another_process_writes(
-    tmp_path: Path, open_one: Factory
-) -> None:
+def test_a_run_that_is_alone_does_not_hold_up_the_event_loop_while_another_process_writes(place: Path, open_one: Factory) -> None:
     import fcntl
 
     async def scenario() -> None:
         store = open_one()
         lease = await leased(store, "r1")
-        with (tmp_path / "project" / ".agentctl" / "agentctl.db.lock").open("w") as lock:
+        with place.with_name("agentctl.db.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             commit = asyncio.ensure_future(store.append(step(lease, 1, alone=True)))
             await asyncio.sleep(0)  # it would be done, or stuck, by now

@@ -6,14 +6,11 @@ each of them counts as its estimate, which here is exact, so not a single call t
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -68,41 +65,7 @@ world.close()
 """
 
 
-class Shop:
-    """Sells calls. `sold`: how many."""
-
-    def __init__(self) -> None:
-        self.sold = 0
-        self.lock = threading.Lock()
-        shop = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                with shop.lock:
-                    shop.sold += 1
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                return
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/"
-        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self.thread.start()
-
-
-@pytest.fixture
-def shop() -> Iterator[Shop]:
-    made = Shop()
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
-    made.thread.join()
-
-
-def process(root: Path, shop: Shop, per: str, repository: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def process(root: Path, shop: Any, per: str, repository: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", PROCESS, str(root), shop.url, per, str(BUDGET), str(PRICE)],
         env={**os.environ, "PYTHONPATH": str(repository), **environment},
@@ -114,28 +77,28 @@ def process(root: Path, shop: Shop, per: str, repository: Path, **environment: s
 
 @pytest.mark.parametrize(("per", "part", "parts"), [("run", 0, 2), ("run", 1, 2), ("day", 0, 3)])
 def test_a_budget_is_not_overspent_by_a_process_that_dies_at_any_commit(
-    per: str, part: int, parts: int, shop: Shop, tmp_path: Path, repository: Path
+    per: str, part: int, parts: int, server: Any, tmp_path: Path, repository: Path
 ) -> None:
     calm = tmp_path / "calm"
     calm.mkdir()
     counted = tmp_path / "count"
-    undisturbed = process(calm, shop, per, repository, AGENTCTL_CRASH_COUNT=str(counted))
+    undisturbed = process(calm, server, per, repository, AGENTCTL_CRASH_COUNT=str(counted))
     assert undisturbed.stdout.split() == ["failed", "budget.exceeded"], undisturbed.stderr
-    assert shop.sold == BUDGET // PRICE
+    assert len(server.requests) == BUDGET // PRICE
     points = int(counted.read_text())
 
     for point in range(1 + part, points + 1, parts):
         root = tmp_path / str(point)
         root.mkdir()
-        shop.sold = 0
-        killed = process(root, shop, per, repository, AGENTCTL_CRASH_AT=str(point))
+        server.requests.clear()
+        killed = process(root, server, per, repository, AGENTCTL_CRASH_AT=str(point))
         if killed.returncode != -signal.SIGKILL:  # calls end in another order each time, and share commits
             assert killed.stdout.split() == ["failed", "budget.exceeded"], killed.stderr
-        again = process(root, shop, per, repository, AGENTCTL_CRASH_AT="7")
+        again = process(root, server, per, repository, AGENTCTL_CRASH_AT="7")
         assert again.returncode in (0, -signal.SIGKILL), again.stderr
-        last = process(root, shop, per, repository)
+        last = process(root, server, per, repository)
         assert last.stdout.split() == ["failed", "budget.exceeded"], f"point {point}: {last.stderr}"
-        assert shop.sold <= BUDGET // PRICE, f"point {point}"
+        assert len(server.requests) <= BUDGET // PRICE, f"point {point}"
 
 
 LOOP = """
@@ -149,63 +112,36 @@ steps:
 """
 
 
-def test_a_real_call_that_was_cut_off_by_a_kill_stays_reserved(agentctl: Any, project: Any, tmp_path: Path) -> None:
+def test_a_real_call_that_was_cut_off_by_a_kill_stays_reserved(agentctl: Any, project: Any, server: Any) -> None:
     """Through litellm. A call is estimated at 8 + 15 tokens and costs 10: what is left after a kill admits fewer of them."""
     asked, release = threading.Semaphore(0), threading.Event()
-    counts = {"requests": 0}
-    body = json.dumps(
-        {
-            "id": "1", "object": "chat.completion", "created": 1, "model": "small",
-            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hello"}}],
-            "usage": {"prompt_tokens": 4, "completion_tokens": 6, "total_tokens": 10},
-        }
-    ).encode()  # fmt: skip
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            counts["requests"] += 1
-            asked.release()
-            if counts["requests"] == 2:
-                release.wait(30)
-                return
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(_: Any) -> Any:
+        held = len(server.requests) == 2
+        asked.release()
+        if held:
+            release.wait(30)
+            return None
+        return server.completion("hello", (4, 6), model="small")
 
-        def log_message(self, format: str, *args: Any) -> None:
-            return
+    server.answer = answer
+    project.write("agentctl.yaml", f"models: {{default: {{model: openai/small, api_base: '{server.url}', api_key: k}}}}\n")
+    project.write("loops/asker.yaml", LOOP)
+    first = agentctl.start("run", "asker")
+    for _ in range(2):
+        assert asked.acquire(timeout=60)
+    first.kill()
+    first.wait()
+    release.set()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        url = f"http://127.0.0.1:{server.server_address[1]}"
-        project.write("agentctl.yaml", f"models: {{default: {{model: openai/small, api_base: '{url}', api_key: k}}}}\n")
-        project.write("loops/asker.yaml", LOOP)
-        first = agentctl.start("run", "asker")
-        for _ in range(2):
-            assert asked.acquire(timeout=60)
-        first.kill()
-        first.wait()
-        release.set()
-
-        resumed = agentctl("resume", "last", "--json")
-        assert (resumed.code, resumed.json["error"]["type"]) == (1, "budget.exceeded"), resumed.err
-        data = resumed.json["error"]["data"]
-        estimate = data["estimate_tokens"]
-        # one answered (10), one was cut off (its estimate), and then as many as fit
-        assert data["spent_tokens"] == 10 * (counts["requests"] - 1) + estimate
-        assert data["spent_tokens"] + estimate > 60
-        [run] = agentctl("history", "--json").json
-        assert run["usage"]["input_tokens"] + run["usage"]["output_tokens"] == 10 * (counts["requests"] - 1)
-        [stats] = agentctl("stats", "asker", "--json").json
-        assert (stats["runs"], stats["success_rate"], stats["saved"]) == (1, 0.0, {"tokens": 10, "usd": None})
-    finally:
-        release.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    resumed = agentctl("resume", "last", "--json")
+    assert (resumed.code, resumed.json["error"]["type"]) == (1, "budget.exceeded"), resumed.err
+    data = resumed.json["error"]["data"]
+    estimate = data["estimate_tokens"]
+    # one answered (10), one was cut off (its estimate), and then as many as fit
+    assert data["spent_tokens"] == 10 * (len(server.requests) - 1) + estimate
+    assert data["spent_tokens"] + estimate > 60
+    [run] = agentctl("history", "--json").json
+    assert run["usage"]["input_tokens"] + run["usage"]["output_tokens"] == 10 * (len(server.requests) - 1)
+    [stats] = agentctl("stats", "asker", "--json").json
+    assert (stats["runs"], stats["success_rate"], stats["saved"]) == (1, 0.0, {"tokens": 10, "usd": None})

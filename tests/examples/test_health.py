@@ -6,51 +6,18 @@ import json
 import os
 import shutil
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 LOOP = "loops/health.yaml"
 
 
-class Service:
-    """A loopback HTTP server: `answers` maps paths to (status, JSON), `requests` keeps what came in."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, tuple[int, object]] = {}
-        self.requests: list[tuple[str, dict[str, str], object]] = []
-        service = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                service.requests.append((self.path, headers, json.loads(body) if body else None))
-                status, answer = service.answers.get(self.path, (404, {}))
-                data = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            do_POST = do_GET
-
-            def log_message(self, *_: object) -> None:
-                """Keeps the test's output free of access logs."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
 @pytest.fixture
-def service():
-    running = Service()
-    yield running
-    running.server.shutdown()
-    running.server.server_close()
+def service(server):
+    """`answers`: what it says at which path, as JSON with a status."""
+    server.answers = {}
+    server.answer = lambda request: server.json(*server.answers.get(request["path"], ({}, 404)))
+    return server
 
 
 @pytest.fixture
@@ -113,7 +80,7 @@ def test_what_is_over_a_limit_is_triaged_and_reported_to_a_file(shipped, agentct
 
 def test_a_normal_host_is_triaged_only_when_asked_to(shipped, agentctl, service):
     shipped.write("agentctl.yaml", f"vars: {{metrics_url: '{service.url}/metrics'}}\n")
-    service.answers["/metrics"] = (200, {"load_per_core": 0.1})
+    service.answers["/metrics"] = ({"load_per_core": 0.1}, 200)
     assert agentctl("run", LOOP, "--json").json["output"]["triage"] is None
     output = agentctl("run", LOOP, "-i", "triage=always", "--json").json["output"]
     assert output["severity"] == "normal"
@@ -121,23 +88,23 @@ def test_a_normal_host_is_triaged_only_when_asked_to(shipped, agentctl, service)
 
 
 def test_the_summary_is_posted_once_where_there_is_a_webhook(shipped, agentctl, service):
-    service.answers["/hook/planted-secret"] = (200, {})
+    service.answers["/hook/planted-secret"] = ({}, 200)
     hook = {"INCIDENT_WEBHOOK": f"{service.url}/hook/planted-secret"}
     result = agentctl("run", LOOP, "-i", "triage=always", "--json", env=hook)
     assert result.code == 0, result.err
     assert result.json["output"]["triage"]["posted"] is True
     assert result.json["output"]["triage"]["report"] is None
 
-    [(_, headers, body)] = service.requests
-    assert headers["idempotency-key"].endswith("/post")
-    assert body["summary"] == result.json["output"]["triage"]["summary"]
+    [request] = service.requests
+    assert request["headers"]["idempotency-key"].endswith("/post")
+    assert json.loads(request["body"])["summary"] == result.json["output"]["triage"]["summary"]
     kept = [path for path in (shipped.root / ".agentctl").rglob("*") if path.is_file()]
     assert kept
     assert not any(b"planted-secret" in path.read_bytes() for path in kept)
 
 
 def test_a_webhook_that_fails_leaves_the_report_in_a_file(shipped, agentctl, service):
-    service.answers["/hook"] = (500, {})
+    service.answers["/hook"] = ({}, 500)
     result = agentctl("run", LOOP, "-i", "triage=always", "--json", env={"INCIDENT_WEBHOOK": f"{service.url}/hook"})
     assert result.code == 0, result.err
     assert result.json["output"]["triage"]["posted"] is False
@@ -147,7 +114,7 @@ def test_a_webhook_that_fails_leaves_the_report_in_a_file(shipped, agentctl, ser
 
 def test_the_metrics_of_a_service_are_compared_with_the_limits(shipped, agentctl, service):
     shipped.write("agentctl.yaml", f"vars: {{metrics_url: '{service.url}/metrics'}}\n")
-    service.answers["/metrics"] = (200, {"load_per_core": 0.1, "disk_percent": 93, "fullest_disk": "/data"})
+    service.answers["/metrics"] = ({"load_per_core": 0.1, "disk_percent": 93, "fullest_disk": "/data"}, 200)
     output = agentctl("run", LOOP, "--json").json["output"]
     assert (output["subject"], output["severity"]) == (f"{service.url}/metrics", "warning")
     assert output["findings"] == ["disk /data is 93 % full"]
@@ -156,7 +123,7 @@ def test_the_metrics_of_a_service_are_compared_with_the_limits(shipped, agentctl
 
 def test_a_service_that_does_not_answer_is_critical(shipped, agentctl, service):
     shipped.write("agentctl.yaml", f"vars: {{metrics_url: '{service.url}/metrics'}}\n")
-    service.answers["/metrics"] = (503, {})
+    service.answers["/metrics"] = ({}, 503)
     result = agentctl("run", LOOP, "--json")
     assert result.code == 0, result.err
     assert result.json["output"]["severity"] == "critical"
@@ -168,18 +135,7 @@ def test_a_model_makes_the_assessment_where_there_is_one(shipped, agentctl, serv
     model = f"{{model: openai/test, api_base: '{service.url}/v1'}}"
     shipped.write("agentctl.yaml", f"models: {{default: {model}}}\n")
     said = {"severity": "normal", "findings": [], "reason": "all quiet"}
-    message = {"role": "assistant", "content": json.dumps(said)}
-    service.answers["/v1/chat/completions"] = (
-        200,
-        {
-            "id": "1",
-            "object": "chat.completion",
-            "created": 1,
-            "model": "test",
-            "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-            "usage": {"prompt_tokens": 120, "completion_tokens": 15, "total_tokens": 135},
-        },
-    )
+    service.answer = lambda request: service.completion(json.dumps(said), (120, 15))
     result = agentctl("run", LOOP, "--json", env={"OPENAI_API_KEY": "sk-test"})
     assert result.code == 0, result.err
     assert result.json["output"]["reason"] == "all quiet"

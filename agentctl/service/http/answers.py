@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from agentctl import JSON
 from agentctl.errors import StoreError
-
-JSON = Any
 
 log = logging.getLogger("agentctl.http")
 

@@ -11,7 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agentctl.errors import StoreError
 from agentctl.service.http import answers, events, health, hooks, metrics
 from agentctl.service.http.answers import Refusal
-from agentctl.service.http.context import Desk
+from agentctl.service.http.desk import Desk
+from agentctl.service.http.linger import lingering
 
 BUSY = 128  # requests under way, beyond which further ones are to come back later
 LARGEST_HEAD = 16 << 10  # bytes of a request's line and headers
@@ -53,10 +54,11 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["refusals"] = self._refusals
+        receive, send = lingering(receive, send)
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._desk.context.figures.requests[message["status"]] += 1
+                self._desk.figures.requests[message["status"]] += 1
             await send(message)
 
         refusal = self._refusal(Request(scope))

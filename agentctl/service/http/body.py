@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
 
+from agentctl import JSON
 from agentctl.service.http.answers import Refusal
-
-JSON = Any
 
 LARGEST = 1 << 20  # bytes
 DEEPEST = 100  # levels of lists and mappings, one within the other

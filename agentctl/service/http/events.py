@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
+from agentctl import JSON
 from agentctl.language.event_names import event_id_flaw, event_name_flaw
 from agentctl.ports import NewEvent
 from agentctl.service.http import answers, body
 from agentctl.service.http.answers import Refusal
-from agentctl.service.http.context import Context, Desk
+from agentctl.service.http.desk import Desk
 from agentctl.triggers.ids import new_run_id
-
-JSON = Any
 
 ID_HEADER = "Idempotency-Key"
 
 
 async def post(request: Request) -> Response:
     desk: Desk = request.app.state.desk
-    context = desk.context
     name = request.path_params["name"]
     flaw = event_name_flaw(name) or _id_flaw(request)
     if flaw is not None:
         raise Refusal(400, "usage", flaw)
     data = _data(await body.read(request))
-    demand_ready(context)
+    demand_ready(desk)
     event_id = request.headers.get(ID_HEADER) or f"evt-{new_run_id()}"
-    event = NewEvent(name, data, event_id, context.clock.now())
-    return answers.json(await desk.record(event, context.triggers.starts(event), "http"), 202)
+    event = NewEvent(name, data, event_id, desk.clock.now())
+    return answers.json(await desk.record(event, desk.triggers.starts(event), "http"), 202)
 
 
-def demand_ready(context: Context) -> None:
+def demand_ready(desk: Desk) -> None:
     """Before recovery and the first look at the definitions are done, it could not be told what an event starts."""
-    if reasons := context.unready():
+    if reasons := desk.unready():
         raise answers.unavailable(f"not ready: {'; '.join(reasons)}")
 
 

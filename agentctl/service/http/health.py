@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agentctl.service.http import answers
-from agentctl.service.http.context import Desk
+from agentctl.service.http.desk import Desk
 
 
 async def healthz(request: Request) -> Response:
@@ -17,7 +17,7 @@ async def healthz(request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """Whether events are taken now. 503 with the reasons while they are not."""
     desk: Desk = request.app.state.desk
-    reasons = [*desk.context.unready(), *filter(None, [await desk.pulse.flaw()])]
+    reasons = [*desk.unready(), *filter(None, [await desk.pulse.flaw()])]
     if reasons:
         return answers.json({"status": "unready", "reasons": reasons}, 503, answers.AGAIN)
     return answers.json({"status": "ready"})

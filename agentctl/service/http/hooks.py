@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from itertools import islice
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from agentctl import JSON
 from agentctl.language.event_names import LONGEST, LONGEST_ID, OWN
 from agentctl.model import Trigger
 from agentctl.ports import Gather, NewEvent, NewRun, SecretSource, Starts, StoredDefinition
 from agentctl.service.http import answers, body
 from agentctl.service.http.answers import Refusal, log, unauthorized
-from agentctl.service.http.context import Desk
+from agentctl.service.http.desk import Desk
 from agentctl.service.http.events import demand_ready
 from agentctl.service.http.signatures import Headers, Refused, SecretFlaw, delivery_id
 from agentctl.triggers.events import starts_of
 from agentctl.triggers.ids import new_run_id
 
-JSON = Any
+MOST_HEADERS, LONGEST_HEADER = 64, 1024  # headers of an event; characters of a header's value
 
+_PROOF = re.compile("authoriz|cookie|signature|token|secret|passw|credential|api-?key")
 _SECRET = re.compile(r"\s*\$\{\{\s*secrets\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}\s*")
 
 
@@ -49,21 +51,22 @@ class Served(msgspec.Struct, frozen=True):
 
 async def post(request: Request) -> Response:
     desk: Desk = request.app.state.desk
-    context = desk.context
-    demand_ready(context)  # before the definitions are read, no path would seem to be served
+    demand_ready(desk)  # before the definitions are read, no path would seem to be served
     path = normal(request.path_params["path"])
-    deployed = context.deployed
+    deployed = desk.deployed
     served = [*_served(deployed.definitions(), path, paused=False), *_served(deployed.paused(), path, paused=True)]
     if not served:
         if not desk.token.is_in(request.headers.get("authorization")):
             raise unauthorized("no webhook is served there, and there is no token")
         raise Refusal(404, "not_found", f"no definition has the trigger `webhook: {path}`")
     content = await body.read(request)
-    headers = dict(reversed(request.headers.items()))  # of a header that comes twice the first one counts
-    now = context.clock.now()
-    passed, id_ = _passed(served, context.secrets, headers, content, now)
-    event = NewEvent(event_name(path), _data(content), f"{path}:{id_}", now)
-    return answers.json(await desk.record(event, _starts(passed, event, context.vars), "webhook"), 202)
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        headers.setdefault(name, value)  # of a header that comes twice the first one counts
+    now = desk.clock.now()
+    passed, id_ = _passed(served, desk.secrets, headers, content, now)
+    event = NewEvent(event_name(path), _data(content), f"{path}:{id_}", now, told(headers))
+    return answers.json(await desk.record(event, _starts(passed, event, desk.vars), "webhook"), 202)
 
 
 def normal(path: str) -> str:
@@ -118,6 +121,12 @@ def _secret(secrets: SecretSource, trigger: Trigger) -> str:
         return secrets.read(match[1])
     except KeyError:
         raise SecretFlaw(f"there is no secret {match[1]}") from None
+
+
+def told(headers: Headers) -> dict[str, str]:
+    """What a run gets to see of the headers, for its journal keeps them: none that proves who sent it, and not too many."""
+    plain = ((name, value) for name, value in headers.items() if not _PROOF.search(name) and len(value) <= LONGEST_HEADER)
+    return dict(islice(plain, MOST_HEADERS))
 
 
 def _data(content: bytes) -> JSON:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from agentctl.errors import UsageError
+from agentctl.ports import SERVE_TOKEN
 from agentctl.service.http import address as addresses
 from agentctl.service.http.address import Address
-from agentctl.service.http.token import VARIABLE, Token
 
 if TYPE_CHECKING:
-    from agentctl.service.http.context import Context
+    from agentctl.service.http.desk import Desk
     from agentctl.service.http.server import Server
 
 
@@ -27,26 +27,25 @@ class Listener:
 
     name = "http"
 
-    def __init__(self, address: Address, token: Token, context: Context) -> None:
+    def __init__(self, address: Address, desk: Desk) -> None:
         self._address = address
-        self._token = token
-        self._context = context
+        self._desk = desk
         self._server: Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self.url = ""  # http://127.0.0.1:8420, known once begun
         with contextlib.suppress(KeyError):
-            context.secrets.read(VARIABLE)  # what steps write is scrubbed of it from now on
+            desk.secrets.read(SERVE_TOKEN)  # what steps write is scrubbed of it from now on
 
     async def begin(self) -> None:
         """Raises UsageError, CannotListen: the address cannot be used, or the packages are not installed."""
-        server = _server(self._context, self._token)
-        listening = addresses.bind(self._address, only_loopback=not self._token.explicit)
+        server = _server(self._desk)
+        listening = addresses.bind(self._address, only_loopback=not self._desk.token.explicit)
         self.url = addresses.url(listening)
         # If it has to begin again: at the same port.
         self._address = structs.replace(self._address, port=listening.getsockname()[1])
         self._server = server
         self._serving = asyncio.create_task(server.serve([listening]))
-        log.info("listening at %s; the bearer token is that of %s", self.url, self._token.origin)
+        log.info("listening at %s; the bearer token is that of %s", self.url, self._desk.token.origin)
 
     async def run(self) -> None:
         if self._serving is None:
@@ -70,13 +69,12 @@ class Listener:
         """What changed in the store does not concern those who ask later."""
 
 
-def _server(context: Context, token: Token) -> Server:
+def _server(desk: Desk) -> Server:
     try:
         from agentctl.service.http.app import build
-        from agentctl.service.http.context import Desk
         from agentctl.service.http.server import Server
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] not in ("starlette", "uvicorn", "h11", "anyio"):
             raise
         raise UsageError(f"--listen needs the package {error.name}: pip install 'agentctl[serve]'") from None
-    return Server(build(Desk(context, token)))
+    return Server(build(desk))

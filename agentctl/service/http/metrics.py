@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from agentctl import __version__
 from agentctl.ports import Deployment
-from agentctl.service.http.context import Context, Desk
+from agentctl.service.http.desk import Desk
 from agentctl.service.http.exposition import CONTENT_TYPE, Family, Kind, render
 from agentctl.service.http.figures import Figures
 
@@ -23,21 +23,21 @@ _PREFIX = "agentctl_"
 
 async def get(request: Request) -> Response:
     desk: Desk = request.app.state.desk
-    return Response(render(_families(desk.context)), media_type=CONTENT_TYPE)
+    return Response(render(_families(desk)), media_type=CONTENT_TYPE)
 
 
-def _families(context: Context) -> Iterator[Family]:
-    figures = context.figures
+def _families(desk: Desk) -> Iterator[Family]:
+    figures = desk.figures
     yield _one("build_info", "gauge", "Which agentctl this is.", 1, version=__version__)
     yield _one("start_time_seconds", "gauge", "When this process began to serve, in epoch seconds.", figures.began_at)
-    yield _one("ready", "gauge", "1: ready, as /readyz says but for the store.", 0 if context.unready() else 1)
-    unfinished = context.store.unfinished()
+    yield _one("ready", "gauge", "1: ready, as /readyz says but for the store.", 0 if desk.unready() else 1)
+    unfinished = desk.store.unfinished()
     yield _many("runs", "gauge", "Runs that have not finished, by definition and status.", ("loop", "status"), unfinished)
     queued = sum(number for (_, status), number in unfinished.items() if status == "queued")
     yield _one("queue_depth", "gauge", "Runs that have not started.", queued)
-    yield from _deployments(context.store.deployments())
+    yield from _deployments(desk.store.deployments())
     yield from _counted(figures)
-    yield _many("slots_total", "counter", "Slots settled here, by what became of them.", ("outcome",), context.slots())
+    yield _many("slots_total", "counter", "Slots settled here, by what became of them.", ("outcome",), desk.slots())
 
 
 def _deployments(deployments: list[Deployment]) -> Iterator[Family]:

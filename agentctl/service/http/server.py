@@ -50,8 +50,7 @@ class Server(uvicorn.Server):
 class Connection(H11Protocol):
     """Closes when a request has not come as a whole within DEADLINE: who sends a byte a minute holds nothing up for long.
 
-    That includes the rest of a body that was refused, which is read and thrown away: were the connection closed before, the
-    client would often see that instead of the answer.
+    That includes the rest of a body that was refused, which is read and thrown away (`linger`).
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 
 from agentctl.errors import UsageError
+from agentctl.ports import SERVE_TOKEN
 
-VARIABLE = "AGENTCTL_TOKEN"
 CREDENTIAL = "agentctl-token"  # of systemd: a file in $CREDENTIALS_DIRECTORY
 
 _CARRIED = re.compile(r"[\x21-\x7e]+")
@@ -42,9 +42,9 @@ def find(store: Path, environ: Mapping[str, str] = os.environ) -> Token:
 
     Raises UsageError for one that cannot be used.
     """
-    value = environ.get(VARIABLE, "")
+    value = environ.get(SERVE_TOKEN, "")
     if value:
-        return _checked(Token(value, f"${VARIABLE}", explicit=True))
+        return _checked(Token(value, f"${SERVE_TOKEN}", explicit=True))
     folder = environ.get("CREDENTIALS_DIRECTORY")
     if folder and (credential := Path(folder, CREDENTIAL)).exists():
         return _checked(Token(_read(credential), f"the credential {CREDENTIAL}", explicit=True))
@@ -91,7 +91,7 @@ def _make(path: Path) -> None:
         with contextlib.suppress(FileExistsError):
             os.link(aside, path)
     except OSError as error:
-        raise UsageError(f"no token can be made in {path}: {error.strerror}; set ${VARIABLE}") from None
+        raise UsageError(f"no token can be made in {path}: {error.strerror}; set ${SERVE_TOKEN}") from None
     finally:
         with contextlib.suppress(OSError):
             aside.unlink()

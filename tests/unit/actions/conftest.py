@@ -1,14 +1,12 @@
-"""Surroundings of a step in a temporary folder, loopback servers, and the processes that a test may leave behind."""
+"""Surroundings of a step in a temporary folder, and the processes that a test may leave behind."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from mmap import mmap
 from pathlib import Path
 from typing import Any
@@ -110,69 +108,6 @@ def written() -> Callable[[Path], str]:
         return path.read_text()
 
     return read
-
-
-Answer = tuple[int, dict[str, str], bytes]
-
-
-class Server:
-    """A loopback HTTP server: `answer(method, path, headers, body)` says what comes back; `requests` what was asked."""
-
-    def __init__(self) -> None:
-        self.requests: list[dict[str, Any]] = []
-        self.answer: Callable[[dict[str, Any]], Answer] = lambda request: (200, {}, b"")
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def handle_one(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                request = {"method": self.command, "path": self.path, "headers": headers, "body": body}
-                outer.requests.append(request)
-                status, more, data = outer.answer(request)
-                self.send_response(status)
-                for name, value in more.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(data)
-
-            do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = handle_one
-
-            def log_message(self, format: str, *args: Any) -> None:
-                return
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
-        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self.thread.start()
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
-        self.thread.join()
-
-
-@pytest.fixture
-def make_server() -> Iterator[Callable[[], Server]]:
-    servers: list[Server] = []
-
-    def make() -> Server:
-        servers.append(Server())
-        return servers[-1]
-
-    yield make
-    for server in servers:
-        server.close()
-
-
-@pytest.fixture
-def server(make_server: Callable[[], Server]) -> Server:
-    return make_server()
 
 
 @pytest.fixture

@@ -73,6 +73,15 @@ def test_env_is_added_to_the_runners_and_null_takes_a_variable_away(
     assert run(call(run=script, env={"NUMBER": 7, "LIST": ["a"], "GONE": None}), around) == 'kept 7 ["a"] unset'
 
 
+def test_a_step_does_not_inherit_the_token_of_serve_but_may_be_given_it(
+    call: Make, around: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTCTL_TOKEN", "opens-everything")
+    script = 'echo "${AGENTCTL_TOKEN-unset}"'
+    assert run(call(run=script), around) == "unset"
+    assert run(call(run=script, env={"AGENTCTL_TOKEN": "given"}), around) == "given"
+
+
 def test_a_process_knows_its_run_step_attempt_and_key(call: Make, around: Any) -> None:
     script = 'echo "$AGENTCTL_RUN_ID $AGENTCTL_STEP $AGENTCTL_ATTEMPT $AGENTCTL_IDEMPOTENCY_KEY"'
     assert run(call(run=script), around) == "run probe 1 run/probe"

@@ -9,6 +9,7 @@ import pytest
 
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
+from agentctl.core.instant import rfc3339
 from agentctl.core.interpreter import decide, fold, idempotency_key, take_over
 from agentctl.core.resume import conflicts, dependents, intents
 from agentctl.errors import IllegalTransition
@@ -124,6 +125,8 @@ def test_jitter_is_the_same_in_every_replay_and_within_its_bounds() -> None:
         ("timeout", {"never": ("time*",)}, 1),
         ("my.own", {}, 1),
         ("my.own", {"on": ("my.own",)}, 3),
+        ("my.own", {"on": ("any",)}, 3),
+        ("timeout", {"never": ("any",)}, 1),
     ],
 )
 def test_what_is_retried_follows_the_table_unless_told_otherwise(type: str, keys: dict[str, Any], attempts: int) -> None:
@@ -213,6 +216,25 @@ def test_repeat_until_sees_its_own_iteration_and_last_sees_the_one_before() -> N
     run = Run(step("r", Repeat((body,), until=parse_expression("steps.p.output.n >= 8"), every=60.0)))
     assert run.run().output == {"n": 8}
     assert run.now >= 180.0
+
+
+def test_a_repeat_inside_a_foreach_sees_the_item_of_the_foreach() -> None:
+    look = task("p", params={"seen": "${{ [item, index] }}"})
+    repeat = Repeat((look,), until=parse_expression("item == 'b' or index == 1"))
+    run = Run(step("each", Foreach(parse_value(["a", "b"]), (step("r", repeat),))))
+    assert run.run().output == [{"seen": ["a", 1]}, {"seen": ["b", 0]}]
+
+
+def test_a_foreach_with_a_name_of_its_own_leaves_the_outer_item_as_it_is() -> None:
+    inner = Foreach(parse_value([1]), (task("p", params={"seen": "${{ [item, part] }}"}),), item_name="part")
+    run = Run(step("each", Foreach(parse_value(["a"]), (step("in", inner),))))
+    assert run.run().output == [[{"seen": ["a", 1]}]]
+
+
+def test_last_in_a_foreach_is_the_output_of_the_item_before() -> None:
+    total = task("sum", params={"is": "${{ item + (0 if last is none else last.is) }}"})
+    run = Run(step("each", Foreach(parse_value([1, 2, 3]), (total,))))
+    assert run.run().output == [{"is": 1}, {"is": 3}, {"is": 6}]
 
 
 def test_repeat_while_is_looked_at_before_each_iteration() -> None:
@@ -364,6 +386,26 @@ def test_an_undo_that_fails_does_not_keep_the_others_from_running() -> None:
     run = Run(task("a", **undo), task("b", "a", **undo), task("bad", "b"), answers={"bad": BROKEN, "b.undo": BROKEN})
     assert run.run().status == "failed"
     assert run.statuses()["a.undo"] == "succeeded"
+
+
+def test_the_message_of_a_fail_that_is_no_text_reads_as_json() -> None:
+    run = Run(step("stop", Fail(parse_value({"message": "${{ {'found': [none, 'é']} }}"}))))
+    assert run.run().error == ev.Error("failed", '{"found":[null,"é"]}', "stop", 1)
+
+
+def test_what_handlers_and_undo_steps_did_is_not_undone() -> None:
+    undo = {"undo": task("undo")}
+    charge = task("charge", undo=step("undo", Group((task("refund", **undo),))))
+    run = Run(charge, task("bad", "charge"), on_failure=(task("tell", **undo),), answers={"bad": BROKEN})
+    run.run()
+    assert run.began == ["charge", "bad", "charge.undo.refund", "on_failure.tell"]
+
+
+def test_the_steps_of_an_undo_group_have_the_path_of_its_first_round() -> None:
+    undo = {"undo": step("undo", Group((task("a"), task("b", "a"))), retry=Retry(attempts=2, delay=1.0))}
+    run = Run(task("pay", **undo), task("ship", "pay"), answers={"ship": BROKEN, "pay.undo.b": BROKEN})
+    run.run()
+    assert run.began[2:] == ["pay.undo.a", "pay.undo.b", "pay.undo@2.a", "pay.undo@2.b"]
 
 
 def test_resume_runs_a_step_anew_whose_outcome_was_probed_before_it_failed() -> None:
@@ -650,6 +692,18 @@ def test_an_event_is_for_every_open_wait_but_a_kept_one_only_for_the_first() -> 
     assert run.state.status == "succeeded"
 
 
+def test_a_wait_for_a_run_runs_out_of_time() -> None:
+    late = Run(step("w", Wait(run=parse_value("other"), timeout=60.0)))
+    late.todo.clear()
+    error = late.run().error
+    assert error is not None
+    assert (error.type, error.message) == ("wait.timeout", "run other did not end within 1m")
+    assert late.state.children == {}
+    lenient = Run(step("w", Wait(run=parse_value("other"), timeout=60.0, on_timeout="continue")))
+    lenient.todo.clear()
+    assert lenient.run().output is None
+
+
 def test_a_wait_for_an_event_runs_out_of_time() -> None:
     late = Run(step("w", Wait(event=parse_value("paid"), timeout=60.0)))
     late.todo.clear()
@@ -679,6 +733,15 @@ def test_an_approval_that_nobody_gives_ends_as_it_says(on_timeout: Any, type: st
     run.todo.clear()
     error = run.run().error
     assert (error and error.type) == type
+
+
+def test_an_approval_that_time_gives_has_the_defaults_of_its_form_and_its_time() -> None:
+    form = {"count": {"type": "integer", "default": 3}, "note": {"default": None}}
+    run = Run(step("ok", Approve(parse_value("send it?"), form=form, timeout=60.0, on_timeout="approve")))
+    run.todo.clear()
+    output = run.run().output
+    assert output["data"] == {"count": 3, "note": None}
+    assert output["at"] == rfc3339(run.now)
 
 
 def test_a_recorded_result_is_handed_over_instead_of_running() -> None:

@@ -1,26 +1,13 @@
-"""An engine on a real SQLite store. Tests that are coroutines run in an event loop of their own."""
+"""An engine on a real SQLite store."""
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agentctl.testing.world import World
-
-PATIENCE = 30  # seconds until a test that hangs fails
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
-        return None
-    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), PATIENCE))
-    return True
 
 
 @pytest.fixture

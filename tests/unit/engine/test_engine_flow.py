@@ -10,10 +10,11 @@ import pytest
 
 from agentctl import model
 from agentctl.engine import intake
+from agentctl.engine.engine import Engine
 from agentctl.engine.serving import ServingEngine
 from agentctl.errors import InputInvalid, NotStarted
 from agentctl.expressions.parse import parse_expression, parse_value
-from agentctl.ports import Call, StoredDefinition
+from agentctl.ports import Call, RunRow, StoredDefinition
 from agentctl.testing.clock import VirtualClock
 from agentctl.testing.definitions import inputs, set_step, skill, stored, task, wait
 from agentctl.testing.world import World
@@ -317,13 +318,18 @@ async def test_a_skill_that_calls_itself_does_not_wait_for_itself(world: World) 
     assert (await engine.drive(await engine.create(definition, {"level": 3}))).status == "succeeded"
 
 
-async def test_a_parent_rests_while_its_child_stands_in_line(world: World) -> None:
-    engine = world.engine()
+async def with_a_child_in_line(world: World, engine: Engine) -> tuple[asyncio.Task[RunRow], str, asyncio.Event]:
+    """A run that is held up in the one place there is, a parent whose child will need that place, and what lets the run go on."""
     go_on = held_up(world)
     definition = helper(world, task("work"), flow=limited())
     busy = asyncio.create_task(engine.drive(await engine.create(definition, {})))
     await until(lambda: bool(world.shell.calls))
-    parent = await engine.create(stored("parent", skill("call", "helper")), {})
+    return busy, await engine.create(stored("parent", skill("call", "helper")), {}), go_on
+
+
+async def test_a_parent_rests_while_its_child_stands_in_line(world: World) -> None:
+    engine = world.engine()
+    busy, parent, go_on = await with_a_child_in_line(world, engine)
     row = await engine.drive(parent, until="rest")
     assert (row.status, [child.status for child in world.children(parent)]) == ("waiting", ["queued"])
     driving = asyncio.create_task(engine.drive(parent))
@@ -333,11 +339,7 @@ async def test_a_parent_rests_while_its_child_stands_in_line(world: World) -> No
 
 async def test_a_child_that_stands_in_line_is_cancelled_with_its_parent(world: World) -> None:
     engine = world.engine()
-    go_on = held_up(world)
-    definition = helper(world, task("work"), flow=limited())
-    busy = asyncio.create_task(engine.drive(await engine.create(definition, {})))
-    await until(lambda: bool(world.shell.calls))
-    parent = await engine.create(stored("parent", skill("call", "helper")), {})
+    busy, parent, go_on = await with_a_child_in_line(world, engine)
     driving = asyncio.create_task(engine.drive(parent))
     await until(lambda: len(engine._line) == 1)
     await engine.cancel(parent)

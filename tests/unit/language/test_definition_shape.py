@@ -92,6 +92,7 @@ def test_a_bad_name_says_what_a_name_is(only: Only) -> None:
         ("{shell: x, retry: yes}", "wrong-type", "number of attempts"),
         ("{shell: x, effect: onec}", "wrong-value", "did you mean 'once'?"),
         ("{shell: x, on_unknown: fail}", "misplaced-key", "effect: once"),
+        ("{shell: x, on_unknown: fail, effect: repeatable}", "misplaced-key", "effect: once"),
         ("{shell: x, id: My-Step}", "bad-id", "a-z"),
         ("{shell: x, parse: jsn}", "wrong-value", "did you mean 'json'?"),
         ("{shell: []}", "wrong-value", "empty"),
@@ -129,6 +130,8 @@ def test_a_bad_name_says_what_a_name_is(only: Only) -> None:
         ("{emit: {event: a..b}}", "bad-event-name", "joined by dots"),
         ("{wait: {event: order*}}", "bad-event-name", "one whole part"),
         ("{history: {of: x, limit: 0}}", "wrong-value", "at least 1"),
+        ("http: GET", "wrong-type", "mapping"),
+        ("wait: {until: '2030-01-01T00:00:00Z', timeout: 1h}", "wrong-value", "only one of 'until' and 'timeout'"),
     ],
 )
 def test_a_wrong_value_is_told_once_with_what_was_expected(steps: Only, step: str, code: str, word: str) -> None:

@@ -104,10 +104,41 @@ def test_a_name_that_means_nothing_here_is_told(steps: Only, expression: str, co
     assert (found, word in message) == (code, True), message
 
 
+@pytest.mark.parametrize("expression", ["nobody | default(1)", "nobody.there is defined", "error | default(none)"])
+def test_a_name_that_is_not_there_is_only_a_warning_where_it_may_be_undefined(problems: Problems, expression: str) -> None:
+    found = problems(f"loop: x\nsteps:\n- if: {expression}\n  shell: x\n")
+    assert [(problem.severity, problem.line) for problem in found] == [("warning", 3)]
+
+
 def test_a_name_without_its_brackets_is_a_warning(problems: Problems) -> None:
     found = problems("loop: x\nsteps:\n- {id: a, shell: x}\n- set: {v: steps.a.output, w: steps.other}\n")
     assert [(problem.severity, problem.code, problem.column) for problem in found] == [("warning", "bare-expression", 9)]
     assert "write ${{ steps.a.output }}" in found[0].message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("input.who", "ada"),
+        ("${{ input.who }}", "ada"),
+        ("event.data['k'] | upper", "SEVEN"),
+        ("'[input.who, event.name]'", ["ada", "go"]),
+        ("${{ input.who }}-1", "ada-1"),
+        ("daily", "daily"),
+        ("the last run", "the last run"),
+    ],
+)
+def test_a_key_of_flow_control_is_an_expression_with_or_without_its_brackets(loaded: Load, key: str, value: object) -> None:
+    found = loaded(f"loop: x\ninput: {{who: {{type: string}}}}\ndedupe:\n  key: {key}\nsteps: [{{shell: x}}]\n")
+    dedupe = found.definition.flow.dedupe
+    scope = {"input": {"who": "ada"}, "event": {"name": "go", "data": {"k": "seven"}}}
+    assert dedupe is not None
+    assert (dedupe.key.evaluate(scope), list(found.problems)) == (value, [])
+
+
+def test_a_name_in_a_bare_key_of_flow_control_is_looked_up(problems: Problems) -> None:
+    found = problems("loop: x\ninput: {who: {type: string}}\nconcurrency: {limit: 1, key: input.how}\nsteps: [{shell: x}]\n")
+    assert [(problem.line, problem.column, problem.code) for problem in found] == [(3, 30, "unknown-input")]
 
 
 def test_an_unclosed_expression_is_told_where_it_opens(steps: Only) -> None:
@@ -197,6 +228,43 @@ def test_what_a_repeat_a_foreach_a_fallback_and_an_undo_can_see(problems: Proble
 
 def test_a_foreach_with_a_name_of_its_own_has_no_item(steps: Only) -> None:
     assert steps("- foreach: [1]\n  as: host\n  steps: [{set: {a: '${{ item }}'}}]\n")[2] == "out-of-scope"
+
+
+def test_a_foreach_knows_the_last_output_only_when_it_takes_one_item_at_a_time(problems: Problems, steps: Only) -> None:
+    body = "steps: [{set: {a: '${{ last }}'}}]\n"
+    assert problems(f"loop: x\nsteps:\n- foreach: [1]\n  {body}") == []
+    assert steps(f"- foreach: [1]\n  max_parallel: 2\n  {body}")[2] == "out-of-scope"
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("steps:\n- {id: finally, shell: x}\nfinally: [{shell: y}]\n", "the definition's 'finally'"),
+        ("steps:\n- id: g\n  steps: [{id: undo, shell: x}]\n  undo: {shell: y}\n", "'undo' of the group"),
+        ("steps:\n- id: g\n  steps: [{id: fallback, shell: x}]\n  fallback: [{shell: y}]\n", "'fallback' of the group"),
+        (
+            "steps:\n- id: g\n  steps: [{id: probe, shell: x}]\n  effect: once\n  on_unknown: {probe: [{shell: y}]}\n",
+            "'probe' of the group",
+        ),
+    ],
+)
+def test_an_id_cannot_have_the_path_of_the_steps_that_stand_beside_its_list(problems: Problems, text: str, word: str) -> None:
+    found = problems("loop: x\n" + text)
+    assert [problem.code for problem in found] == ["duplicate-id"]
+    assert word in found[0].message
+
+
+def test_an_id_may_be_the_name_of_something_that_is_not_there(problems: Problems) -> None:
+    assert problems("loop: x\nsteps:\n- {id: finally, steps: [{id: undo, shell: x}]}\n") == []
+
+
+@pytest.mark.parametrize("name", ["input", "steps", "last", "not", "range"])
+def test_an_item_cannot_have_a_name_that_expressions_have_for_something_else(steps: Only, name: str) -> None:
+    assert steps(f"- foreach: [1]\n  as: {name}\n  steps: [{{set: {{a: 1}}}}]\n")[:3] == (2, 3, "bad-id")
+
+
+def test_an_undo_step_waits_for_nothing(steps: Only) -> None:
+    assert steps("- shell: x\n  undo: {shell: y, needs: [gone]}\n")[:3] == (2, 20, "misplaced-key")
 
 
 def test_while_cannot_see_the_iteration_that_it_decides_on(steps: Only) -> None:

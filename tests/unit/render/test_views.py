@@ -90,6 +90,12 @@ def test_the_input_of_a_wait_has_its_time_in_words() -> None:
     assert documents.input_document(step) == {"due": "1970-01-01T00:00:00.000Z"}
 
 
+def test_a_wait_says_what_it_waits_for() -> None:
+    assert timeline.remarks(StepView("w", "wait", "waiting", input={"run": "r2"})) == "waiting for run r2"
+    assert timeline.remarks(StepView("w", "wait", "waiting", input={"event": "paid\x1b"})) == "waiting for event paid\\x1b"
+    assert timeline.remarks(StepView("w", "approve", "waiting", input={"run": "r2"})) == "waiting"
+
+
 def events() -> list:
     return [
         RunCreated(at=1.0, run_id="r1", name="health", kind="loop", version="v"),

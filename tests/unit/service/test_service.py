@@ -53,12 +53,15 @@ class Told:
 
 
 class Quick:
-    """A clock that nobody waits for."""
+    """A clock that nobody waits for. `longest`: seconds that somebody would have slept at a time."""
+
+    longest = 0.0
 
     def now(self) -> float:
         return 1_800_000_000.0
 
     async def sleep_until(self, due: float) -> None:
+        self.longest = max(self.longest, due - self.now())
         await asyncio.sleep(0)
 
 
@@ -159,14 +162,16 @@ async def test_a_part_that_keeps_failing_ends_the_service_rather_than_let_it_see
         await service(world, failing, clock=Quick()).run()
 
 
-async def test_a_full_disk_fails_no_part_for_good(world: World) -> None:
+async def test_a_full_disk_fails_no_part_for_good_nor_for_long(world: World) -> None:
     diary: list[str] = []
+    clock = Quick()
     failing = Told("failing", diary, *[StoreFull("no room") for _ in range(3 * serve._MOST_FAILURES)])
-    running = asyncio.create_task(service(world, failing, clock=Quick()).run())
+    running = asyncio.create_task(service(world, failing, clock=clock).run())
     async with asyncio.timeout(10):
         while failing.does:
             await asyncio.sleep(0.001)
     assert not running.done()
+    assert clock.longest == 10.0  # as docs/serve.md has it
     signal_us()
     await running
 

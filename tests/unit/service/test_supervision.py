@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -89,29 +90,58 @@ async def test_what_is_gone_does_not_fail(health: Loop) -> None:
     assert not health.fails
 
 
-async def test_the_service_warns_once_and_says_when_it_is_over(
-    store: Ledger, health: Loop, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "agentctl.service")
-    await health.deploy()
-    await health.runs_end("failed", "failed", "failed")
+@asynccontextmanager
+async def supervised(store: Ledger) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """The part works; what comes back lets half a minute pass, in which there is something to look at."""
     clock = VirtualClock()
     part = Supervision(store, clock)
     await part.begin()
     task = asyncio.create_task(part.run())
 
-    async def pass_time(seconds: float) -> None:
+    async def pass_time() -> None:
         part.look()
-        await clock.sleep_until(clock.now() + seconds)
+        await clock.sleep_until(clock.now() + 30.0)
 
-    await pass_time(30.0)
-    await health.runs_end("failed")
-    await pass_time(30.0)
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", "the last 3 runs of 'health' have all failed: http.connect: no answer (agentctl show r3)")
-    ]
-    await health.runs_end("succeeded")
-    await pass_time(30.0)
+    yield pass_time
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert [record.getMessage() for record in caplog.records[1:]] == ["'health' does not fail every time any more"]
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[tuple[str, str]]]:
+    """The lines of the log, with their levels."""
+    caplog.set_level(logging.INFO, "agentctl.service")
+    return lambda: [(record.levelname, record.getMessage()) for record in caplog.records]
+
+
+async def test_the_service_warns_once_and_says_when_it_is_over(store: Ledger, health: Loop, said: Any) -> None:
+    await health.deploy()
+    await health.runs_end("failed", "failed", "failed")
+    async with supervised(store) as pass_time:
+        await pass_time()
+        await health.runs_end("failed")
+        await pass_time()
+        warning = ("WARNING", "the last 3 runs of 'health' have all failed: http.connect: no answer (agentctl show r3)")
+        assert said() == [warning]
+        await health.runs_end("succeeded")
+        await pass_time()
+    assert said() == [warning, ("INFO", "'health' does not fail every time any more")]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"gone": True}, "'health', which failed every time, is gone"),
+        ({"version": "v2"}, "'health', which failed every time, has another version, which has not failed yet"),
+    ],
+)
+async def test_of_what_is_gone_or_edited_nobody_says_that_it_works(
+    store: Ledger, health: Loop, said: Any, change: dict[str, Any], line: str
+) -> None:
+    await health.deploy()
+    await health.runs_end("failed", "failed", "failed")
+    async with supervised(store) as pass_time:
+        await pass_time()
+        await health.deploy(**change)
+        await pass_time()
+    assert said()[1:] == [("INFO", line)]

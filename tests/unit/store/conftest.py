@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -16,6 +17,7 @@ import agentctl
 from agentctl.core.events import RunCreated, RunStarted
 from agentctl.ports import Append, Lease, NewRun, Progress
 from agentctl.store.ledger import Ledger, open_store
+from agentctl.store.schema import SCHEMA
 
 # Every script begins with this; `store` is opened at the path given as the first argument.
 PRELUDE = """
@@ -52,6 +54,46 @@ def store(path: Path) -> Iterator[Ledger]:
     opened = open_store(path, patience=0.2)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def tables() -> Iterator[sqlite3.Connection]:
+    """The tables of a store, empty and in memory, for queries that are looked at closely."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(SCHEMA)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def scans() -> Callable[..., list[str]]:
+    """What a statement reads from end to end, as SQLite plans it; lists that are given to it do not count."""
+
+    def scanned(connection: sqlite3.Connection, statement: str, parameters: int) -> list[str]:
+        plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + statement, ("[]",) * parameters)]
+        return [step for step in plan if step.startswith("SCAN") and "VIRTUAL TABLE" not in step]
+
+    return scanned
+
+
+@pytest.fixture
+def measured() -> Callable[..., tuple[Any, int]]:
+    """What a read comes to, and how many instructions of SQLite's machine it took."""
+
+    def measure(connection: sqlite3.Connection, read: Callable[[], Any]) -> tuple[Any, int]:
+        instructions = 0
+
+        def count() -> int:
+            nonlocal instructions
+            instructions += 1
+            return 0
+
+        connection.set_progress_handler(count, 1)
+        found = read()
+        connection.set_progress_handler(None, 1)
+        return found, instructions
+
+    return measure
 
 
 @pytest.fixture

@@ -151,6 +151,25 @@ def test_events_come_at_their_times_and_kept_ones_are_found(passes):
     )
 
 
+def test_a_step_looks_at_the_headers_of_a_delivery(passes):
+    passes(
+        """
+        triggers: [{webhook: /github, scheme: none}]
+        steps:
+          - {id: pushed, if: 'event.headers["x-github-event"] == "push"', set: {ref: "${{ event.data.ref }}"}}
+        """,
+        """
+        cases:
+          - case: a push
+            event: {event: agentctl.webhook.github, data: {ref: main}, headers: {x-github-event: push}}
+            expect: {output: {ref: main}}
+          - case: something else
+            event: {event: agentctl.webhook.github, data: {}, headers: {x-github-event: ping}}
+            expect: {steps: {pushed: {status: skipped}}}
+        """,
+    )
+
+
 def test_an_event_that_a_step_emits_is_heard(passes):
     passes(
         "steps: [{emit: {event: done, data: {n: 1}}}, {id: hear, wait: {event: done}}]\noutput: ${{ steps.hear.output.data.n }}",

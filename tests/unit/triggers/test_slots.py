@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agentctl.language.flow import trigger
 from agentctl.model import Definition, Trigger
 from agentctl.triggers.schedule import Schedule, schedules
-from agentctl.triggers.slots import due, horizon, next_slots, slots, start
+from agentctl.triggers.slots import due, horizon, next_slots, slots, start, to_come
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -132,6 +132,18 @@ def test_a_slot_is_due_when_its_start_has_come():
     assert begins > 7200.0
     assert list(due(jittered, 3600.0, begins - 0.001)) == []
     assert list(due(jittered, 3600.0, begins)) == [7200.0]
+
+
+@pytest.mark.parametrize("schedule", [every(30), every(3600, jitter=600.0), every(10, jitter=60.0)])
+def test_what_is_not_due_yet_is_to_come_though_jitter_keeps_it_past_its_time(schedule):
+    for now in range(7150, 7350, 7):
+        is_due = list(due(schedule, 5000.0, float(now)))
+        settled = is_due[-1] if is_due else 5000.0
+        assert to_come(schedule, settled, float(now), 5) == next_slots(schedule, settled, 5)
+
+
+def test_a_slot_whose_time_came_before_it_was_looked_at_is_not_to_come():
+    assert to_come(every(3600, jitter=600.0), 0.0, 7000.0, 1) == [7200.0]
 
 
 def test_jitter_longer_than_the_period_lets_no_slot_overtake_another():

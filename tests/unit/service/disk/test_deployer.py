@@ -6,14 +6,17 @@ import asyncio
 import logging
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agentctl.errors import NotFound
+from agentctl.language.project import find
 from agentctl.ports import Deployment
 from agentctl.service.deployer import Deployer, bring_in_line
+from agentctl.store.ledger import open_store
 
 GOOD = "loop: health\ntriggers: [{event: infra.check}]\nsteps: [{shell: 'echo one'}]\n"
 BETTER = "loop: health\ntriggers: [{event: infra.asked}]\nsteps: [{shell: 'echo two'}]\n"
@@ -351,7 +354,6 @@ def test_a_command_deploys_without_a_service(disk: Any, store: Any) -> None:
 
 
 def test_a_command_elsewhere_leaves_what_is_deployed_alone(disk: Any, store: Any, tmp_path: Path) -> None:
-    from agentctl.language.project import find
     from agentctl.wiring import deploy_now
 
     disk.write("loops/health.yaml", GOOD)
@@ -366,6 +368,57 @@ def test_a_command_elsewhere_leaves_what_is_deployed_alone(disk: Any, store: Any
     disk.write("loops/health.yaml", BETTER)
     asyncio.run(deploy_now(away, store))
     assert [found.name for found in store.subscriptions("infra.asked")] == ["health"]
+
+
+async def test_a_service_elsewhere_judges_its_own_files_alone_and_says_what_it_found(
+    disk: Any, store: Any, clock: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk.write("loops/health.yaml", GOOD)
+    disk.write("skills/triage.yaml", SKILL)
+    await Deployer(disk.project, store, clock).begin()
+    elsewhere = type(disk)(tmp_path / "elsewhere")
+    elsewhere.write("loops/other.yaml", GOOD.replace("loop: health", "loop: other"))
+    elsewhere.write("skills/triage.yaml", SKILL)
+    guest = Deployer(find(elsewhere.root, db=store.path), store, clock)
+    await guest.begin()
+    await guest.reload()
+    assert {found.name: (found.gone, found.root) for found in store.deployments()} == {
+        "health": (False, ".."),
+        "other": (False, "../../elsewhere"),
+        "triage": (False, "../../elsewhere"),  # a name is deployed from where it was seen last
+    }
+    assert sorted(guest.definitions()) == ["health", "other", "triage"]
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said.startswith(f"deployed from {disk.root}: health; that stays as it is")
+    elsewhere.remove("loops/other.yaml")
+    await guest.reload()
+    assert [found.name for found in store.deployments() if found.gone] == ["other"]
+
+
+async def test_a_project_that_was_moved_with_its_store_still_decides_on_what_it_deployed(
+    disk: Any, store: Any, clock: Any, tmp_path: Path
+) -> None:
+    disk.write("loops/health.yaml", GOOD)
+    await Deployer(disk.project, store, clock).begin()
+    store.close()
+    moved = disk.root.rename(tmp_path / "moved")
+    (moved / "loops/health.yaml").unlink()
+    opened = open_store(find(moved).store_path)
+    await Deployer(find(moved), opened, clock).begin()
+    assert only(opened).gone
+    opened.close()
+
+
+async def test_of_a_project_that_is_no_more_the_next_one_that_serves_is_the_heir(
+    disk: Any, clock: Any, tmp_path: Path
+) -> None:
+    old, heir = type(disk)(tmp_path / "old"), type(disk)(tmp_path / "heir")
+    old.write("loops/health.yaml", GOOD)
+    with closing(open_store(tmp_path / "store" / "agentctl.db")) as store:
+        await Deployer(find(old.root, db=store.path), store, clock).begin()
+        shutil.rmtree(old.root)
+        await Deployer(find(heir.root, db=store.path), store, clock).begin()
+        assert only(store).gone
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,8 @@ from agentctl.model import Definition
 from agentctl.ports import Deployment, StoredDefinition
 from agentctl.service.survey import Reading, changes
 
+HERE, ELSEWHERE = "..", "../../elsewhere"
+
 
 def good(file: str, name: str = "health", version: str = "v1", kind: str = "loop") -> Reading:
     definition = Definition(kind=kind, name=name, steps=())
@@ -19,11 +21,11 @@ def bad(file: str, name: str = "health", problem: str = "it is broken") -> Readi
 
 
 def deployed(file: str = "a.yaml", name: str = "health", version: str = "v1", **more: Any) -> Deployment:
-    return Deployment(name=name, kind="loop", file=file, version=version, **{"deployed_at": 1.0, **more})
+    return Deployment(name=name, kind="loop", file=file, version=version, **{"deployed_at": 1.0, "root": HERE, **more})
 
 
 def after(readings: list[Reading], *before: Deployment) -> dict[str, Deployment]:
-    return {found.name: found for found in changes({one.name: one for one in before}, readings, 9.0)}
+    return {found.name: found for found in changes({one.name: one for one in before}, readings, 9.0, HERE, {"no-more"})}
 
 
 def test_a_new_file_is_deployed_now() -> None:
@@ -114,3 +116,17 @@ def test_the_copy_is_deployed_when_the_first_file_disappears() -> None:
 def test_a_loop_may_become_a_skill() -> None:
     [found] = after([good("a.yaml", version="v2", kind="skill")], deployed()).values()
     assert found.kind == "skill"
+
+
+def test_files_tell_nothing_of_what_is_deployed_from_elsewhere() -> None:
+    assert after([], deployed(root=ELSEWHERE)) == {}
+    assert after([bad("a.yaml", name="")], deployed(root=ELSEWHERE)) == {}
+
+
+def test_a_name_that_is_deployed_from_elsewhere_is_taken_over_and_stays_paused() -> None:
+    assert after([good("b.yaml")], deployed(root=ELSEWHERE, paused_at=5.0)) == {"health": deployed("b.yaml", paused_at=5.0)}
+
+
+def test_what_was_deployed_from_a_folder_that_is_no_more_is_judged_by_the_next() -> None:
+    assert after([], deployed(root="no-more")) == {"health": deployed(gone=True, root="no-more")}
+    assert after([good("a.yaml")], deployed(root="no-more")) == {"health": deployed()}

@@ -18,9 +18,10 @@ from agentctl.language.project import find
 from agentctl.ports import HistoryFilter, NewEvent, RunRow, Sent, Starts
 from agentctl.service.deployer import Deployer
 from agentctl.service.http.address import parse
-from agentctl.service.http.context import Context
+from agentctl.service.http.desk import Desk
 from agentctl.service.http.figures import Figures
 from agentctl.service.http.listener import Listener
+from agentctl.service.http.pulse import Pulse
 from agentctl.service.http.token import Token
 from agentctl.store.ledger import Ledger, open_store
 from agentctl.triggers.events import EventTriggers
@@ -115,7 +116,7 @@ class Served:
         secrets.values = self.secrets
         self.deployer = Deployer(project, self.store, self.clock)
         await self.deployer.begin()
-        context = Context(
+        desk = Desk(
             store=self.store,
             engine=self.engine,
             clock=self.clock,
@@ -126,8 +127,10 @@ class Served:
             unready=lambda: self.unready,
             slots=lambda: self.slots,
             figures=self.figures,
+            pulse=Pulse(self.store),
+            token=Token(TOKEN, "the test", explicit=True),
         )
-        listener = Listener(parse(listen), Token(TOKEN, "the test", explicit=True), context)
+        listener = Listener(parse(listen), desk)
         await listener.begin()
         self.url = listener.url
         self._running = asyncio.create_task(listener.run())

@@ -73,6 +73,25 @@ def test_a_signed_delivery_starts_the_loop_with_its_body(hooked: Any) -> None:
     }
 
 
+def test_a_run_sees_the_headers_of_its_delivery_but_none_that_proves_who_sent_it(hooked: Any) -> None:
+    sent = {"Cookie": "a=b", "Authorization": "Bearer x", "X-Gitlab-Token": "t", "X-Api-Key": "k", "X-Long": "x" * 1025}
+    sent |= {f"X-Many-{number}": "x" for number in range(100)}
+    assert hooked.request("POST", "/hooks/github/push", b"{}", {**by_github(b"{}"), **sent}).status == 202
+    [run] = hooked.runs()
+    headers = run.event["headers"]
+    assert (headers["x-github-event"], headers["x-github-delivery"]) == ("push", "d-1")
+    assert not {"cookie", "authorization", "x-gitlab-token", "x-api-key", "x-hub-signature-256", "x-long"} & set(headers)
+    assert len(headers) == 64
+
+
+def test_the_if_of_nothing_else_than_a_delivery_sees_headers(served: Any) -> None:
+    served.write("loops/any.yaml", "loop: any\ntriggers: [{event: any, if: event.headers is not defined}]\nsteps: [{shell: x}]\n")
+    served.start()
+    assert served.authorized("POST", "/events/any", b"{}").status == 202
+    [run] = served.runs()
+    assert sorted(run.event) == ["data", "id", "name", "received_at"]
+
+
 def test_a_delivery_that_comes_again_is_accepted_and_starts_nothing(hooked: Any) -> None:
     body = b"{}"
     answers = [hooked.request("POST", "/hooks/shop", body, signed(body)) for _ in range(3)]

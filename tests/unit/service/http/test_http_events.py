@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -73,9 +74,18 @@ def test_a_body_that_is_no_json_to_work_with_is_refused(listening: Any, body: by
     assert listening.runs() == []
 
 
-@pytest.mark.parametrize("name", ["agentctl.run.failed", "agentctl.", "a.*", "a..b", "a%20b", "", "x" * 201])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("agentctl.run.failed", "agentctl.", "a.*", "a..b", "a%20b", "", "x" * 201),
+        *("a%ffb", "a%ED%A0%80b"),  # no UTF-8
+        *("a%00b", "a%C2%9Bb", "a%E2%80%AEb"),  # not to be shown on a screen
+    ],
+)
 def test_a_name_that_no_event_can_have_is_refused(listening: Any, name: str) -> None:
-    assert listening.authorized("POST", f"/events/{name}", b"{}").status == 400
+    answer = listening.authorized("POST", f"/events/{name}", b"{}")
+    assert (answer.status, answer.json["error"]["type"]) == (400, "usage")
+    assert listening.runs() == []
 
 
 def test_a_deep_body_is_taken_as_long_as_it_can_be_worked_with(listening: Any) -> None:
@@ -107,6 +117,21 @@ def test_a_body_in_chunks_is_refused_once_it_is_too_large(listening: Any) -> Non
     answer = listening.authorized("POST", "/events/order.paid", chunks(1 << 16, 32))
     assert (answer.status, answer.json["error"]["type"]) == (413, "too_large")
     assert listening.runs() == []
+
+
+@pytest.mark.parametrize(("token", "status"), [("Bearer the-token-of-the-test", 413), ("Bearer wrong", 401)])
+def test_who_sends_much_on_a_connection_to_be_closed_sees_the_answer(listening: Any, token: str, status: int) -> None:
+    headers = {"Authorization": token, "Connection": "close"}  # as urllib has it
+    assert listening.request("POST", "/events/order.paid", b"x" * (8 << 20), headers).status == status
+
+
+def test_the_rest_of_a_refused_body_is_not_waited_for_long(listening: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentctl.service.http.linger.SILENCE", 0.05)
+    host, _, port = listening.url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as client:
+        client.sendall(b"POST /events/order.paid HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 100\r\n\r\n{")
+        said = b"".join(iter(lambda: client.recv(1 << 16), b""))  # to the end of the connection
+    assert said.startswith(b"HTTP/1.1 401 ")
 
 
 @pytest.mark.parametrize(

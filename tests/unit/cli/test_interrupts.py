@@ -1,0 +1,40 @@
+"""Interrupts around the moment at which a run is made."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+
+import pytest
+
+from agentctl.cli.interrupts import heard
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_before_the_run_is_driven_stops_it_as_soon_as_it_is(number):
+    stopped = asyncio.Event()
+
+    async def interrupted_too_early() -> None:
+        with heard(json=False) as interrupts:
+            os.kill(os.getpid(), number)
+            await interrupts.came.wait()
+            with interrupts.answered(stopped.set, lambda: None, "interrupted"):
+                assert stopped.is_set()
+
+    asyncio.run(interrupted_too_early())
+
+
+def test_a_second_interrupt_of_a_json_command_still_leaves_one_document(agentctl, project):
+    project.write("loops/stubborn.yaml", "loop: stubborn\nsteps: [{shell: \"trap '' TERM; echo > begun; exec sleep 60\"}]\n")
+    os.mkfifo(project.root / "begun")
+    process = agentctl.start("run", "stubborn", "--json")
+    (project.root / "begun").read_text()
+    process.send_signal(signal.SIGINT)
+    assert "once more ends it at once" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    run_id = agentctl("history", "--json").json[0]["run_id"]
+    assert (process.returncode, json.loads(out)["error"]["type"]) == (130, "interrupted")
+    assert err.splitlines()[-1] == f"interrupted; go on with: agentctl resume {run_id}"
