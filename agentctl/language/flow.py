@@ -21,6 +21,7 @@ _OF_TRIGGERS = Scope(only=frozenset({"event", "vars", "now"}), no_secrets="a tri
 _OF_FLOW = Scope(only=frozenset({"input", "event", "run", "vars", "now"}), no_secrets="flow control")
 TRIGGERS: tuple[Literal["cron", "every", "event", "webhook", "file"], ...] = ("cron", "every", "event", "webhook", "file")
 _SHORTEST = 0.1  # seconds between two slots of a schedule
+_OF_EVENT = re.compile(r"event\.(?:name|data|id|received_at)(?:\.\w+|\[[^\[\]]*\])*(?:\s*\|.+)?")
 _BARE_KEY = re.compile(r"\b(?:input|event|run|vars)(?:\.\w|\[)")
 
 
@@ -44,7 +45,8 @@ def _trigger(source: Source, walk: Walk, index: int, trigger: dict[str, Any]) ->
         if name not in walk.names.inputs:
             hint = did_you_mean(name, walk.names.inputs) if walk.names.inputs else "; the definition declares no input"
             source.report(source.at((*path, "input", name)), "unknown-input", f"there is no input '{name}'{hint}")
-        walk.value((*path, "input", name), value, _OF_TRIGGERS)
+        look = walk.expression if _is_of_event(value) else walk.value
+        look((*path, "input", name), value, _OF_TRIGGERS)
     if "webhook" in trigger and "secret" not in trigger and trigger.get("scheme") != "none":
         message = "a webhook needs 'secret: ${{ secrets.NAME }}', or 'scheme: none' to let anybody start it"
         source.report(source.at((*path, "webhook")), "missing-key", message)
@@ -120,8 +122,17 @@ def trigger(data: dict[str, Any]) -> model.Trigger:
         what=data[kind],
         settings={key: value for key, value in data.items() if key not in (kind, "if", "input")},
         condition=_condition(data["if"]) if "if" in data else None,
-        input=None if mapped is None else {name: parse_value(value) for name, value in mapped.items()},
+        input=None if mapped is None else {name: _given(value) for name, value in mapped.items()},
     )
+
+
+def _given(value: Any) -> Template:
+    return parse_expression(value) if _is_of_event(value) else parse_value(value)
+
+
+def _is_of_event(value: object) -> bool:
+    """Whether an input is as a whole a part of the event, without `${{ }}`: `event.data.order`, as in the `if` beside it."""
+    return isinstance(value, str) and _OF_EVENT.fullmatch(value) is not None
 
 
 def flow(data: dict[str, Any]) -> model.Flow:

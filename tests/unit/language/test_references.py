@@ -136,6 +136,25 @@ def test_a_key_of_flow_control_is_an_expression_with_or_without_its_brackets(loa
     assert (dedupe.key.evaluate(scope), list(found.problems)) == (value, [])
 
 
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        ("event.data.who", "ada"),
+        ("${{ event.data.who }}", "ada"),
+        ("event.data['who'] | upper", "ADA"),
+        ("event.data.more | default(7)", 7),
+        ("event.log", "event.log"),
+        ("see event.data.who", "see event.data.who"),
+        ("event.data.who knows", "event.data.who knows"),
+    ],
+)
+def test_a_part_of_the_event_is_an_input_with_or_without_its_brackets(loaded: Load, given: str, value: object) -> None:
+    text = f"loop: x\ntriggers:\n- event: go\n  input:\n    it: {given}\ninput: {{it: {{}}}}\nsteps: [{{shell: x}}]\n"
+    (trigger,) = loaded(text).definition.triggers
+    assert trigger.input is not None
+    assert trigger.input["it"].evaluate({"event": {"data": {"who": "ada"}}}) == value
+
+
 def test_a_name_in_a_bare_key_of_flow_control_is_looked_up(problems: Problems) -> None:
     found = problems("loop: x\ninput: {who: {type: string}}\nconcurrency: {limit: 1, key: input.how}\nsteps: [{shell: x}]\n")
     assert [(problem.line, problem.column, problem.code) for problem in found] == [(3, 30, "unknown-input")]
