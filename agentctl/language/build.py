@@ -76,10 +76,13 @@ class _Builder:
             effect=step.get("effect", "repeatable"),
             on_unknown="probe" if probe else unknown,
             probe=self.steps((*path, "on_unknown", "probe"), unknown["probe"]) if probe else (),
-            idempotency_key=_value(step, "idempotency_key"),
-            cache=model.Cache(parse_value(cache["key"]), parse_duration(cache["ttl"])) if cache else None,
+            idempotency_key=self.key((*path, "idempotency_key"), step["idempotency_key"]) if "idempotency_key" in step else None,
+            cache=model.Cache(self.key((*path, "cache", "key"), cache["key"]), parse_duration(cache["ttl"])) if cache else None,
             undo=self.step((*path, "undo"), step["undo"]) if "undo" in step else None,
         )
+
+    def key(self, path: Path, key: Any) -> Template:
+        return parse_expression(key) if path in self.walk.bare_keys else parse_value(key)
 
     def action(self, path: Path, step: dict[str, Any], uses: str) -> model.Action:
         body = step[uses]

@@ -15,14 +15,13 @@ from agentctl.expressions.template import Template
 from agentctl.language.event_names import trigger_pattern_flaw
 from agentctl.language.source import Source
 from agentctl.language.vocabulary import FLOW
-from agentctl.language.walk import Scope, Walk
+from agentctl.language.walk import Scope, Walk, is_bare_expression
 
 _OF_TRIGGERS = Scope(only=frozenset({"event", "vars", "now"}), no_secrets="a trigger")
 _OF_FLOW = Scope(only=frozenset({"input", "event", "run", "vars", "now"}), no_secrets="flow control")
 TRIGGERS: tuple[Literal["cron", "every", "event", "webhook", "file"], ...] = ("cron", "every", "event", "webhook", "file")
 _SHORTEST = 0.1  # seconds between two slots of a schedule
 _OF_EVENT = re.compile(r"event\.(?:name|data|id|received_at)(?:\.\w+|\[[^\[\]]*\])*(?:\s*\|.+)?")
-_BARE_KEY = re.compile(r"\b(?:input|event|run|vars)(?:\.\w|\[)")
 
 
 def check_triggers(source: Source, walk: Walk) -> None:
@@ -101,16 +100,9 @@ def check_flow(source: Source, walk: Walk) -> None:
         if key == "priority" and isinstance(value, str):
             walk.expression((key,), value, _OF_FLOW)
         elif isinstance(value, dict):
-            if _is_bare(by := value.get("key")):
-                walk.expression((key, "key"), by, _OF_FLOW)
-                value = {name: said for name, said in value.items() if name != "key"}
-            walk.value((key,), value, _OF_FLOW)
-
-
-def _is_bare(key: object) -> bool:
-    """Whether a key is an expression without `${{ }}`, as `priority` may be: `input.customer`. As a text it would put all
-    starts together, which nobody means who names a value; `daily` is a text."""
-    return isinstance(key, str) and "${{" not in key and _BARE_KEY.search(key) is not None
+            for name, said in value.items():
+                look = walk.key if name == "key" else walk.value
+                look((key, name), said, _OF_FLOW)
 
 
 def trigger(data: dict[str, Any]) -> model.Trigger:
@@ -174,7 +166,7 @@ def _key(data: dict[str, Any]) -> Template | None:
 
 
 def _by(key: str) -> Template:
-    return parse_expression(key) if _is_bare(key) else parse_value(key)
+    return parse_expression(key) if is_bare_expression(key, _OF_FLOW) else parse_value(key)
 
 
 _FLOW: dict[str, Callable[[Any], Any]] = {

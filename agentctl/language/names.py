@@ -48,9 +48,8 @@ class Names:
         if top == "vars" and optional:
             self.tested.update(name[1:2])
             return
-        known = scope.only if scope.only is not None else ALWAYS | scope.names
-        if top not in known:
-            self.unknown(top, where, known, "warning" if optional else "error")
+        if top not in scope.known:
+            self.unknown(top, where, scope.known, "warning" if optional else "error")
         elif top == "steps":
             self.step(name, where, scope.frames)
         elif top == "secrets":

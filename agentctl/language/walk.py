@@ -25,7 +25,7 @@ from agentctl.language.nodes import Path, Place
 from agentctl.language.order import order
 from agentctl.language.scripts import check_shell
 from agentctl.language.source import Source
-from agentctl.language.vocabulary import NOT_YET, TAKEN, actions_of, step_ids
+from agentctl.language.vocabulary import ALWAYS, NOT_YET, TAKEN, actions_of, step_ids
 from agentctl.model import HANDLERS
 
 # Keys of a step that hold other steps or expressions of an inner scope; everything else is looked at as it stands.
@@ -73,6 +73,24 @@ class Scope:
     def without_secrets(self, where: str) -> Scope:
         return Scope(self.frames, self.names, where, self.only)
 
+    @property
+    def known(self) -> frozenset[str]:
+        return ALWAYS | self.names if self.only is None else self.only
+
+
+def is_bare_expression(key: object, scope: Scope) -> bool:
+    """Whether a key is an expression without `${{ }}`: it reads as one, about a value that there is here.
+
+    As a text it would put all together, which nobody means who names a value; `daily` is a text.
+    """
+    if not isinstance(key, str) or "${{" in key:
+        return False
+    try:
+        found = references(parse_expression(key))
+    except ExpressionError:
+        return False
+    return any(name.path[0] in scope.names or (len(name.path) > 1 and name.path[0] in scope.known) for name in found)
+
 
 @dataclass
 class Walk:
@@ -84,6 +102,7 @@ class Walk:
     needs: dict[Path, tuple[str, ...]] = field(default_factory=dict)
     skills: list[tuple[str, Path]] = field(default_factory=list)
     not_yet: list[Path] = field(default_factory=list)  # actions that this version cannot perform
+    bare_keys: set[Path] = field(default_factory=set)  # keys that are expressions without `${{ }}`
 
     def definition(self) -> None:
         data = self.source.data
@@ -130,6 +149,10 @@ class Walk:
         for key, value in step.items():
             if key == "if":
                 self.expression((*path, key), value, scope)
+            elif key == "idempotency_key":
+                self.key((*path, key), value, scope.without_secrets(f"'{key}'"))
+            elif key == "cache" and isinstance(value, dict):
+                self.key((*path, key, "key"), value.get("key"), scope.without_secrets(f"'{key}'"))
             elif key in _FIXED:
                 self.fixed((*path, key), value, key)
             elif key not in _NESTED:
@@ -265,6 +288,14 @@ class Walk:
         elif isinstance(value, dict | list):
             for key, item in _items(value):
                 self.value((*path, key), item, scope)
+
+    def key(self, path: Path, value: Any, scope: Scope) -> None:
+        """What makes runs or results count as the same."""
+        if is_bare_expression(value, scope):
+            self.bare_keys.add(path)
+            self.expression(path, value, scope)
+        else:
+            self.value(path, value, scope)
 
     def bare(self, path: Path, text: str, top: str, name: str, scope: Scope) -> None:
         """Warn of a text that is the name of something there is, so most likely its value is meant."""

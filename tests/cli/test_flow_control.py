@@ -229,21 +229,6 @@ def test_a_key_that_cannot_be_evaluated_is_named(agentctl, project):
     assert agentctl("history", "--json").json == []
 
 
-def test_a_key_without_an_expression_that_looks_like_one_is_warned_of(agentctl, project):
-    project.write(
-        "loops/fixed.yaml",
-        """
-        loop: fixed
-        input: {a: {default: 1}}
-        concurrency: {limit: 1, key: input.a}
-        steps: [set: {a: 1}]
-        """,
-    )
-    [warning] = agentctl("validate", "loops/fixed.yaml", "--json").json
-    assert (warning["severity"], warning["line"], warning["column"]) == ("warning", 3, 25)
-    assert warning["message"].startswith("this is the text 'input.a'; write ${{ input.a }}")
-
-
 def test_a_wait_for_a_run_that_nobody_drives_names_the_commands_that_would(agentctl, project):
     project.write("loops/patient.yaml", "loop: patient\nconcurrency: 1\nsteps: [wait: {event: never.sent}]\n")
     asleep = agentctl("run", "patient", "--no-wait", "--json")

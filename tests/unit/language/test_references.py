@@ -325,3 +325,28 @@ def test_steps_without_an_id_are_named_by_action_and_place(loaded: Load) -> None
     steps = loaded(text).definition.steps
     assert [step.id for step in steps] == ["shell_1", "set_2_", "set_2", "steps_4"]
     assert steps[3].action.steps[0].id == "shell_1"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ticket.id", "t7"),
+        ("ticket.id ~ '/' ~ input.who", "t7/ada"),
+        ("ticket", {"id": "t7"}),
+        ("${{ ticket.id }}", "t7"),
+        ("mail-${{ ticket.id }}", "mail-t7"),
+        ("set-up", "set-up"),
+        ("run-1", "run-1"),
+        ("once for all", "once for all"),
+    ],
+)
+@pytest.mark.parametrize("written", ["idempotency_key: {}", "cache: {{ttl: 1h, key: {}}}"])
+def test_the_key_of_a_result_is_an_expression_with_or_without_its_brackets(
+    loaded: Load, written: str, key: str, value: object
+) -> None:
+    said = written.format(f'"{key}"')
+    each = f"- foreach: [1]\n  as: ticket\n  steps:\n  - shell: x\n    {said}\n"
+    found = loaded(f"loop: x\ninput: {{who: {{type: string}}}}\nsteps:\n{each}")
+    inner = found.definition.steps[0].action.steps[0]
+    template = inner.idempotency_key or inner.cache.key
+    assert (template.evaluate({"ticket": {"id": "t7"}, "input": {"who": "ada"}}), list(found.problems)) == (value, [])
