@@ -229,6 +229,20 @@ def test_a_key_that_cannot_be_evaluated_is_named(agentctl, project):
     assert agentctl("history", "--json").json == []
 
 
+def test_runs_with_another_key_do_not_stand_in_line(agentctl, project):
+    project.write(
+        "loops/each.yaml",
+        """
+        loop: each
+        input: {customer: {type: string}}
+        concurrency: {limit: 1, key: input.customer}
+        steps: [wait: {event: never.sent}]
+        """,
+    )
+    ends = [agentctl("run", "each", "-i", f"customer={name}", "--no-wait", "--json").json["status"] for name in ("a", "a", "b")]
+    assert ends == ["waiting", "queued", "waiting"]
+
+
 def test_a_wait_for_a_run_that_nobody_drives_names_the_commands_that_would(agentctl, project):
     project.write("loops/patient.yaml", "loop: patient\nconcurrency: 1\nsteps: [wait: {event: never.sent}]\n")
     asleep = agentctl("run", "patient", "--no-wait", "--json")
