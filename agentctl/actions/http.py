@@ -23,6 +23,7 @@ import msgspec
 from agentctl import JSON, __version__
 from agentctl.actions.texts import as_text, read_json
 from agentctl.errors import ActionError
+from agentctl.expressions.duration import format_duration
 from agentctl.ports import Call, Outcome, Surroundings
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ REDIRECTS = 10
 MAX_BYTES = 10 << 20
 ERROR_BODY = 4096  # bytes of the body that an error keeps
 CONNECT_TIMEOUT = 30.0  # seconds
-SILENCE_TIMEOUT = 300.0  # seconds without a byte; the step's own `timeout` is the engine's matter
+SILENCE_TIMEOUT = 300.0  # seconds without a byte, of a step that has no `timeout`; with one, that alone says how long to wait
 
 # Headers that go along to another origin.
 PUBLIC = {"accept", "accept-encoding", "accept-language", "user-agent", "range", "if-none-match", "if-modified-since"}
@@ -54,7 +55,8 @@ class HttpAction:
         context = await asyncio.to_thread(_tls)  # also imports httpx2: both take tens of milliseconds, once
         import httpx2
 
-        timeout = httpx2.Timeout(SILENCE_TIMEOUT, connect=CONNECT_TIMEOUT)
+        silence = SILENCE_TIMEOUT if call.timeout is None else None
+        timeout = httpx2.Timeout(silence, connect=CONNECT_TIMEOUT)
         try:
             async with httpx2.AsyncClient(verify=context, timeout=timeout, transport=self._transport(context)) as client:
                 response = await _send(client, _request(client, call))
@@ -69,6 +71,8 @@ class HttpAction:
             raise ActionError("input.invalid", f"The request to {params.get('url')!r} cannot be made: {said}.") from None
         except (httpx2.RequestError, httpx2.StreamError) as error:
             said = str(error).rstrip(".") or type(error).__name__
+            if isinstance(error, httpx2.ReadTimeout):
+                said = f"nothing came for {format_duration(SILENCE_TIMEOUT)}; a `timeout` of the step says how long to wait"
             unsent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
             data = {"sent": False} if unsent else None  # what was never sent cannot have taken effect
             raise ActionError("http.connect", f"No answer from {params.get('url')}: {said}.", data) from None

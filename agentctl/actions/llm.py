@@ -24,7 +24,8 @@ from agentctl.core.events import Usage
 from agentctl.errors import ActionError
 from agentctl.ports import Call, Outcome, Surroundings
 
-TIMEOUT = 600.0  # seconds; the step's own `timeout` is the engine's matter
+TIMEOUT = 600.0  # seconds for one answer, of a step that has no `timeout`
+MARGIN = 60.0  # seconds that litellm has beyond a step's own `timeout`, which the engine sees to
 SHOWN = 8192  # characters of an invalid answer that its error keeps
 _ANOTHER_MAY_HELP = ("llm.rate_limit", "llm.unavailable", "llm.auth")
 
@@ -80,7 +81,7 @@ def _arguments(litellm: Any, model: Model, call: Call, schema: dict[str, JSON] |
         litellm.supports_response_schema(model=model.name) if model.supports_schema is None else model.supports_schema
     )
     arguments = {
-        "timeout": TIMEOUT,
+        "timeout": TIMEOUT if call.timeout is None else call.timeout + MARGIN,
         **model.options,
         "model": model.name,
         "messages": _messages(call, None if supported else schema),

@@ -142,8 +142,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     as_json = "--json" in arguments
     output.prepare_streams()
     try:
-        code = app(arguments, prog_name="agentctl", standalone_mode=False)
+        code = _run(arguments, as_json=as_json)
         sys.stdout.flush()
+        return code
+    except OSError as error:
+        return _unwritable(error)
+
+
+def _run(arguments: Sequence[str], *, as_json: bool) -> int:
+    """The same; raises OSError when our own output cannot be written, be it what went wrong."""
+    try:
+        code = app(arguments, prog_name="agentctl", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except AgentctlError as error:
         output.print_error(error, as_json=as_json)
@@ -151,22 +160,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         return _usage(error, as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):
-        return _interrupted(as_json=as_json)
+        output.print_interrupt("interrupted", as_json=as_json)
+        return INTERRUPTED
     except OSError as error:
         return _system(error, as_json=as_json)
     except SystemExit as left:  # typer's answer to a reader that left, with the exit code of a failed run
         if isinstance(left.__context__, BrokenPipeError):
-            return _system(left.__context__, as_json=as_json)
+            raise left.__context__ from None
         raise
     except Exception as error:
         return _unexpected(error, as_json=as_json)
-
-
-def _interrupted(*, as_json: bool) -> int:
-    if as_json:
-        output.print_failure("interrupted", "interrupted", as_json=True)
-    output.note("interrupted")
-    return INTERRUPTED
 
 
 def _usage(error: typer.TyperException, *, as_json: bool) -> int:
@@ -184,7 +187,7 @@ def _usage(error: typer.TyperException, *, as_json: bool) -> int:
 
 
 def _system(error: OSError, *, as_json: bool) -> int:
-    """The operating system refused something: a reader that left is no error worth a word, a full disk is."""
+    """The operating system refused something. Raises it again when that is to take our own output."""
     said = error.strerror or str(error)
     if error.filename is not None:
         output.print_failure("os", f"{error.filename}: {said}", as_json=as_json)
@@ -192,10 +195,15 @@ def _system(error: OSError, *, as_json: bool) -> int:
     if isinstance(error, FileNotFoundError):
         output.print_failure("os", "the current folder is gone; change to one that exists", as_json=as_json)
         return UsageError.exit_code
-    output.drop_stdout()  # it is our own output that cannot be written
+    raise error
+
+
+def _unwritable(error: OSError) -> int:
+    """A reader that left is no error worth a word, a full disk is."""
+    output.drop_stdout()
     if isinstance(error, BrokenPipeError):
         return CUT_OFF
-    output.note(f"error: the output cannot be written: {said}")
+    output.note(f"error: the output cannot be written: {error.strerror or error}")
     return FAILED
 
 

@@ -46,12 +46,12 @@ class Interrupts:
             self._stop = lambda: None
 
     def _abandon(self) -> NoReturn:
-        self._leave()
-        if self._json:
-            output.print_failure("interrupted", self._last_words, as_json=True)
+        try:
+            self._leave()
+            output.print_interrupt(self._last_words, as_json=self._json)
             output.flush()
-        output.note(self._last_words)
-        os._exit(INTERRUPTED)
+        finally:  # also when nobody reads any more what is written
+            os._exit(INTERRUPTED)
 
 
 @contextmanager

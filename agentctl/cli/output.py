@@ -95,6 +95,12 @@ def print_failure(kind: str, message: str, *, as_json: bool) -> None:
     note(f"error: {visible(message, lines=True)}")
 
 
+def print_interrupt(words: str, *, as_json: bool) -> None:
+    note(words)
+    if as_json:
+        print_failure("interrupted", words, as_json=True)
+
+
 def on_terminal() -> bool:
     return sys.stdout.isatty()
 

@@ -17,6 +17,7 @@ from agentctl.core.state import Frame, RunState, StepState
 from agentctl.errors import ExpressionError
 from agentctl.expressions.duration import format_duration
 from agentctl.expressions.template import Template
+from agentctl.expressions.values import SECRET_MISUSE, SecretText
 from agentctl.model import Approve, Repeat, Skill, Wait
 
 
@@ -37,6 +38,7 @@ class Decider:
         apply(state, event)
         self.events.append(event)
         self.commands += orders.called_for(state, event)
+        state.forgotten.clear()
 
     def work_off(self) -> None:
         """Look at everything that the fold marked, until nothing is left to decide."""
@@ -98,9 +100,13 @@ class Decider:
                 again, error = (False, error) if error is not None else self._goes_on(frame)
                 self.emit(ev.BlockFinished(at=self.at, path=frame.key, output=output, error=error, again=again))
             case _:  # item, probe, undo, handler
-                self.emit(ev.BlockFinished(at=self.at, path=frame.key, output=output, error=error))
-                if frame.role == "undo" and error is None:
-                    self.commands += orders.withdrawals(self.state.steps[frame.prefix.removesuffix(".")])
+                self.end_block(frame, output, error)
+
+    def end_block(self, frame: Frame, output: JSON, error: ev.Error | None) -> None:
+        """A list is over whose end is not at once that of a step."""
+        self.emit(ev.BlockFinished(at=self.at, path=frame.key, output=output, error=error))
+        if frame.role == "undo" and error is None:
+            self.commands += orders.withdrawals(self.state.steps[frame.prefix.removesuffix(".")])
 
     def _output_of(self, frame: Frame) -> tuple[JSON, ev.Error | None]:
         """By the `output` expression that goes with the list, else what its last step put out."""
@@ -120,8 +126,8 @@ class Decider:
         assert isinstance(action, Repeat)
         if action.until is None:
             return True, None
-        value, error = self.evaluate(action.until, frame)
-        return error is None and not value, error
+        over, error = self.holds(action.until, frame)
+        return error is None and not over, error
 
     def end_container(self, step: StepState, output: JSON, error: ev.Error | None) -> None:
         if error is not None:
@@ -252,8 +258,8 @@ class Decider:
         assert isinstance(action, Repeat)
         if action.condition is not None:
             names = {"index": step.iteration, "last": step.last}
-            value, error = self.evaluate(action.condition, step.frame, names)
-            if error is not None or not value:
+            wanted, error = self.holds(action.condition, step.frame, names)
+            if not wanted:
                 self.end_container(step, step.last, error)
                 return
         if step.iteration < action.max:
@@ -262,8 +268,8 @@ class Decider:
         elif action.on_max == "continue" or (action.until is None and action.condition is None):
             self.end_container(step, step.last, None)
         else:
-            wanted = "`until` did not come true" if action.until is not None else "`while` stayed true"
-            self.end_container(step, None, ev.Error("repeat.exhausted", f"{wanted} in {action.max} iterations"))
+            missed = "`until` did not come true" if action.until is not None else "`while` stayed true"
+            self.end_container(step, None, ev.Error("repeat.exhausted", f"{missed} in {action.max} iterations"))
 
     # --- expressions -----------------------------------------------------------------------------------------------
 
@@ -277,9 +283,22 @@ class Decider:
         try:
             return template.evaluate(scope), None
         except ExpressionError as error:
-            source = template.source
-            written = source if "${{" in source else f"${{{{ {source} }}}}"  # `if` and its like also come bare
-            return None, ev.Error("expression", f"{error.message} in {written}" if source else error.message)
+            return None, _failed(template, error.message)
+
+    def holds(
+        self, condition: Template, frame: Frame, names: dict[str, JSON] | None = None
+    ) -> tuple[bool, ev.Error | None]:
+        """Whether a condition is true in `frame`; false with the error object when it cannot be told, as of a secret."""
+        value, error = self.evaluate(condition, frame, names)
+        if isinstance(value, SecretText):
+            return False, _failed(condition, SECRET_MISUSE)
+        return bool(value), error
+
+
+def _failed(template: Template, message: str) -> ev.Error:
+    source = template.source
+    written = source if "${{" in source else f"${{{{ {source} }}}}"  # `if` and its like also come bare
+    return ev.Error("expression", f"{message} in {written}" if source else message)
 
 
 def _out_of_time(step: StepState, at: float) -> tuple[JSON, ev.Error | None]:

@@ -26,7 +26,17 @@ def look_at_halted(run: Decider, frame: Frame) -> None:
             look_at_timed_out(run, owner)
             return
         frame = owner.frame
-    look_at_run(run)
+    if frame.role == "main":
+        look_at_run(run)
+    else:
+        _look_at_returned(run, frame)
+
+
+def _look_at_returned(run: Decider, frame: Frame) -> None:
+    """A `return` ended a handler, or what an undo does, while other steps of it may have been under way."""
+    assert frame.returned is not None
+    if not frame.closed and _cancel(run, list(frame.live_steps())):
+        run.end_block(frame, frame.returned[0], None)
 
 
 def look_at_timed_out(run: Decider, step: StepState) -> None:
@@ -89,8 +99,8 @@ def look_at_run(run: Decider) -> None:
 def _end_early(run: Decider) -> None:
     """A `return` was reached, somebody asked to cancel, the run was made with a problem, or it took too long."""
     state = run.state
-    if state.returned is not None:
-        run.emit(ev.Settled(at=run.at, status="succeeded", output=state.returned[0]))
+    if state.root is not None and state.root.returned is not None:
+        run.emit(ev.Settled(at=run.at, status="succeeded", output=state.root.returned[0]))
     elif state.cancel is not None:
         said = f": {state.cancel}" if state.cancel else ""
         error = ev.Error("cancelled", f"the run was cancelled{said}")

@@ -102,7 +102,7 @@ def _run_recovered(state: RunState, e: ev.RunRecovered) -> None:
 def _run_resumed(state: RunState, e: ev.RunResumed) -> None:
     state.phase = lifecycle.next_run_phase(state.phase, "RunResumed")
     state.attempt += 1
-    state.outcome = state.output = state.error = state.finished_at = state.cancel = state.returned = None
+    state.outcome = state.output = state.error = state.finished_at = state.cancel = None
     state.expired = False
     if e.version is not None:
         move_to(state, state.plan_of(e.version), e.version)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from agentctl import JSON
 from agentctl.core import events as ev
 from agentctl.core import lifecycle
 from agentctl.core.budget import estimate
@@ -148,17 +149,27 @@ def step_succeeded(state: RunState, e: ev.StepSucceeded) -> None:
         if step.node.is_once:
             state.once[without_rounds(e.path)] = e.output
     end(state, step, e.status, e.at)
-    if step.node.kind == "return" and state.phase == "running" and state.root is not None:  # in a handler it ends just that
-        state.returned = (e.output,)
-        halt(state, state.root)
-        state.look_at(state)
+    if step.node.kind == "return":
+        _return(state, _outermost(step.frame), e.output)
+
+
+def _return(state: RunState, frame: Frame, value: JSON) -> None:
+    """End the run; or, of a handler or what an undo does, just that: the outcome of the run is settled by then."""
+    frame.returned = (value,)
+    halt(state, frame)
+    state.look_at(frame)
 
 
 def _is_work(frame: Frame) -> bool:
     """Whether it belongs to the steps of the run itself: what undo steps and handlers do is not undone."""
+    return _outermost(frame).role == "main"
+
+
+def _outermost(frame: Frame) -> Frame:
+    """The list that `frame` is in which is no step's part: the run's own, that of a handler or of an undo step."""
     while frame.owner is not None:
         frame = frame.owner.frame
-    return frame.role == "main"
+    return frame
 
 
 def attempt_failed(state: RunState, e: ev.AttemptFailed) -> None:

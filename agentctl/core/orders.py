@@ -19,11 +19,8 @@ def idempotency_key(state: RunState, path: str) -> str:
 
 
 def called_for(state: RunState, event: ev.AnyEvent) -> list[cmd.Command]:
-    """What a driver has to do because of an event that has just been folded in. Takes away what the fold says is forgotten."""
-    found: list[cmd.Command] = []
-    if state.forgotten:
-        found += [cmd.Forget(path) for path in state.forgotten]
-        state.forgotten.clear()
+    """What a driver has to do because of an event that has just been folded in."""
+    found: list[cmd.Command] = [cmd.Forget(path) for path in state.forgotten]
     match event:  # the most frequent first: the cases are tried in their order
         case ev.StepStarted():
             found += launch(state, state.steps[event.path])
@@ -35,6 +32,8 @@ def called_for(state: RunState, event: ev.AnyEvent) -> list[cmd.Command]:
                 found.append(give_back(step) if recovered else keep_result(step))
             if step.uses == "remember" and event.attempt:
                 found.append(cmd.Remember(event.path, event.output))
+            if step.node.kind == "return" and state.phase == "settled":  # in a handler; else Settled follows and stops them
+                found += _stops(state)
         case ev.RetryScheduled():
             found += _timers(state, event.path, ("retry",))
         case ev.BlockFinished():
@@ -52,9 +51,7 @@ def called_for(state: RunState, event: ev.AnyEvent) -> list[cmd.Command]:
             if step.frame.failure is not None or step.frame.is_halted():  # it will not start: its list has failed meanwhile
                 found.append(give_back(step))
         case ev.Settled() | ev.TimerFired(timer="timeout"):
-            for path in [*state.executing, *state.children]:
-                if state.steps[path].stopping:
-                    found += stop(state, state.steps[path])
+            found += _stops(state)
         case ev.RunFinished():
             found.append(cmd.Finish(event.status, event.output, event.error))
     return found
@@ -106,6 +103,12 @@ def launch(state: RunState, step: StepState) -> list[cmd.Command]:
     if path in state.approvals:
         return [cmd.AwaitPerson(path, "approval", state.approvals[path], step.input)]
     return []
+
+
+def _stops(state: RunState) -> list[cmd.Command]:
+    """Of everything that is to be stopped."""
+    stopping = [state.steps[path] for path in [*state.executing, *state.children] if state.steps[path].stopping]
+    return [command for step in stopping for command in stop(state, step)]
 
 
 def stop(state: RunState, step: StepState) -> list[cmd.Command]:

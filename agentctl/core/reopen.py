@@ -38,6 +38,7 @@ def _reopen_frame(state: RunState, frame: Frame, redo: set[str], at: float) -> N
     if frame.owner is not None:
         frame.owner.frames[frame.key] = frame
     frame.closed = frame.halted = frame.ended_well = False
+    frame.returned = None
     frame.scope = None  # `run.attempt` and `vars` have changed
     going_on = {step.node.step.id for step in frame.steps if _goes_on(step, redo)}
     for step in frame.steps:

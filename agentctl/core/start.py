@@ -25,11 +25,11 @@ def start(run: Decider, step: StepState) -> None:
     definition = step.node.step
     if step.key is None:  # else all this was decided before the search for a recorded result
         if definition.condition is not None:
-            value, error = run.evaluate(definition.condition, step.frame)
+            wanted, error = run.holds(definition.condition, step.frame)
             if error is not None:
                 _fail(run, step, error)
                 return
-            if not value:
+            if not wanted:
                 run.emit(ev.StepSkipped(at=run.at, path=step.path))
                 return
         path = without_rounds(step.path)

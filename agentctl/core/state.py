@@ -130,6 +130,7 @@ class Frame:
         "prefix",
         "queued",
         "ready",
+        "returned",
         "role",
         "scope",
         "steps",
@@ -161,6 +162,7 @@ class Frame:
         self.steps = [StepState(self.prefix + node.step.id, node, self) for node in block.nodes]
         self.queued = False
         self.halted = False  # nothing starts here any more
+        self.returned: tuple[JSON] | None = None  # the value of a `return` that was reached in or below it
         self.closed = False
         self.below: dict[str, Frame] = {}  # opened by steps of this one, ended or not
         self.ended_well = False
@@ -242,7 +244,6 @@ class RunState:
         self.steps_total = 0
         # how it ends
         self.cancel: str | None = None  # the reason, once somebody asked
-        self.returned: tuple[JSON] | None = None  # the value of a `return` that was reached
         self.expired = False  # the run's own timeout has fired
         self.outcome: str | None = None  # set by Settled
         self.output: JSON = None

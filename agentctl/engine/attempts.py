@@ -192,6 +192,7 @@ class Attempts:
             idempotency_key=command.idempotency_key,
             params=self._insert_secrets(command) if command.secrets else command.params,
             previous=command.previous,
+            timeout=command.timeout,
         )
 
     def _insert_secrets(self, command: Execute) -> Any:

@@ -23,13 +23,7 @@ from agentctl.engine.run import HeldRun, LetGo
 from agentctl.engine.timers import Timers
 from agentctl.engine.watch import Until, Watches
 from agentctl.errors import AgentctlError, LeaseLost, StoreBusy
-from agentctl.ports import (
-    FINISHED,
-    Lease,
-    Progress,
-    RunRow,
-    Standing,
-)
+from agentctl.ports import FINISHED, Lease, Progress, RunRow, Standing
 
 log = logging.getLogger(__name__)
 

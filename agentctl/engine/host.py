@@ -10,7 +10,6 @@ import msgspec
 from agentctl.engine.attempts import Attempts
 from agentctl.engine.definitions import Definitions
 from agentctl.engine.insist import Patience
-from agentctl.engine.supervision import NoTriggers
 from agentctl.ports import Action, Clock, Observer, Store, StoredDefinition, Surroundings, Triggers
 
 WORKERS = 16  # attempts at once
@@ -27,9 +26,9 @@ class Equipment(msgspec.Struct, frozen=True, kw_only=True):
     surroundings: Surroundings
     clock: Clock
     load_skill: Callable[[str], StoredDefinition]
+    triggers: Triggers
     observers: Sequence[Observer] = ()
     workers: int = WORKERS
-    triggers: Triggers = NoTriggers()
 
 
 class Host(Protocol):

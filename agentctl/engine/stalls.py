@@ -25,7 +25,7 @@ def stalls(store: Store, rows: Sequence[RunRow], now: float) -> dict[str, float]
     ids = [row.id for row in rows]
     free = set(store.due(now, limit=_ALL)) if any(row.status == "queued" for row in rows) else set()
     words = store.last_words(ids)
-    locked = deadlocked(store.wait_for_graph(now))
+    locked = deadlocked(store.wait_for_graph(now)) if any(map(_may_be_locked, rows)) else set()
     mailed_at = {item.run_id: item.event.at for item in reversed(store.mail(ids))}  # of several the oldest
     found = {}
     for row in rows:
@@ -57,6 +57,10 @@ def _called_at(row: RunRow, free: set[str], locked: set[str], spoke_at: float, n
     if row.status == "interrupted":
         return spoke_at
     return row.wake_at if row.wake_at is not None and row.wake_at <= now and row.status != "running" else None
+
+
+def _may_be_locked(row: RunRow) -> bool:
+    return row.status == "queued" or (row.status == "waiting" and row.wake_at is None)
 
 
 def _timeouts(store: Store, run_id: str) -> list[float | None]:

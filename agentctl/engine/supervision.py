@@ -10,14 +10,7 @@ from collections.abc import Sequence
 from agentctl.core.events import AnyEvent, Error, RunFinished
 from agentctl.core.state import RunState
 from agentctl.language.event_names import RUN_EVENTS
-from agentctl.ports import NOTHING, NewEvent, Starts
-
-
-class NoTriggers:
-    """Implements `ports.Triggers` for an engine in whose world nothing is deployed."""
-
-    def starts(self, event: NewEvent) -> Starts:
-        return NOTHING
+from agentctl.ports import NewEvent
 
 
 def news_of(state: RunState, events: Sequence[AnyEvent], *, head: int, was_blocked: bool, at: float) -> NewEvent | None:

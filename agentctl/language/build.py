@@ -14,10 +14,9 @@ from agentctl.language.json_schema import spelled_out
 from agentctl.language.nodes import Path
 from agentctl.language.sizes import parse_size
 from agentctl.language.source import Source
-from agentctl.language.vocabulary import actions_of
+from agentctl.language.vocabulary import BESIDE_SHELL, actions_of
 from agentctl.language.walk import Walk
 
-_BESIDE_SHELL = ("parse", "env", "stdin", "cwd")
 # Steps that hold others, that only wait or that end things: `defaults` are meant for what is executed.
 _NO_DEFAULTS = frozenset({"steps", "foreach", "repeat", "wait", "approve", "fail", "return"})
 
@@ -129,7 +128,7 @@ def _params(step: dict[str, Any], uses: str) -> Any:
     body = step[uses]
     if uses == "shell":
         params = dict(body) if isinstance(body, dict) else {"run": body}
-        params.update({key: step[key] for key in _BESIDE_SHELL if key in step})
+        params.update({key: step[key] for key in BESIDE_SHELL if key in step})
         if isinstance(params["run"], list):
             params["argv"] = params.pop("run")
         return params

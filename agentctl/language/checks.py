@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from agentctl.language.flow import check_flow, check_triggers
 from agentctl.language.inputs import has_default, wrong_value
+from agentctl.language.keywords import check_keywords
 from agentctl.language.names import Names
-from agentctl.language.problems import Problem
 from agentctl.language.skills import check_calls, check_self_call
 from agentctl.language.source import Source, TooMany
 from agentctl.language.validate import validate
@@ -26,8 +26,7 @@ def check_definition(source: Source, catalog: Catalog | None) -> Walk | None:
     try:
         walk = _all(source, catalog)
     except TooMany:
-        place = source.at(())
-        source.problems[-1] = Problem(source.file, *place, "error", "too-large", "there are more problems than can be listed")
+        source.give_up()
     _once(source)
     return walk
 
@@ -39,7 +38,7 @@ def _all(source: Source, catalog: Catalog | None) -> Walk:
     walk.definition()
     check_triggers(source, walk)
     check_flow(source, walk)
-    _defaults_of_inputs(source)
+    _schemas_of_inputs(source)
     check_self_call(source)
     if catalog is not None:
         check_calls(source, walk, catalog)
@@ -56,10 +55,11 @@ def _not_yet(source: Source, walk: Walk) -> None:
         source.report(source.at(path), "not-supported", said, "warning")
 
 
-def _defaults_of_inputs(source: Source) -> None:
+def _schemas_of_inputs(source: Source) -> None:
     declared = source.data.get("input")
     broken = {problem.line for problem in source.problems if problem.code in ("bad-schema", "wrong-type")}
     for name, schema in declared.items() if isinstance(declared, dict) else ():
+        check_keywords(source, ("input", name), schema)
         place = source.at(("input", name, "default"))
         if has_default(schema) and not broken & {place[0], source.at(("input", name))[0]}:
             said = _wrong_default(schema)

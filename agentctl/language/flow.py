@@ -14,14 +14,14 @@ from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.expressions.template import Template
 from agentctl.language.event_names import trigger_pattern_flaw
 from agentctl.language.source import Source
-from agentctl.language.vocabulary import FLOW
+from agentctl.language.vocabulary import EVENT_FIELDS, FLOW
 from agentctl.language.walk import Scope, Walk, is_bare_expression
 
 _OF_TRIGGERS = Scope(only=frozenset({"event", "vars", "now"}), no_secrets="a trigger")
 _OF_FLOW = Scope(only=frozenset({"input", "event", "run", "vars", "now"}), no_secrets="flow control")
 TRIGGERS: tuple[Literal["cron", "every", "event", "webhook", "file"], ...] = ("cron", "every", "event", "webhook", "file")
 _SHORTEST = 0.1  # seconds between two slots of a schedule
-_OF_EVENT = re.compile(r"event\.(?:name|data|id|received_at)(?:\.\w+|\[[^\[\]]*\])*(?:\s*\|.+)?")
+_OF_EVENT = re.compile(rf"event\.(?:{'|'.join(EVENT_FIELDS)})(?:\.\w+|\[[^\[\]]*\])*(?:\s*\|.+)?")
 
 
 def check_triggers(source: Source, walk: Walk) -> None:

@@ -49,7 +49,7 @@ class Names:
             self.tested.update(name[1:2])
             return
         if top not in scope.known:
-            self.unknown(top, where, scope.known, "warning" if optional else "error")
+            self.unknown(top, where, scope, "warning" if optional else "error")
         elif top == "steps":
             self.step(name, where, scope.frames)
         elif top == "secrets":
@@ -57,8 +57,11 @@ class Names:
         elif len(name) > 1:
             self.field(top, name[1], where)
 
-    def unknown(self, top: str, where: Callable[[], Place], known: Iterable[str], severity: Severity) -> None:
-        if top in ELSEWHERE:
+    def unknown(self, top: str, where: Callable[[], Place], scope: Scope, severity: Severity) -> None:
+        known = scope.known
+        if top == "item" and scope.item in known:
+            code, said = "out-of-scope", f"the item is called '{scope.item}' here; write '{scope.item}'"
+        elif top in ELSEWHERE:
             code, said = "out-of-scope", f"'{top}' has a value only {ELSEWHERE[top]}"
         elif top in ALWAYS:
             code, said = "out-of-scope", f"'{top}' has no value here; this can use {', '.join(sorted(known))}"

@@ -14,7 +14,7 @@ class Node:
     """A scalar (`value` is JSON), a list of nodes, or a mapping of nodes; where it stands in the file.
 
     `text` and `style` of a scalar are as the parser gave them: `'` `"` `|` `>` or empty for a plain one.
-    `keys`: the places of a mapping's keys.
+    `keys`: the places of a mapping's keys.  `unread`: what is written there could not be taken, which is told already.
     """
 
     value: Any
@@ -24,6 +24,7 @@ class Node:
     style: str = ""
     keys: dict[str, Place] = field(default_factory=dict)
     open: bool = False  # still being read: an alias to it would contain itself
+    unread: bool = False
 
 
 def find(root: Node, path: Path) -> tuple[Place, Node | None]:
@@ -38,6 +39,26 @@ def find(root: Node, path: Path) -> tuple[Place, Node | None]:
         else:
             return place, None
     return place, node
+
+
+def unread_places(root: Node) -> set[Place]:
+    """Where all that could not be taken stands, and the keys that it belongs to."""
+    found: set[Place] = set()
+    seen: set[int] = set()  # an alias leads to the same node again
+    rest = [root]
+    while rest:
+        node = rest.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node.unread:
+            found.add(node.place)
+        if isinstance(node.value, dict):
+            found |= {node.keys[key] for key, value in node.value.items() if value.unread}
+            rest += node.value.values()
+        elif isinstance(node.value, list):
+            rest += node.value
+    return found
 
 
 def locate(node: Node, offset: int, lines: list[str]) -> Place:

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
 
-from agentctl.language.nodes import Node, Path, Place, find, locate
+from agentctl.language.nodes import Node, Path, Place, find, locate, unread_places
 from agentctl.language.problems import Problem, Severity
 
 MAX_BYTES = 1024 * 1024
@@ -36,6 +36,14 @@ class TooMany(Exception):
     """There are more errors than anybody reads: the checks stop."""
 
 
+class _NoValue(Exception):
+    """A scalar that is no value here; the rest of the file can be read."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
 class Refused(Exception):
     """This file cannot be read any further: the one problem that says why."""
 
@@ -47,7 +55,8 @@ class Refused(Exception):
 @dataclass
 class Source:
     """A file's text, its data (plain JSON) and its places. `problems` grows as the checks go on.
-    `digest`: SHA-256 of the file's bytes, in hex.
+    `digest`: SHA-256 of the file's bytes, in hex.  `unread`: where a value could not be taken; nothing else is said of what
+    stands there.
 
     `root` and `data` are None when the file could not be read as YAML at all; `problems` then says why.
     """
@@ -58,6 +67,7 @@ class Source:
     data: Any = None
     problems: list[Problem] = field(default_factory=list)
     digest: str = ""
+    unread: set[Place] = field(default_factory=set)
 
     @cached_property
     def lines(self) -> list[str]:
@@ -75,10 +85,17 @@ class Source:
         return locate(node, offset, self.lines) if node and isinstance(node.value, str) else place
 
     def report(self, place: Place, code: str, message: str, severity: Severity = "error") -> None:
+        if place in self.unread:
+            return
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(Problem(self.file, place[0], place[1], severity, code, message))
         elif severity == "error":
             raise TooMany
+
+    def give_up(self) -> None:
+        """After TooMany: say so in the place of the last problem."""
+        place = self.at(())
+        self.problems[-1] = Problem(self.file, *place, "error", "too-large", "there are more problems than can be listed")
 
 
 def read_file(path: FilePath, file: str | None = None) -> Source:
@@ -117,10 +134,15 @@ def read_text(text: str, file: str = "<text>") -> Source:
     source = Source(file, text)
     try:
         source.root = _read(source)
+        if source.problems:
+            source.unread |= unread_places(source.root)
         source.data = _Data(source).of(source.root, 0)
     except Refused as refused:
         source.root = source.data = None
         source.report(refused.place, refused.code, refused.message)
+    except TooMany:
+        source.root = source.data = None
+        source.give_up()
     return source
 
 
@@ -130,16 +152,17 @@ def _read(source: Source) -> Node:
 
     try:
         return _Tree(source).read()
-    except Refused:
+    except (Refused, TooMany):
         raise
     except Exception as error:  # every kind of error of the parser; `explain` re-raises what is none
         refused = explain(error, source.text)
         if BEHIND not in str(error):
             raise refused from None
     source.problems.clear()
+    source.unread.clear()
     try:
         return _Tree(source, quick=False).read()
-    except Refused:
+    except (Refused, TooMany):
         raise
     except Exception as error:
         explain(error, source.text)
@@ -154,13 +177,15 @@ class _Tree:
         self.quick = quick
         self.anchors: dict[str, Node] = {}
         self.stack: list[Node] = []
-        self.pending: list[tuple[str, Place] | None] = []  # the key read last, for each open mapping
+        self.pending: list[tuple[str | None, Place] | None] = []  # the key read last, for each open mapping
         self.root: Node | None = None
         self.documents = 0
 
     def read(self) -> Node:
         for event in _events(self.source.text, quick=self.quick):
             self.take(event)
+            if self.documents > 1:
+                break
         if self.root is None or (self.root.value is None and self.root.style == ""):
             raise Refused((1, 1), "empty", "the file is empty; a definition begins with 'loop: NAME' or 'skill: NAME'")
         return self.root
@@ -172,7 +197,7 @@ class _Tree:
         if kind == "ScalarEvent":
             self.add(self.scalar(event, place, end), event.anchor)
         elif kind == "AliasEvent":
-            self.add(self.alias(event.anchor, place), None)
+            self.add(self.alias(event.anchor, place, end), None)
         elif kind in ("MappingStartEvent", "SequenceStartEvent"):
             self.open(Node({} if kind[0] == "M" else [], place, end, open=True), event)
         elif kind in ("MappingEndEvent", "SequenceEndEvent"):
@@ -181,27 +206,38 @@ class _Tree:
             self.documents += 1
             if self.documents > 1:
                 said = "one file holds one definition; put the next document in a file of its own"
-                raise Refused(place, "yaml-unsupported", said)
+                self.source.report(place, "yaml-unsupported", said)
 
     def scalar(self, event: Any, place: Place, end: Place) -> Node:
         text, tag, style = event.value, event.tag, event.style or ""
+        node = Node(text, place, end, text, style)
         if tag is not None and tag not in ("!", "tag:yaml.org,2002:str"):
             shown = tag.replace("tag:yaml.org,2002:", "!!")
-            raise Refused(place, "yaml-unsupported", f"YAML tags such as {shown} are not supported; write the plain value")
-        value = text if style or tag else _plain(text, place)
-        return Node(value, place, end, text, style)
-
-    def alias(self, anchor: str, place: Place) -> Node:
-        node = self.anchors.get(anchor)
-        if node is None:
-            raise Refused(place, "alias", f"the alias *{anchor} refers to no anchor &{anchor} above it")
-        if node.open:
-            raise Refused(place, "alias", f"the alias *{anchor} stands inside what it refers to")
+            self.refuse(node, "yaml-unsupported", f"YAML tags such as {shown} are not supported; write the plain value")
+        elif not style and not tag:
+            try:
+                node.value = _plain(text)
+            except _NoValue as refused:
+                self.refuse(node, refused.code, refused.message)
         return node
+
+    def refuse(self, node: Node, code: str, message: str) -> None:
+        """Tell that what stands there cannot be taken, and go on."""
+        self.source.report(node.place, code, message)
+        node.unread = True
+
+    def alias(self, anchor: str, place: Place, end: Place) -> Node:
+        node = self.anchors.get(anchor)
+        if node is not None and not node.open:
+            return node
+        said = f"refers to no anchor &{anchor} above it" if node is None else "stands inside what it refers to"
+        nothing = Node(None, place, end, f"*{anchor}")
+        self.refuse(nothing, "alias", f"the alias *{anchor} {said}")
+        return nothing
 
     def open(self, node: Node, event: Any) -> None:
         if event.tag is not None and event.tag != "!":
-            raise Refused(node.place, "yaml-unsupported", f"YAML tags such as {event.tag} are not supported")
+            self.refuse(node, "yaml-unsupported", f"YAML tags such as {event.tag} are not supported")
         self.add(node, event.anchor)
         self.stack.append(node)
         self.pending.append(None)
@@ -223,21 +259,28 @@ class _Tree:
         if isinstance(holder.value, list):
             holder.value.append(node)
         elif self.pending[-1] is None:
-            self.pending[-1] = self.key(node)
+            self.pending[-1] = self.key(node), node.place
+            if node.unread:
+                self.source.unread.add(node.place)
         else:
             key, place = self.pending[-1]
             self.pending[-1] = None
             self.entry(holder, key, place, node)
 
-    def key(self, node: Node) -> tuple[str, Place]:
-        if isinstance(node.value, str):
-            return node.value, node.place
+    def key(self, node: Node) -> str | None:
+        """None: it cannot be one at all."""
         if isinstance(node.value, dict | list):
             said = "a key has to be text, not a list or a mapping; a value that begins with { or [ needs quotes"
-            raise Refused(node.place, "yaml-unsupported", said)
-        raise Refused(node.place, "yaml-unsupported", f'the key {node.text or "null"} has to be text: write "{node.text}"')
+            self.refuse(node, "yaml-unsupported", said)
+            return None
+        if not isinstance(node.value, str) and not node.unread:
+            self.refuse(node, "yaml-unsupported", f'the key {node.text or "null"} has to be text: write "{node.text}"')
+        return node.text
 
-    def entry(self, holder: Node, key: str, place: Place, node: Node) -> None:
+    def entry(self, holder: Node, key: str | None, place: Place, node: Node) -> None:
+        if key is None:
+            holder.unread = True  # most likely meant to be a text: `{{ x }}`
+            return
         if key in holder.keys:
             first = holder.keys[key][0]
             self.source.report(place, "duplicate-key", f"the key '{key}' is here twice; the first is in line {first}")
@@ -282,7 +325,8 @@ class _Data:
         merged = node.value.pop("<<")
         for other in merged.value if isinstance(merged.value, list) else [merged]:
             if not isinstance(other.value, dict):
-                raise Refused(place, "yaml-unsupported", "'<<' takes in the keys of a mapping: write '<<: *anchor'")
+                self.source.report(place, "yaml-unsupported", "'<<' takes in the keys of a mapping: write '<<: *anchor'")
+                continue
             if "<<" in other.value:
                 self.merge(other)
             for key, value in other.value.items():
@@ -297,22 +341,22 @@ def _events(text: str, *, quick: bool) -> Iterator[Any]:
     yield from YAML(typ="safe", pure=not quick).parse(text)
 
 
-def _plain(text: str, place: Place) -> Any:
-    """A plain scalar by the core schema of YAML 1.2."""
+def _plain(text: str) -> Any:
+    """A plain scalar by the core schema of YAML 1.2. Raises _NoValue."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in "-+.0123456789":
         return text
     if _NOT_FINITE.fullmatch(text):
-        raise Refused(place, "wrong-value", f"{text} is not a number that can be used here")
+        raise _NoValue("wrong-value", f"{text} is not a number that can be used here")
     if _INT.fullmatch(text):
         number = int(text, 0) if text[:2] in ("0o", "0x") else int(text) if len(text) < 21 else 2**64
         if not -(2**63) <= number < 2**63:
-            raise Refused(place, "too-large", "this number needs more than 64 bits; write it in quotes")
+            raise _NoValue("too-large", "this number needs more than 64 bits; write it in quotes")
         return number
     if _FLOAT.fullmatch(text):
         value = float(text)
         if value in (float("inf"), float("-inf")):
-            raise Refused(place, "too-large", "this number is too large; write it in quotes")
+            raise _NoValue("too-large", "this number is too large; write it in quotes")
         return value
     return text

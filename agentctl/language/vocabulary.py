@@ -8,6 +8,7 @@ ACTIONS = (
     "shell", "python", "http", "llm", "agent", "skill", "wait", "approve", "foreach", "repeat", "steps",
     "set", "remember", "emit", "fail", "return", "history", "publish",
 )  # fmt: skip
+BESIDE_SHELL = ("parse", "env", "stdin", "cwd")  # parameters of `shell` that may stand on the step as well
 NOT_YET = frozenset({"agent", "publish"})  # in the language, but nothing performs them in this version
 FLOW = ("concurrency", "throttle", "rate_limit", "debounce", "batch", "priority", "dedupe")
 

@@ -17,9 +17,12 @@ from typing import Any
 from agentctl.errors import ExpressionError
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.expressions.references import references
+from agentctl.expressions.secrecy import misused_secrets
 from agentctl.expressions.template import Template
+from agentctl.expressions.values import SECRET_MISUSE
 from agentctl.language.event_names import event_name_flaw, wait_pattern_flaw
 from agentctl.language.inputs import has_default
+from agentctl.language.keywords import check_keywords, check_output_keywords
 from agentctl.language.names import Names
 from agentctl.language.nodes import Path, Place
 from agentctl.language.order import order
@@ -56,22 +59,28 @@ class Frame:
 class Scope:
     """What an expression can see: the lists around it and the names beside those always there.
 
-    `secrets`: what to call the place when a secret has no business there; None where one may be used.
+    `no_secrets`: what to call the place when a secret has no business there; None where one may be used.
     """
 
     frames: tuple[Frame, ...] = ()
     names: frozenset[str] = frozenset()
     no_secrets: str | None = None
     only: frozenset[str] | None = None  # in triggers and flow control: the names there are
+    item: str | None = None  # what the innermost foreach calls its item
 
     def inside(self, frame: Frame) -> Scope:
-        return Scope((*self.frames, frame), self.names)
+        return Scope((*self.frames, frame), self.names, item=self.item)
 
     def knowing(self, *names: str) -> Scope:
-        return Scope(self.frames, self.names | set(names))
+        return Scope(self.frames, self.names | set(names), item=self.item)
+
+    def each(self, item: str, *, one_by_one: bool) -> Scope:
+        """Of what a foreach does. Not one by one: the item before may not have ended, so there is no `last`."""
+        names = {item, "index", *(["last"] if one_by_one else [])}
+        return Scope(self.frames, self.names - {"last"} | names, item=item)
 
     def without_secrets(self, where: str) -> Scope:
-        return Scope(self.frames, self.names, where, self.only)
+        return Scope(self.frames, self.names, where, self.only, self.item)
 
     @property
     def known(self) -> frozenset[str]:
@@ -159,12 +168,15 @@ class Walk:
                 allowed = key in _SECRETS or (key == "with" and "python" in step)
                 self.value((*path, key), value, scope if allowed else scope.without_secrets(f"'{key}'"))
         if "shell" in step:
-            check_shell(self.source, (*path, "shell"), step["shell"])
+            check_shell(self.source, path, step)
             self.shell((*path, "shell"), step["shell"], scope)
         if "wait" in step:
             self.wait((*path, "wait"), step["wait"], scope.without_secrets("'wait'"))
         if isinstance(step.get("emit"), dict):
             self.event_name((*path, "emit", "event"), step["emit"].get("event"), event_name_flaw)
+        for action in ("llm", "agent"):
+            if isinstance(step.get(action), dict):
+                check_output_keywords(self.source, (*path, action, "schema"), step[action].get("schema"))
         if isinstance(step.get("approve"), dict):
             self.approve((*path, "approve"), step["approve"])
         self.called(path, step)
@@ -203,12 +215,11 @@ class Walk:
                 self.value((*path, key), value, scope)
 
     def approve(self, path: Path, approve: dict[str, Any]) -> None:
-        """An approval that its timeout gives has nobody who fills the form in."""
+        """The form; an approval that its timeout gives has nobody who fills it in."""
         form = approve.get("form")
-        if approve.get("on_timeout") != "approve" or not isinstance(form, dict):
-            return
-        for name, schema in form.items():
-            if not has_default(schema):
+        for name, schema in form.items() if isinstance(form, dict) else ():
+            check_keywords(self.source, (*path, "form", name), schema)
+            if approve.get("on_timeout") == "approve" and not has_default(schema):
                 said = f"the field '{name}' needs a default: 'on_timeout: approve' approves with nobody there to fill it in"
                 self.source.report(self.source.at((*path, "form", name)), "missing-default", said)
 
@@ -222,8 +233,7 @@ class Walk:
             if name in TAKEN:
                 said = f"an item cannot be called '{name}': in expressions that is something else already"
                 self.source.report(self.source.at((*path, "as")), "bad-id", said)
-            one_by_one = step.get("max_parallel", 1) == 1  # else the item before may not have ended
-            inner = Scope(scope.frames, scope.names - {"last"}).knowing(name, "index", *(["last"] if one_by_one else []))
+            inner = scope.each(name, one_by_one=step.get("max_parallel", 1) == 1)
         elif "repeat" in step:
             inner = scope.knowing("index", "last")
         frame = self.steps((*path, "steps"), step.get("steps"), inner, _beside_group(step))
@@ -276,7 +286,7 @@ class Walk:
     def expression(self, path: Path, value: Any, scope: Scope) -> None:
         """A bare expression, as in `if`."""
         if isinstance(value, str):
-            self.text(path, lambda: parse_expression(value), scope)
+            self.text(path, lambda: parse_expression(value), scope, is_condition=True)
 
     def value(self, path: Path, value: Any, scope: Scope) -> None:
         """Any value with `${{ }}` inside."""
@@ -312,9 +322,9 @@ class Walk:
             for inner, item in _items(value):
                 self.fixed((*path, inner), item, key)
 
-    def text(self, path: Path, parse: Any, scope: Scope) -> None:
+    def text(self, path: Path, parse: Callable[[], Template], scope: Scope, *, is_condition: bool = False) -> None:
         try:
-            template: Template = parse()
+            template = parse()
         except ExpressionError as error:
             said = error.message
             if error.suggestion and "did you mean" not in said:
@@ -324,6 +334,9 @@ class Walk:
         for reference in references(template):
             where = partial(self.source.inside, path, reference.offset)
             self.names.check(reference.path, where, scope, optional=reference.optional)
+        if scope.no_secrets is None:  # else each of them is refused already
+            for offset in misused_secrets(template, is_condition=is_condition):
+                self.source.report(self.source.inside(path, offset), "secret-here", SECRET_MISUSE)
 
 
 def _beside_group(step: dict[str, Any]) -> Mapping[str, str]:

@@ -18,8 +18,8 @@ SERVE_TOKEN = "AGENTCTL_TOKEN"  # the variable with the token of serve's HTTP in
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt for an action to perform. `params` are complete: secrets are put in.
 
-    `timeout`: seconds, None for no limit; the engine enforces it by cancelling the coroutine, upon which an action must stop
-    all it started (TERM, 10 s later KILL) before it lets the CancelledError pass.
+    `timeout`: seconds, None when the step has none; the engine enforces it by cancelling the coroutine, upon which an action must
+    stop all it started (TERM, 10 s later KILL) before it lets the CancelledError pass.
     `previous`: the error of the attempt before, so that llm can tell the model what was wrong.
     """
 
@@ -30,6 +30,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str
     params: JSON
     previous: Error | None = None
+    timeout: float | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -79,7 +79,7 @@ def _first_line(error: DefinitionInvalid | NotFound) -> str:
 
 
 def changes(
-    before: Mapping[str, Deployment], readings: Sequence[Reading], at: float, root: str, abandoned: Set[str] = frozenset()
+    before: Mapping[str, Deployment], readings: Sequence[Reading], at: float, root: str, abandoned: Set[str]
 ) -> list[Deployment]:
     """The deployments that are to be other than before, by name. Pure.
 

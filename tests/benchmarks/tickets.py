@@ -29,6 +29,7 @@ from agentctl.ports import Action, Call, HistoryFilter, Outcome, StoredDefinitio
 from agentctl.store.ledger import open_store
 from agentctl.testing.clock import VirtualClock
 from agentctl.testing.world import PlainSurroundings
+from agentctl.triggers.events import EventTriggers
 
 DAYS, POLL, TOKENS = 3, 600.0, 900
 START = 1_800_000_000.0
@@ -146,10 +147,15 @@ async def _drive(world: World) -> None:
     loaded = load_text(LOOP, "support.yaml")
     stored = StoredDefinition(version=loaded.version, definition=loaded.definition, source=loaded.text, file="support.yaml")
     actions: dict[str, Action] = {"set": SetAction(), "shell": DeskAction(world, clock)}
-    around = PlainSurroundings(world.folder, {})
-    engine = Engine(
-        Equipment(store=store, actions=actions, surroundings=around, clock=clock, load_skill=lambda name: stored)
+    equipment = Equipment(
+        store=store,
+        actions=actions,
+        surroundings=PlainSurroundings(world.folder, {}),
+        clock=clock,
+        load_skill=lambda name: stored,
+        triggers=EventTriggers(store, {}),
     )
+    engine = Engine(equipment)
     clock.idle = lambda: engine.is_idle
     runs = store.history(HistoryFilter(limit=1))
     run_id = runs[0].id if runs else await engine.create(stored, {})

@@ -382,7 +382,7 @@ def test_quick_commands_import_nothing_heavy(agentctl, ran, project, repository,
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a device that is always full")
-@pytest.mark.parametrize("command", ["history --json > /dev/full", "version > /dev/full"])
+@pytest.mark.parametrize("command", ["history --json > /dev/full", "version > /dev/full", "show x --json > /dev/full"])
 def test_output_that_cannot_be_written_is_one_sentence(ran, project, repository, command):
     done = subprocess.run(
         ["sh", "-c", f"exec '{sys.executable}' -m agentctl {command}"],

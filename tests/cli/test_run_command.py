@@ -254,7 +254,7 @@ def test_a_full_disk_is_told_with_the_command_that_goes_on(agentctl, project, re
 
 
 def test_a_reader_that_left_is_not_taken_for_a_failed_run(agentctl, project):
-    for command in ("run greet", "history", "show last"):
+    for command in ("run greet", "history", "show last", "show nothing --json"):
         script = f"'{sys.executable}' -m agentctl {command} 2>&1 >&3 3>&- | cat; exit ${{PIPESTATUS[0]}}"
         reader, writer = os.pipe()
         os.close(reader)

@@ -24,7 +24,7 @@ SHIPPED = sorted(
     for path in (REPOSITORY / folder).rglob("*.yaml")
     if path.parent.name != "tests"
 )
-PATIENCE = 60  # seconds until a server that says nothing is ended, which fails the test that waits for it
+PATIENCE = 60  # seconds until a server that does not answer is ended, which fails the test that waits for it
 
 pytestmark = pytest.mark.skipif(shutil.which(SERVER) is None, reason=f"{SERVER} is not installed")
 
@@ -76,15 +76,23 @@ class Editor:
         return self._await(lambda message: message.get("id") == number and "method" not in message)["result"]
 
     def _await(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        while True:
-            message = self._read()
-            if message.get("method") == "workspace/configuration":
-                answers = [self._settings.get(item.get("section")) for item in message["params"]["items"]]
-                self._send({"id": message["id"], "result": answers})
-            elif "id" in message and "method" in message:
-                self._send({"id": message["id"], "result": None})
-            if wanted(message):
-                return message
+        end = Timer(PATIENCE, self._process.kill)
+        end.start()
+        try:
+            while not wanted(message := self._read()):
+                self._answer(message)
+            self._answer(message)
+        finally:
+            end.cancel()
+        return message
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        """What the server asks the editor: its settings; all else gets an answer, too."""
+        if message.get("method") == "workspace/configuration":
+            answers = [self._settings.get(item.get("section")) for item in message["params"]["items"]]
+            self._send({"id": message["id"], "result": answers})
+        elif "id" in message and "method" in message:
+            self._send({"id": message["id"], "result": None})
 
     def _send(self, message: dict[str, Any]) -> None:
         body = json.dumps({"jsonrpc": "2.0", **message}).encode()
@@ -110,11 +118,10 @@ def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
     schema_file = tmp_path_factory.mktemp("project") / "agentctl.schema.json"
     schema_file.write_text(json.dumps(schema()))
     with subprocess.Popen([SERVER, "--stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        end = Timer(PATIENCE, process.kill)
-        end.start()
-        yield Editor(process, schema_file)
-        end.cancel()
-        process.kill()
+        try:
+            yield Editor(process, schema_file)
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(REPOSITORY)))

@@ -67,9 +67,16 @@ def around(make_around: Callable[..., Around]) -> Around:
 
 @pytest.fixture
 def call() -> Callable[..., Call]:
-    def make(previous: Error | None = None, **params: Any) -> Call:
+    def make(previous: Error | None = None, timeout: float | None = None, **params: Any) -> Call:
         return Call(
-            run_id="run", name="test", path="probe", attempt=1, idempotency_key="run/probe", params=params, previous=previous
+            run_id="run",
+            name="test",
+            path="probe",
+            attempt=1,
+            idempotency_key="run/probe",
+            params=params,
+            previous=previous,
+            timeout=timeout,
         )
 
     return make

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -114,6 +114,29 @@ def test_no_server_no_such_name_and_a_torn_answer_are_no_answer(call: Make, arou
     assert failure(call(url="http://no-such-host.invalid"), around).type == "http.connect"
     server.answer = lambda request: (200, {"Transfer-Encoding": "chunked"}, b"no chunk\r\n\r\n")
     assert failure(call(url=server.url), around).type == "http.connect"
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server that takes connections and says nothing. What is long to a request is short here."""
+    monkeypatch.setattr("agentctl.actions.http.SILENCE_TIMEOUT", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_server_that_says_nothing_is_not_waited_for_for_ever(call: Make, around: Any, silent: str) -> None:
+    error = failure(call(url=silent), around)
+    assert (error.type, error.data) == ("http.connect", None)
+    assert error.message == f"No answer from {silent}: nothing came for 100ms; a `timeout` of the step says how long to wait."
+
+
+def test_the_timeout_of_a_step_alone_says_how_long_its_server_may_be_silent(call: Make, around: Any, silent: str) -> None:
+    async def within(seconds: float) -> None:
+        async with asyncio.timeout(seconds):  # as the engine does
+            await HttpAction().perform(call(url=silent, timeout=seconds), around)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(within(0.4))
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "nonsense", "http://[::1", ""])

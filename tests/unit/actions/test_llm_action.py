@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -158,6 +159,23 @@ def test_retry_after_is_handed_on(call: Make, around: Any, models: Models) -> No
 def test_a_server_that_is_not_there_is_unavailable(call: Make, around: Any, server: Any, no_keys: None) -> None:
     models = Models(server, gone={"model": "openai/small", "api_base": "http://127.0.0.1:9"})
     assert models.failure(call(prompt="x", model="gone"), around).type == "llm.unavailable"
+
+
+def test_a_model_is_waited_for_for_a_time_of_ours_unless_the_step_says_for_how_long(
+    call: Make, around: Any, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentctl.actions.llm.TIMEOUT", 0.2)
+    given_up = Event()
+
+    def slowly(request: Any) -> tuple[int, dict[str, str], bytes]:
+        given_up.wait(1.0)
+        return said("at last")
+
+    models.server.answer = slowly
+    assert models.failure(call(prompt="?"), around).type == "llm.unavailable"
+    given_up.set()
+    monkeypatch.setattr("agentctl.actions.llm.TIMEOUT", 1e-6)
+    assert models.ask(call(prompt="?", timeout=30.0), around).output == "at last"
 
 
 def test_a_fallback_model_answers_when_the_first_cannot(call: Make, around: Any, server: Any, no_keys: None) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from agentctl.cli.interrupts import heard
 
+STUBBORN = "loop: stubborn\nsteps: [{shell: \"trap '' TERM; echo > begun; exec sleep 60\"}]\n"
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_before_the_run_is_driven_stops_it_as_soon_as_it_is(number):
@@ -27,7 +29,7 @@ def test_an_interrupt_before_the_run_is_driven_stops_it_as_soon_as_it_is(number)
 
 
 def test_a_second_interrupt_of_a_json_command_still_leaves_one_document(agentctl, project):
-    project.write("loops/stubborn.yaml", "loop: stubborn\nsteps: [{shell: \"trap '' TERM; echo > begun; exec sleep 60\"}]\n")
+    project.write("loops/stubborn.yaml", STUBBORN)
     os.mkfifo(project.root / "begun")
     process = agentctl.start("run", "stubborn", "--json")
     (project.root / "begun").read_text()
@@ -38,3 +40,18 @@ def test_a_second_interrupt_of_a_json_command_still_leaves_one_document(agentctl
     run_id = agentctl("history", "--json").json[0]["run_id"]
     assert (process.returncode, json.loads(out)["error"]["type"]) == (130, "interrupted")
     assert err.splitlines()[-1] == f"interrupted; go on with: agentctl resume {run_id}"
+
+
+def test_a_second_interrupt_ends_a_json_command_whose_reader_has_gone(agentctl, project):
+    """As in `agentctl run x --json | jq .`: the key that interrupts the one ends the other."""
+    project.write("loops/stubborn.yaml", STUBBORN)
+    os.mkfifo(project.root / "begun")
+    process = agentctl.start("run", "stubborn", "--json")
+    (project.root / "begun").read_text()
+    process.stdout.close()
+    process.send_signal(signal.SIGINT)
+    assert "once more ends it at once" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+    run_id = agentctl("history", "--json").json[0]["run_id"]
+    assert process.stderr.read() == f"interrupted; go on with: agentctl resume {run_id}\n"

@@ -265,6 +265,75 @@ def test_return_ends_the_run_well_and_stops_what_is_under_way() -> None:
     assert run.statuses() == {"slow": "cancelled", "done": "succeeded", "never": "not_run"}
 
 
+def test_return_ends_just_the_handler_it_stands_in_and_changes_nothing_about_the_outcome() -> None:
+    leave = step("leave", Return(parse_value({"told": False})), "look", condition=parse_expression("not steps.look.output.open"))
+    run = Run(
+        task("bad"),
+        on_failure=(task("look", params={"open": False}), leave, task("tell", "leave")),
+        finally_=(task("end"),),
+        answers={"bad": BROKEN},
+    )
+    state = run.run()
+    assert (state.status, state.output, state.error) == ("failed", None, ev.Error("shell.exit", "exit code 1", "bad", 1))
+    assert run.began == ["bad", "on_failure.look", "finally.end"]
+    assert (run.statuses()["on_failure.leave"], run.statuses()["on_failure.tell"]) == ("succeeded", "not_run")
+    assert run.events(ev.BlockFinished)[0].output == {"told": False}
+
+
+def test_return_within_a_container_of_a_handler_ends_the_whole_handler() -> None:
+    leave = step("leave", Return(parse_value(None)), condition=parse_expression("index == 1"))
+    loops = [
+        step("each", Foreach(parse_value("${{ range(3) }}"), (leave, task("t", "leave")))),
+        step("each", Repeat((leave, task("t", "leave")), max=3)),
+    ]
+    for loop in loops:
+        run = Run(task("a"), on_success=(loop, task("after", "each")), finally_=(task("end"),))
+        state = run.run()
+        assert (state.status, state.output) == ("succeeded", {"from": "a"})
+        assert run.began == ["a", "on_success.each[0].t", "finally.end"]
+        statuses = run.statuses()
+        assert (statuses["on_success.each"], statuses["on_success.each[1].t"]) == ("cancelled", "not_run")
+        assert statuses["on_success.after"] == "not_run"
+
+
+def test_return_in_a_handler_stops_what_is_under_way_in_it() -> None:
+    pause = step("pause", Wait(duration=parse_value("1s")))
+    handler = (task("slow"), step("nap", Wait(duration=parse_value("1h"))), pause, step("r", Return(parse_value(1)), "pause"))
+    run = Run(task("a"), on_success=handler)
+    run.deliver(ev.StepSucceeded(at=1.0, path="a", attempt=1))
+    run.todo.clear()
+    run.deliver(ev.TimerFired(at=2.0, path="on_success.pause", timer="wait"))
+    assert run.todo == [cmd.Stop("on_success.slow", 1)]
+    run.now = 2.0
+    assert run.run().status == "succeeded"
+    assert run.statuses() == {
+        "a": "succeeded",
+        "on_success.slow": "cancelled",
+        "on_success.nap": "cancelled",
+        "on_success.pause": "succeeded",
+        "on_success.r": "succeeded",
+    }
+    assert run.now < 3600
+
+
+def test_return_within_what_an_undo_does_ends_just_that_and_counts_as_undone() -> None:
+    undo = step("undo", Group((step("r", Return(parse_value(1))), task("never", "r"))))
+    run = Run(task("a", undo=undo), task("bad", "a"), on_failure=(task("tell"),), answers={"bad": BROKEN})
+    assert run.run().status == "failed"
+    assert run.began == ["a", "bad", "on_failure.tell"]
+    assert (run.state.steps["a"].undone, run.statuses()["a.undo.never"]) == (True, "not_run")
+
+
+def test_a_run_is_taken_over_in_the_middle_of_a_handler_that_has_returned() -> None:
+    pause = step("pause", Wait(duration=parse_value("1s")))
+    run = Run(task("a"), on_success=(task("slow"), pause, step("r", Return(parse_value(1)), "pause")))
+    run.deliver(ev.StepSucceeded(at=1.0, path="a", attempt=1))
+    run.deliver(ev.TimerFired(at=2.0, path="on_success.pause", timer="wait"))
+    state = fold(run.journal, lambda version: run.plan)
+    take_over(state, 3.0)  # what executed died with its driver: nobody will answer
+    assert (state.status, state.steps["on_success.slow"].status) == ("succeeded", "cancelled")
+
+
 def test_a_wait_is_a_timer_and_executes_nothing() -> None:
     run = Run(step("w", Wait(duration=parse_value("2h"))))
     assert (run.state.status, run.state.next_due) == ("waiting", 7200.0)
@@ -579,6 +648,26 @@ def test_a_run_that_moves_to_an_edited_definition_keeps_its_results() -> None:
 def test_now_is_the_time_of_the_decision_and_run_names_the_run() -> None:
     run = Run(step("w", Wait(duration=parse_value("1m"))), task("a", "w", params={"now": "${{ now }}", "id": "${{ run.id }}"}))
     assert run.run().output == {"now": "1970-01-01T00:01:00.000Z", "id": "sim"}
+
+
+def test_a_condition_that_comes_to_be_a_secret_fails_its_step() -> None:
+    secret = parse_expression("[secrets.T][0]")
+    steps = [
+        step("s", Group((task("t"),)), condition=secret),
+        step("s", Repeat((task("t"),), condition=secret)),
+        step("s", Repeat((task("t"),), until=secret)),
+    ]
+    for one in steps:
+        plan = Run(one).plan
+        created = ev.RunCreated(at=0.0, run_id="r", name="n", kind="loop", version="v")
+        state = fold([created], lambda version, plan=plan: plan, frozenset({"T"}))
+        take_over(state, 0.0)
+        for path in list(state.executing):
+            decide(state, ev.StepSucceeded(at=1.0, path=path, attempt=1))
+        error = state.error
+        assert error is not None
+        said = "a secret can only be inserted, as it is or inside longer text in ${{ [secrets.T][0] }}"
+        assert (error.type, error.message) == ("expression", said)
 
 
 def test_a_secret_travels_as_a_reference_with_its_place() -> None:

@@ -262,3 +262,49 @@ def test_a_file_with_thousands_of_problems_is_told_so_and_soon(problems: Problem
     found = problems("loop: x\nsteps:\n" + step * 3000)
     assert len(found) == 200
     assert "more problems than can be listed" in found[0].message
+
+
+@pytest.mark.parametrize(("key", "value"), [("parse", "json"), ("env", "{A: b}"), ("stdin", "x"), ("cwd", "x")])
+def test_a_parameter_of_shell_both_inside_and_beside_it_is_told_at_the_second_place(steps: Only, key: str, value: str) -> None:
+    said = f"'{key}' stands both inside 'shell' and beside it; the first is in line 3"  # of the whole file
+    assert steps(f"- shell: {{run: x, {key}: {value}}}\n  {key}: {value}\n") == (2, 3, "duplicate-key", said)
+    assert steps(f"- {key}: {value}\n  shell: {{run: x, {key}: {value}}}\n") == (2, 19, "duplicate-key", said)
+
+
+def test_an_interpreter_has_nothing_to_do_with_a_list(steps: Only) -> None:
+    said = "'interpreter' is what runs a script; the program of a list is its first item"
+    assert steps("- shell: {run: [a, b], interpreter: bash}\n") == (1, 24, "misplaced-key", said)
+
+
+@pytest.mark.parametrize(
+    ("schema", "column", "word", "meant"),
+    [
+        ("{typ: string}", 7, "typ", "type"),
+        ("{type: string, enmu: [a, b]}", 21, "enmu", "enum"),
+        ("{type: integer, defualt: 3}", 22, "defualt", "default"),
+        ("{type: integer, min: 1}", 22, "min", "minimum"),
+        ("{type: string, maxlength: 3}", 21, "maxlength", "maxLength"),
+        ("{type: object, properties: {typ: {type: string, patern: x}}}", 54, "patern", "pattern"),
+        ("{anyOf: [{type: string}, {tpye: 'null'}]}", 32, "tpye", "type"),
+        ("{type: array, items: {typ: string}}", 28, "typ", "type"),
+    ],
+)
+def test_a_misspelled_keyword_of_a_schema_is_a_warning_with_the_nearest_one(
+    problems: Problems, schema: str, column: int, word: str, meant: str
+) -> None:
+    said = f"'{word}' is no keyword of JSON Schema and has no effect; did you mean '{meant}'?"
+    [found] = problems(f"loop: x\ninput:\n  n: {schema}\nsteps: [{{shell: x}}]\n")
+    assert (found.line, found.column, found.severity, found.code, found.message) == (
+        3, column, "warning", "unknown-keyword", said,
+    )  # fmt: skip
+    in_form = f"loop: x\nsteps:\n- approve:\n    message: y\n    form:\n     n: {schema}\n"
+    in_model = f"loop: x\nsteps:\n- llm:\n    prompt: y\n    schema:\n     n: {schema}\n"
+    for text in (in_form, in_model):
+        assert [(found.line, found.message) for found in problems(text)] == [(6, said)]
+
+
+def test_keywords_of_ones_own_and_of_other_dialects_are_let_be(problems: Problems) -> None:
+    own = "x-typ: 1, label: q, order: 3, hint: h, hidden: true, group: g, nullable: true, example: e, id: i, secret: true"
+    names = "properties: {typ: {const: 1}, defualt: {}}, examples: [{typ: 1}], default: {typ: 1}"
+    assert problems(f"loop: x\ninput:\n  n: {{type: object, {own}, {names}}}\nsteps: [{{shell: x}}]\n") == []
+    assert problems("loop: x\nsteps:\n  - llm: {prompt: y, schema: {typ: {type: string}, defualt: {enum: [a]}}}\n") == []

@@ -129,6 +129,29 @@ def test_defaults_hold_for_what_is_executed_and_says_nothing_itself(loaded: Load
     assert (wait.retry.attempts, wait.timeout) == (1, None)
 
 
+def test_defaults_reach_the_actions_that_the_docs_name_wherever_they_stand(loaded: Load) -> None:
+    reached = {
+        "shell": "x", "python": "m:f", "http": "{url: u}", "llm": "{prompt: p}", "skill": "s", "set": "{a: 1}",
+        "remember": "{a: 1}", "emit": "{event: e}", "history": "{of: x}",
+    }  # fmt: skip
+    others = {"wait": "1s", "approve": "m", "fail": "m", "return": "1", "foreach": "[1], steps: [{set: {a: 1}}]"}
+    for action, value in (reached | others).items():
+        text = f"loop: x\ndefaults: {{retry: 3, timeout: 1m}}\nsteps:\n  - {{{action}: {value}}}\n"
+        step = loaded(text).definition.steps[0]
+        assert (step.retry.attempts, step.timeout) == ((3, 60.0) if action in reached else (1, None)), action
+    text = """
+        loop: x
+        defaults: {timeout: 1m}
+        steps:
+          - {shell: a, fallback: [{shell: b}], undo: {shell: c}, effect: once, on_unknown: {probe: [{shell: d}]}}
+        finally: [{shell: e}]
+    """
+    definition = loaded(text).definition
+    [step] = definition.steps
+    assert step.undo is not None
+    assert {inner.timeout for inner in (step, step.undo, *step.fallback, *step.probe, *definition.finally_)} == {60.0}
+
+
 def test_a_step_knows_its_line(loaded: Load) -> None:
     assert [step.line for step in loaded("loop: x\nsteps:\n- shell: x\n\n- shell: y\n").definition.steps] == [3, 5]
 

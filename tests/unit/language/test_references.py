@@ -143,6 +143,7 @@ def test_a_key_of_flow_control_is_an_expression_with_or_without_its_brackets(loa
         ("${{ event.data.who }}", "ada"),
         ("event.data['who'] | upper", "ADA"),
         ("event.data.more | default(7)", 7),
+        ("event.headers['x-github-event']", "push"),
         ("event.log", "event.log"),
         ("see event.data.who", "see event.data.who"),
         ("event.data.who knows", "event.data.who knows"),
@@ -152,7 +153,8 @@ def test_a_part_of_the_event_is_an_input_with_or_without_its_brackets(loaded: Lo
     text = f"loop: x\ntriggers:\n- event: go\n  input:\n    it: {given}\ninput: {{it: {{}}}}\nsteps: [{{shell: x}}]\n"
     (trigger,) = loaded(text).definition.triggers
     assert trigger.input is not None
-    assert trigger.input["it"].evaluate({"event": {"data": {"who": "ada"}}}) == value
+    event = {"data": {"who": "ada"}, "headers": {"x-github-event": "push"}}
+    assert trigger.input["it"].evaluate({"event": event}) == value
 
 
 def test_a_name_in_a_bare_key_of_flow_control_is_looked_up(problems: Problems) -> None:
@@ -350,3 +352,47 @@ def test_the_key_of_a_result_is_an_expression_with_or_without_its_brackets(
     inner = found.definition.steps[0].action.steps[0]
     template = inner.idempotency_key or inner.cache.key
     assert (template.evaluate({"ticket": {"id": "t7"}, "input": {"who": "ada"}}), list(found.problems)) == (value, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        ("if: secrets.T == 'v'", 5),
+        ("if: secrets.T", 5),
+        ("if: input is defined and secrets.T", 26),
+        ("if: secrets.T is defined and secrets.T != ''", 30),
+        ("if: secrets.T | default('') | length > 3", 5),
+        ("env: {A: '${{ secrets.T | upper }}'}", 15),
+        ("env: {A: '${{ \"Bearer \" ~ secrets.T }}'}", 27),
+        ("env: {A: '${{ secrets.T or 1 }}'}", 15),
+        ("env: {A: '${{ secrets.T[:3] }}'}", 15),
+        ("env: {A: '${{ secrets.T.x }}'}", 15),
+        ("env: {A: '${{ 1 if secrets.T else 2 }}'}", 20),
+        ("env: {A: '${{ \"x\" | replace(\"x\", secrets.T) }}'}", 34),
+        ("env: {A: '${{ {secrets.T: 1} }}'}", 16),
+    ],
+)
+def test_a_secret_that_is_more_than_inserted_is_told_before_anything_runs(steps: Only, text: str, column: int) -> None:
+    said = "a secret can only be inserted, as it is or inside longer text"
+    assert steps(f"- shell: x\n  {text}\n") == (2, column + 2, "secret-here", said)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if: secrets.T is defined",
+        "env: {A: '${{ secrets.T }}', B: 'Bearer ${{ secrets.T }}'}",
+        "env: {A: '${{ secrets.T | default(\"none\") }}'}",
+        "env: {A: '${{ secrets.T if secrets.T is defined else secrets.U }}'}",
+        "stdin: {a: '${{ {\"b\": [secrets.T]} }}'}",
+        "env: {A: '${{ secrets.T is defined and secrets.T }}'}",
+    ],
+)
+def test_a_secret_that_is_inserted_or_asked_after_is_no_problem(problems: Problems, text: str) -> None:
+    assert problems(f"loop: x\nsteps:\n  - shell: x\n    {text}\n") == []
+
+
+def test_an_item_that_is_called_otherwise_is_told_by_that_name(steps: Only) -> None:
+    inner = "    - foreach: [2]\n      as: m\n      steps: [{set: {a: '${{ item }} ${{ n }}'}}]\n"
+    text = f"- foreach: [1]\n  as: n\n  steps:\n{inner}"
+    assert steps(text) == (6, 30, "out-of-scope", "the item is called 'm' here; write 'm'")

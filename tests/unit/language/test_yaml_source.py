@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from agentctl.language.problems import Problem
 from agentctl.language.source import read_bytes, read_file, read_text
 
 
@@ -45,6 +47,42 @@ def the_problem(text: str) -> tuple[int, int, str]:
 )
 def test_each_mistake_is_told_once_at_its_place(text: str, line: int, column: int, code: str) -> None:
     assert the_problem(text) == (line, column, code)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "max: .inf", "max: 1e999", "max: 99999999999999999999", "max: !!int 5", "max: !mine {a: 1}", "max: *nowhere",
+        "max: {{ x }}", "5: x", "!mine max: 5", "<<: 5", "a: 1\n---\nb: 1",
+    ],
+)  # fmt: skip
+def test_what_yaml_has_and_we_do_not_take_hides_nothing_else_of_the_file(
+    line: str, problems: Callable[[str], list[Problem]]
+) -> None:
+    found = problems("loop: x\nsteps:\n  - repeat: {until: last, mx: 1}\n    steps: [{set: {a: 1}, tmeout: 1s}]\n" + line)
+    assert [(problem.line, problem.code) for problem in found if problem.line < 5] == [(3, "unknown-key"), (4, "unknown-key")]
+    assert len([problem for problem in found if problem.line >= 5 and problem.code != "unknown-key"]) == 1
+
+
+def test_a_value_that_cannot_be_taken_is_told_once_and_not_judged_by_what_stands_in_for_it(
+    problems: Callable[[str], list[Problem]],
+) -> None:
+    text = """
+    loop: x
+    timeout: .inf
+    input: {n: {type: integer, default: .nan}, m: {type: integer, maximum: 1e999}, 1: {type: string}}
+    steps:
+      - http: {url: {{ address }}, max_bytes: !!int 5}
+      - skill: *which
+    """
+    found = problems(text)
+    assert [problem.line for problem in found] == [2, 3, 3, 3, 5, 5, 6]
+    assert {problem.code for problem in found} == {"wrong-value", "too-large", "yaml-unsupported", "alias"}
+
+
+@pytest.mark.parametrize("line", ["a: .inf", "a: 1", "? [a]\n: b"])
+def test_a_file_with_more_such_problems_than_anybody_reads_is_given_up(line: str) -> None:
+    assert read_text("\n".join([line] * 500)).problems[-1].message == "there are more problems than can be listed"
 
 
 @pytest.mark.parametrize("text", ["a: 1\nif: 'x' == input.y\n", "if: 'x' | upper\n", '- if: "x" in input.y\n'])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentctl.store import events, waits
+from agentctl.store import events, waitfor, waits
 from agentctl.store.events import waits_for
 
 COUNT = 10_000
@@ -48,6 +48,14 @@ def test_no_query_scans_a_table(
 ) -> None:
     # the inbox reads the index that holds nothing but waits for people
     assert [step for step in scans(crowd, statement, parameters) if "waits_for_person" not in step] == []
+
+
+@pytest.mark.parametrize(("statement", "parameters"), [(waitfor.AWAITED, 0), (waitfor.CLAIMED, 0), (waitfor.IN_LINE, 1)])
+def test_who_waits_for_whom_is_found_among_those_who_wait(
+    crowd: sqlite3.Connection, scans: Callable[..., list[str]], statement: str, parameters: int
+) -> None:
+    # both hold rows only as long as somebody waits, or has a claim
+    assert [step for step in scans(crowd, statement, parameters) if step not in ("SCAN a", "SCAN c")] == []
 
 
 def test_waking_one_of_ten_thousand_reads_a_handful_of_rows(crowd: sqlite3.Connection, measured: Callable[..., Any]) -> None:
