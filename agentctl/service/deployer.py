@@ -49,7 +49,7 @@ class Deployer:
         self._told = False  # that there is something to see
         self._deployments: dict[str, Deployment] = {}
         self._definitions: dict[str, StoredDefinition] = {}  # of every deployment that has a good version
-        self._strays: frozenset[str] = frozenset()
+        self._told_problems: frozenset[str] = frozenset()
         self._root = root_of(project)
         self._others: frozenset[str] = frozenset()  # of what is deployed, the roots that are not this one; they were told of
         self._settings = _digest(project.root / FILE)
@@ -175,19 +175,25 @@ class Deployer:
         for found in changed:
             if found.gone:
                 log.warning("%s is gone: nothing triggers '%s' any more; its runs go on", found.file, found.name)
-            elif found.problem:
-                stays = f"the last good version of '{found.name}' stays" if found.version else f"'{found.name}' is not deployed"
-                log.warning("%s; %s", found.problem, stays)
-            elif found.version != self._version(found.name) or self._was_troubled(found.name):
+            elif not found.problem and (found.version != self._version(found.name) or self._was_troubled(found.name)):
                 log.info("deployed %s '%s', version %s, from %s", found.kind, found.name, found.version[:12], found.file)
-        strays = frozenset(
-            reading.problem or f"{reading.file}: does not begin with 'loop: NAME' or 'skill: NAME'"
-            for reading in readings
-            if not reading.name and reading.file not in {found.file for found in self._store.deployments()}
-        )
-        for problem in sorted(strays - self._strays):
-            log.warning("%s; nothing is deployed from it", problem)
-        self._strays = strays
+        problems = frozenset(self._problems(readings))
+        for problem in sorted(problems - self._told_problems):
+            log.warning("%s", problem)
+        self._told_problems = problems
+
+    def _problems(self, readings: Sequence[Reading]) -> Iterator[str]:
+        """What keeps files from being used as they are now, whoever found it first: each serve says it once."""
+        deployments = self._store.deployments()
+        for found in deployments:
+            if found.problem and found.root == self._root:
+                stays = f"the last good version of '{found.name}' stays" if found.version else f"'{found.name}' is not deployed"
+                yield f"{found.problem}; {stays}"
+        deployed = {found.file for found in deployments}
+        for reading in readings:
+            if not reading.name and reading.file not in deployed:
+                why = reading.problem or f"{reading.file}: does not begin with 'loop: NAME' or 'skill: NAME'"
+                yield f"{why}; nothing is deployed from it"
 
     def _tell_of_others(self) -> None:
         """What is deployed from other projects is triggered all the same, but its steps find themselves in this one."""

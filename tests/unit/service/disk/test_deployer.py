@@ -116,6 +116,18 @@ async def test_the_last_good_version_outlives_a_restart(disk: Any, store: Any, c
     assert [found.name for found in store.subscriptions("infra.check")] == ["health"]
 
 
+async def test_every_serve_says_what_cannot_be_used_though_a_command_found_it_first(
+    disk: Any, store: Any, clock: Any, deployer: Deployer, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk.write("loops/health.yaml", BROKEN)
+    await bring_in_line(disk.project, store, clock.now())
+    for serving in (deployer, Deployer(disk.project, store, clock)):
+        caplog.clear()
+        await serving.begin()
+        await serving.reload()
+        assert [record.getMessage() for record in caplog.records] == [f"{only_problem(store)}; 'health' is not deployed"]
+
+
 async def test_a_mended_file_is_deployed_again(disk: Any, store: Any, deployer: Deployer, running: Any, eventually: Any) -> None:
     disk.write("loops/health.yaml", BROKEN)
     async with running(deployer):
