@@ -17,7 +17,7 @@ from starlette.responses import Response
 from agentctl import JSON
 from agentctl.language.event_names import LONGEST, LONGEST_ID, OWN
 from agentctl.model import Trigger
-from agentctl.ports import Gather, NewEvent, NewRun, SecretSource, Starts, StoredDefinition
+from agentctl.ports import NOTHING, Gather, NewEvent, NewRun, SecretSource, Starts, StoredDefinition
 from agentctl.service.http import answers, body
 from agentctl.service.http.answers import Refusal, log, unauthorized
 from agentctl.service.http.desk import Desk
@@ -90,8 +90,8 @@ def _served(definitions: Mapping[str, StoredDefinition], path: str, *, paused: b
 def _passed(
     served: Sequence[Served], secrets: SecretSource, headers: Headers, content: bytes, now: float
 ) -> tuple[list[Served], str]:
-    """Whom the delivery convinces, each definition once, and its id. Raises Refusal when that is nobody."""
-    passed: dict[str, Served] = {}
+    """Whom the delivery convinces, and its id. Raises Refusal when that is nobody."""
+    passed: list[Served] = []
     ids: list[str] = []
     reasons: list[str] = []
     for one in served:
@@ -105,13 +105,13 @@ def _passed(
             log.error("the webhook %s of %s lets nobody in: %s", one.trigger.what, one.name, flaw)
             reasons.append(f"{one.name}: {flaw}")
         else:
-            passed.setdefault(one.name, one)
+            passed.append(one)
             ids += [id_] if id_ else []
     if not passed:
         raise unauthorized("; ".join(reasons))
     if ids and len(ids[0]) > LONGEST_ID:
         raise Refusal(400, "usage", f"the id of a delivery has {LONGEST_ID} characters at most")
-    return list(passed.values()), ids[0] if ids else new_run_id()
+    return passed, ids[0] if ids else new_run_id()
 
 
 def _secret(secrets: SecretSource, trigger: Trigger) -> str:
@@ -137,11 +137,16 @@ def _data(content: bytes) -> JSON:
 
 
 def _starts(passed: Sequence[Served], event: NewEvent, vars: Mapping[str, JSON]) -> Starts:
+    """Each definition once, by the first of its triggers that fits."""
     runs: list[NewRun] = []
     gather: list[Gather] = []
+    started: set[str] = set()
     for one in passed:
-        if not one.paused:
-            starts = starts_of(one.stored, one.number, event, vars)
-            runs += starts.runs
-            gather += starts.gather
+        if one.paused or one.name in started:
+            continue
+        starts = starts_of(one.stored, one.number, event, vars)
+        if starts is not NOTHING:
+            started.add(one.name)
+        runs += starts.runs
+        gather += starts.gather
     return Starts(runs, gather)

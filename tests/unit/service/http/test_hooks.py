@@ -84,6 +84,25 @@ def test_a_run_sees_the_headers_of_its_delivery_but_none_that_proves_who_sent_it
     assert len(headers) == 64
 
 
+def test_a_delivery_starts_a_loop_once_by_the_first_of_its_triggers_that_fits(served: Any) -> None:
+    served.write(
+        "loops/repo.yaml",
+        """
+        loop: repo
+        triggers:
+          - {webhook: /repo, scheme: none, if: "event.headers['x-github-event'] == 'issues'", input: {what: an issue}}
+          - {webhook: /repo, scheme: none, if: event.data.ref is defined, input: {what: event.data.ref}}
+          - {webhook: /repo, scheme: none, if: event.data.ref is defined, input: {what: once more}}
+        input: {what: {type: string}}
+        steps: [{set: {seen: true}}]
+        """,
+    )
+    served.start()
+    for kind, body in (("issues", b"{}"), ("push", b'{"ref": "main"}'), ("ping", b"{}")):
+        assert served.request("POST", "/hooks/repo", body, {"X-GitHub-Event": kind}).status == 202
+    assert sorted(run.input["what"] for run in served.runs()) == ["an issue", "main"]
+
+
 def test_the_if_of_nothing_else_than_a_delivery_sees_headers(served: Any) -> None:
     served.write("loops/any.yaml", "loop: any\ntriggers: [{event: any, if: event.headers is not defined}]\nsteps: [{shell: x}]\n")
     served.start()
