@@ -86,7 +86,7 @@ def look_at_run(run: Decider) -> None:
         return
     if state.undoable and state.outcome != "succeeded":
         step = state.undoable[-1]
-        key = round_key(state, f"{step.path}.undo", undo_counter(step.path))
+        key = round_key(state, f"{step.path}.undo", undo_counter(state, step.path))
         run.emit(ev.BlockStarted(at=run.at, path=key, role="undo", owner=step.path))
     elif state.todo:
         key = round_key(state, state.todo[0])

@@ -95,11 +95,17 @@ class Parent(msgspec.Struct, frozen=True):
     depth: int = 1  # levels of skills above this run
 
 
+# By which the journals of new runs are folded. What changes the meaning of events that were written gets a new number, and
+# `RunState.rules` is asked where the fold differs: a journal reads for ever as it was written. Since 2 a `return` ends a handler,
+# what handlers and undo steps did is not undone, and the steps of an undo group have its path without a round.
+RULES = 2
+
+
 class RunCreated(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunCreated"):
     """The first event of every journal. `version`: content hash of the definition the run is pinned to.
 
     `accounts`: the budgets of the runs above, on which this one draws too.  `problem`: why it cannot do its work, known when it
-    was made (the event that started it does not make a valid input): it fails with that as it starts.
+    was made (the event that started it does not make a valid input): it fails with that as it starts.  `rules`: see RULES.
     """
 
     run_id: str
@@ -114,6 +120,7 @@ class RunCreated(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunC
     vars: dict[str, JSON] = {}
     accounts: list[Account] = []
     problem: Error | None = None
+    rules: int = 1
 
 
 class RunStarted(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunStarted"):

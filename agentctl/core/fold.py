@@ -50,7 +50,7 @@ def apply(state: RunState, event: ev.AnyEvent) -> None:
 
 def _run_created(state: RunState, e: ev.RunCreated) -> None:
     state.phase = lifecycle.next_run_phase(state.phase, "RunCreated")
-    state.run_id, state.name, state.version = e.run_id, e.name, e.version
+    state.run_id, state.name, state.version, state.rules = e.run_id, e.name, e.version, e.rules
     state.plan = state.plan_of(e.version)
     state.input, state.trigger, state.event, state.parent = e.input, e.trigger, e.event, e.parent
     state.vars, state.accounts, state.problem = e.vars, e.accounts, e.problem

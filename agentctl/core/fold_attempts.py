@@ -144,12 +144,12 @@ def step_succeeded(state: RunState, e: ev.StepSucceeded) -> None:
     step.output, step.error = e.output, None
     add_usage(state, step, e.usage)
     if e.status != "reused":
-        if step.node.undo is not None and _is_work(step.frame):
+        if step.node.undo is not None and (_is_work(step.frame) or state.rules < 2):
             state.undoable.append(step)
         if step.node.is_once:
             state.once[without_rounds(e.path)] = e.output
     end(state, step, e.status, e.at)
-    if step.node.kind == "return":
+    if step.node.kind == "return" and (_is_work(step.frame) or state.rules > 1):
         _return(state, _outermost(step.frame), e.output)
 
 

@@ -39,7 +39,7 @@ def block_started(state: RunState, e: ev.BlockStarted) -> None:
         step.undone = True
         names = {"error": state.error.to_json() if state.error else None}
         frame = Frame(e.path, node.undo, "undo", outer=step.frame, prefix=f"{step.path}.", vars=names)
-        open_frame(state, frame, undo_counter(step.path))
+        open_frame(state, frame, undo_counter(state, step.path))
     else:
         assert node.body is not None
         step.fired = False

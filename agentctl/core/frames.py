@@ -21,10 +21,10 @@ def round_key(state: RunState, base: str, counter: str | None = None) -> str:
     return base if opened == 0 else f"{base}@{opened + 1}"
 
 
-def undo_counter(path: str) -> str:
+def undo_counter(state: RunState, path: str) -> str:
     """Under which the rounds of the list that undoes the step at `path` are counted: its path, `charge.undo`, is that of the
     undo step in it as well, and the lists of that one (it may be a group) have rounds of their own."""
-    return f"undo of {path}"
+    return f"undo of {path}" if state.rules > 1 else f"{path}.undo"
 
 
 def open_frame(state: RunState, frame: Frame, base: str | None = None) -> None:

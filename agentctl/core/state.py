@@ -220,6 +220,7 @@ class RunState:
         self.plan_of = plan_of
         self.secret_names = secret_names
         # how it was made
+        self.rules = 1
         self.run_id = ""
         self.name = ""
         self.version = ""

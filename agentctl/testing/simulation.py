@@ -56,7 +56,7 @@ class Simulation:
         self.forgetful = forgetful
         self.now = 0.0
         self.journal: list[ev.AnyEvent] = [
-            ev.RunCreated(at=0.0, run_id="sim", name=definition.name, kind=definition.kind, version="v")
+            ev.RunCreated(at=0.0, run_id="sim", name=definition.name, kind=definition.kind, version="v", rules=ev.RULES)
         ]
         self.todo: list[cmd.Command] = []
         self.sent: list[ev.AnyEvent] = []  # what was delivered already, to deliver again

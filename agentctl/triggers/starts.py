@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import structs
 
 from agentctl import JSON
-from agentctl.core.events import Account, Error, Parent, RunCreated
+from agentctl.core.events import RULES, Account, Error, Parent, RunCreated
 from agentctl.core.flow import Limits, Once, Place, Window, group
 from agentctl.core.instant import rfc3339
 from agentctl.errors import ExpressionError, InputInvalid
@@ -58,6 +58,7 @@ def new_run(
         vars=vars or {},
         accounts=list(accounts),
         problem=problem,
+        rules=RULES,
     )
     return _limited(definition, created, awaited, places)
 
