@@ -22,12 +22,12 @@ from agentctl.expressions.nearest import nearest
 # name -> what `agentctl --help` says of it; the module agentctl.cli.<name> has the function `command`
 COMMANDS = {
     "run": "Run a loop or a skill to its end.",
-    "serve": "Live on, and drive all runs: those that are triggered, queued, or waiting.",
-    "resume": "Go on with a run: what finished is kept, what failed is tried anew.",
+    "serve": "Live on, and drive all runs: triggered, queued, or waiting.",
+    "resume": "Go on with a run: what finished is kept, what failed runs anew.",
     "history": "List runs, newest first.",
     "show": "Show one run: its steps over time, errors and output.",
     "logs": "Print what the steps of a run wrote.",
-    "send": "Send an event: to the runs that wait for it, and to what it triggers.",
+    "send": "Send an event to runs that wait for it and loops that it triggers.",
     "inbox": "List everything that waits for a person, oldest first.",
     "approve": "Approve what a run asks for.",
     "reject": "Reject what a run asks for.",
@@ -35,7 +35,7 @@ COMMANDS = {
     "graph": "Draw the steps of a definition or of a run.",
     "feedback": "Say what the result of a run was worth.",
     "state": "Show or edit what a loop remembers between its runs.",
-    "schedule": "Show when loops are due, and what became of their last slots; fill in slots of the past.",
+    "schedule": "Show slots of schedules, past and to come; fill in past ones.",
     "pause": "Have nothing trigger a loop until it is unpaused.",
     "unpause": "Have a paused loop triggered again.",
     "stats": "Count runs: how they ended, how long they took, what they cost.",
@@ -95,7 +95,8 @@ class Commands(TyperGroup):
             return None
         module = importlib.import_module(f"agentctl.cli.{cmd_name}")
         app = typer.Typer(add_completion=False, rich_markup_mode=_markup())
-        app.command(cmd_name, cls=LightCommand, help=None if module.command.__doc__ else COMMANDS[cmd_name])(module.command)
+        short = COMMANDS[cmd_name]
+        app.command(cmd_name, cls=LightCommand, help=None if module.command.__doc__ else short, short_help=short)(module.command)
         return typer.main.get_command(app)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

@@ -118,11 +118,12 @@ class Asker:
     async def _form(self, form: dict[str, Any]) -> dict[str, Any]:
         from agentctl.language.forms import read_field
         from agentctl.language.inputs import expected, has_default
-        from agentctl.render.text import indented, visible
+        from agentctl.render.text import visible
+        from agentctl.render.waits import default_text
 
         values = {}
         for name, schema in form.items():
-            default = f", default {indented(schema['default'])}" if has_default(schema) else ""
+            default = f", default {default_text(schema)}" if has_default(schema) else ""
             while name not in values:
                 text = await self._keyboard.line(f"{visible(name)} ({expected(schema)}{default}): ")
                 if not text and default:

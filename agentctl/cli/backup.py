@@ -20,8 +20,8 @@ def command(
 ) -> None:
     """Write a copy of the store, while it is in use, to one file.
 
-    It is a tar file with the database, which is checked first, large outputs and logs. To restore it, unpack it into the empty
-    folder of a store.
+    It is a tar file with the database, which is checked first, large outputs and logs. To restore it, unpack it into an empty
+    folder, that of the store or any other.
     """
     from agentctl.language.project import demand_text
     from agentctl.wiring import back_up

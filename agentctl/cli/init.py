@@ -25,7 +25,7 @@ _NEXT = (
 
 
 def command(
-    folder: Annotated[str, typer.Argument(metavar="[DIR]", help="The project's folder, made if it is missing.")] = ".",
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="The project's folder, made if it is missing.")] = ".",
     json: params.Json = False,
 ) -> None:
     """Begin a project: a loop that runs at once, a skill, agentctl.yaml, .gitignore, a schema for editors.

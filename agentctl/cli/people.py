@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Step = Annotated[
     str | None,
     typer.Argument(
-        metavar="[STEP]", help="The step, by path or id; needed when several ask.", autocompletion=complete.questions
+        metavar="STEP", help="The step, by path or id; needed when several ask.", autocompletion=complete.questions
     ),
 ]
 Comment = Annotated[str | None, typer.Option("--comment", metavar="TEXT", help="A word with it, kept in the journal.")]

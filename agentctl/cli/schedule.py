@@ -32,7 +32,7 @@ def command(
     target: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[backfill] [LOOP|FILE]", help="Default: every loop of the project.", autocompletion=complete.scheduled
+            metavar="[backfill] LOOP|FILE", help="Default: every loop of the project.", autocompletion=complete.scheduled
         ),
     ] = None,
     upcoming: Annotated[str, typer.Option("--next", metavar="N", help="So many slots to come of each schedule.")] = "10",

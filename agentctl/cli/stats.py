@@ -16,7 +16,7 @@ from agentctl.ports import Statistics
 def command(
     loop: Annotated[
         str | None,
-        typer.Argument(metavar="[LOOP]", help="Only this loop or skill.", autocompletion=complete.definitions),
+        typer.Argument(metavar="LOOP", help="Only this loop or skill.", autocompletion=complete.definitions),
     ] = None,
     since: params.Since = None,
     db: params.Db = None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def command(
     paths: Annotated[
-        list[str] | None, typer.Argument(metavar="PATH...", help="Test files, or folders that hold them; the project's tests/.")
+        list[str] | None, typer.Argument(metavar="PATH", help="Test files, or folders that hold them; the project's tests/.")
     ] = None,
     record: Annotated[
         str | None, typer.Option("--record", metavar="RUN", help="Write a test file from a recorded run (to PATH) and play it.")

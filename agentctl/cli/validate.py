@@ -22,7 +22,7 @@ _SUFFIXES = (".yaml", ".yml")
 
 
 def command(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Definitions, or folders that hold them.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Definitions, or folders that hold them.")],
     json: params.Json = False,
 ) -> int:
     """Check definitions and report every problem.

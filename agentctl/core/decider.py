@@ -9,7 +9,7 @@ from agentctl.core import budget, ending, orders, retry, start
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.core.fold import apply
-from agentctl.core.fold_attempts import gave_no_answer
+from agentctl.core.fold_attempts import gave_no_answer, outcome_lost
 from agentctl.core.frames import round_key
 from agentctl.core.instant import rfc3339
 from agentctl.core.scope import Scope, scope_of
@@ -143,6 +143,8 @@ class Decider:
     # --- a step ----------------------------------------------------------------------------------------------------
 
     def _look_at_step(self, step: StepState) -> None:
+        if step.frame.closed:  # what is in doubt there stays so: its list went on without it
+            return
         if step.halted is not None:
             ending.look_at_timed_out(self, step)
         elif step.status == "failing":
@@ -152,8 +154,7 @@ class Decider:
         elif step.status == "unknown":
             self._look_at_unknown(step)
         elif step.lost:
-            error = ev.Error("step.unknown_outcome", "the process ended while the step executed", step.path, step.attempt)
-            self.emit(ev.OutcomeUnknown(at=self.at, path=step.path, error=error))
+            self.emit(ev.OutcomeUnknown(at=self.at, path=step.path, error=outcome_lost(step)))
         elif step.status == "retrying" and step.fired:
             if self._holds_back():
                 return
@@ -206,8 +207,12 @@ class Decider:
         definition, error = step.node.step, step.error
         assert error is not None
         if step.fired:
-            if not self._holds_back():
+            if self._holds_back():
+                return
+            if step.begun:
                 self.emit_started(step)
+            else:
+                start.begin(self, step)  # the doubt is of an earlier round
         elif step.answer is not None:
             self.end_container(step, *step.answer)
         elif definition.on_unknown == "fail":

@@ -5,21 +5,37 @@ from __future__ import annotations
 from agentctl.core import events as ev
 from agentctl.core import lifecycle
 from agentctl.core.fold_attempts import add_usage, go_live, let_go
+from agentctl.core.frames import without_rounds
 from agentctl.core.instant import rfc3339
-from agentctl.core.state import RunState, live_below
+from agentctl.core.state import RunState, StepState, live_below
 
 
 def outcome_unknown(state: RunState, e: ev.OutcomeUnknown) -> None:
     step = state.steps[e.path]
     step.status = lifecycle.next_step_status(e.path, step.status, "OutcomeUnknown")
+    if step.node.index not in step.frame.live:
+        go_live(step, e.at)
+    if not step.begun:
+        _take_doubt_over(state, step)
+    state.doubts[without_rounds(e.path)] = step
     let_go(state, step)
     step.error, step.lost, step.stopping, step.probed = e.error, False, False, False
     state.unknown[e.path] = step
     state.look_at(step)
 
 
+def _take_doubt_over(state: RunState, step: StepState) -> None:
+    """From the same step in an earlier round of its list: there is one effect to look up, and one key that is claimed."""
+    doubted = state.doubts.get(without_rounds(step.path))
+    if doubted is not None:
+        step.key, step.claim = doubted.key, doubted.claim
+        if doubted.status == "unknown":
+            doubted.status = "cancelled"
+
+
 def step_resolved(state: RunState, e: ev.StepResolved) -> None:
     step = state.steps[e.path]
+    state.doubts.pop(without_rounds(e.path), None)
     if e.verdict == "retry":
         step.fired = True
     elif e.verdict == "done":

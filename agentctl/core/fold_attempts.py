@@ -31,6 +31,8 @@ def step_started(state: RunState, e: ev.StepStarted) -> None:
     step.answer = None
     if state.unknown.pop(e.path, None) is not None:
         state.forgotten.append(e.path)
+    if node.is_once and state.doubts:
+        state.doubts.pop(without_rounds(e.path), None)
     if node.index not in step.frame.live:
         go_live(step, e.at)
     if e.input is not None:
@@ -222,7 +224,17 @@ def step_skipped(state: RunState, e: ev.StepSkipped) -> None:
 def step_cancelled(state: RunState, e: ev.StepCancelled) -> None:
     step = state.steps[e.path]
     lifecycle.next_step_status(e.path, step.status, "StepCancelled")
-    end(state, step, "unknown" if is_in_doubt(step) else "cancelled", e.at)
+    in_doubt = is_in_doubt(step)
+    if in_doubt:
+        step.error = step.error or outcome_lost(step)
+        state.doubts[without_rounds(e.path)] = step
+    step.lost = False
+    end(state, step, "unknown" if in_doubt else "cancelled", e.at)
+
+
+def outcome_lost(step: StepState) -> ev.Error:
+    """Of an attempt whose process is gone without an answer."""
+    return ev.Error("step.unknown_outcome", "the process ended while the step executed", step.path, step.attempt)
 
 
 def gave_no_answer(error: ev.Error) -> bool:

@@ -61,7 +61,7 @@ def block_finished(state: RunState, e: ev.BlockFinished) -> None:
         state.look_at(state)
         return
     if frame.role == "probe":
-        _after_probe(step, e)
+        _after_probe(state, step, e)
         state.look_at(step)
         return
     if e.error is not None:
@@ -96,11 +96,12 @@ def _forget_once(state: RunState, step: StepState) -> None:
             _forget_once(state, inner)
 
 
-def _after_probe(step: StepState, e: ev.BlockFinished) -> None:
+def _after_probe(state: RunState, step: StepState, e: ev.BlockFinished) -> None:
     """`{done: true, output}`: it was done; `{done: false}`: it may execute; anything else: the probe could not tell."""
     found = e.output
     step.probed = True
     if e.error is None and isinstance(found, dict) and isinstance(found.get("done"), bool):
+        state.doubts.pop(without_rounds(step.path), None)
         if found["done"]:
             step.answer = (found.get("output"), None)
         else:

@@ -32,13 +32,15 @@ ENDED = frozenset({"succeeded", "recovered", "reused", "skipped", "not_run", "fa
 WELL = frozenset({"succeeded", "recovered", "reused", "skipped"})
 
 STEP: dict[str, dict[str, str]] = {
-    # AttemptFailed while pending: an expression of its inputs failed.  StepKeyed: a recorded result is looked for first
+    # AttemptFailed while pending: an expression of its inputs failed.  StepKeyed: a recorded result is looked for first.
+    # OutcomeUnknown while pending: its attempt in an earlier round of the list is in doubt
     "pending": {
         "StepStarted": "running",
         "StepSkipped": "skipped",
         "StepSucceeded": "succeeded",
         "AttemptFailed": "failing",
         "StepKeyed": "waiting",
+        "OutcomeUnknown": "unknown",
         "NotRun": "not_run",
     },
     # StepFailed while running: the step's fallback failed.  AttemptWithdrawn: it never began, so its turn is still to come
@@ -71,6 +73,7 @@ STEP: dict[str, dict[str, str]] = {
         "StepSkipped": "skipped",
         "StepSucceeded": "succeeded",
         "StepKeyed": "waiting",
+        "OutcomeUnknown": "unknown",
     },
     # a cancelled run does not make the doubt go away
     "unknown": {

@@ -137,13 +137,13 @@ def keep_result(step: StepState) -> cmd.KeepResult:
     assert step.key is not None
     cache = step.node.step.cache
     return cmd.KeepResult(
-        step.path, place_in_definition(step), step.key, step.output, ttl=None if cache is None else cache.ttl
+        step.claim, place_in_definition(step), step.key, step.output, ttl=None if cache is None else cache.ttl
     )
 
 
 def give_back(step: StepState) -> cmd.GiveBack:
     assert step.key is not None
-    return cmd.GiveBack(step.path, place_in_definition(step), step.key)
+    return cmd.GiveBack(step.claim, place_in_definition(step), step.key)
 
 
 def withdrawals(undone: StepState) -> list[cmd.Withdraw]:
@@ -167,7 +167,7 @@ def _recorded_within(step: StepState) -> list[cmd.Withdraw]:
 def _recorded(step: StepState) -> list[cmd.Withdraw]:
     if step.key is None or step.source is not None:
         return []
-    return [cmd.Withdraw(step.path, place_in_definition(step), step.key)]
+    return [cmd.Withdraw(step.claim, place_in_definition(step), step.key)]
 
 
 def place_in_definition(step: StepState) -> str:

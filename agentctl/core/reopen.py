@@ -73,6 +73,7 @@ def _reopen_step(state: RunState, step: StepState, redo: set[str]) -> None:
     if step.path in redo or step.undone:
         step.child = None  # a new run of the skill, not the old one's result
         state.once.pop(without_rounds(step.path), None)
+        state.doubts.pop(without_rounds(step.path), None)
     elif step.status == "unknown":
         step.finished_at, step.answer, step.fired = None, None, False
         state.unknown[step.path] = step
@@ -81,6 +82,8 @@ def _reopen_step(state: RunState, step: StepState, redo: set[str]) -> None:
         return
     elif is_kept(step):
         return
+    elif step.status == "failed":
+        state.doubts.pop(without_rounds(step.path), None)  # `on_unknown: fail`: whoever resumes it wants it executed again
     if step.status not in ("pending", "not_run"):
         state.steps_done -= 1
     step.reset()

@@ -37,10 +37,20 @@ def start(run: Decider, step: StepState) -> None:
             output, source = run.state.once[path], f"{run.state.run_id}/{path}"
             run.emit(ev.StepSucceeded(at=run.at, path=step.path, output=output, status="reused", source=source))
             return
+        if path in run.state.doubts:
+            said = "the outcome of its attempt in an earlier round is not known"
+            error = ev.Error("step.unknown_outcome", said, step.path, step.attempt)
+            run.emit(ev.OutcomeUnknown(at=run.at, path=step.path, error=error))
+            return
         key = definition.cache.key if definition.cache is not None else definition.idempotency_key
         if key is not None:
             _look_for_result(run, step, key)
             return
+    begin(run, step)
+
+
+def begin(run: Decider, step: StepState) -> None:
+    """Evaluate the inputs of a step and begin its next attempt."""
     _START[step.node.kind](run, step)
 
 

@@ -24,6 +24,7 @@ class StepState:
         "begun",
         "bodies",
         "child",
+        "claim",
         "error",
         "failure",
         "finished_at",
@@ -79,6 +80,7 @@ class StepState:
         self.usage: Usage | None = None
         self.retry_after: float | None = None
         self.key: str | None = None  # the idempotency or cache key that it has claimed, or waits for
+        self.claim = self.path  # in whose name; that of an earlier round whose doubt it took over
         self.source: str | None = None  # the step whose recorded result it was handed
         self.probed = False  # its probe has run and could not tell
         self.lost = False  # an `effect: once` attempt whose process is gone without an answer
@@ -259,6 +261,7 @@ class RunState:
         self.steps: dict[str, StepState] = {}  # every step ever opened, but for the forgotten ones
         self.rounds: dict[str, int] = {}  # how often a list was opened, for the `@n` of its path
         self.once: dict[str, JSON] = {}  # outputs of finished `effect: once` steps, by path without rounds
+        self.doubts: dict[str, StepState] = {}  # `effect: once` steps of unknown outcome, by path without rounds
         # what it waits for
         self.executing: dict[str, StepState] = {}  # attempts under way that a driver answers
         self.children: dict[str, str] = {}  # path -> run id that is awaited

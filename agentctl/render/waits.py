@@ -32,9 +32,14 @@ def asked(waiting: Waiting) -> list[str]:
         if isinstance(schema, dict) and "description" in schema:
             words.append(visible(str(schema["description"])))
         if has_default(schema):
-            words.append(f"default {indented(schema['default'])}")
+            words.append(f"default {default_text(schema)}")
         lines.append(f"{visible(name)}: {', '.join(words)}")
     return lines
+
+
+def default_text(schema: dict[str, JSON]) -> str:
+    """The default of a form's field as people read it: an empty text is one to see."""
+    return indented(schema["default"]) or '""'
 
 
 def headline(waiting: Waiting) -> str:

@@ -88,6 +88,7 @@ def test_without_a_terminal_run_says_what_is_asked_and_how_to_answer(agentctl, p
     assert "sign  waiting for approval" in err
     assert "    Ship it?\n" in err
     assert "    count: a whole number\n" in err
+    assert "    note: a text, default none\n" in err
     assert f"approve: agentctl approve {run_id} sign --data count=..." in err
     assert f"reject:  agentctl reject {run_id} sign" in err
 

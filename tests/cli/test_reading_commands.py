@@ -339,6 +339,15 @@ def test_help_names_every_command_with_one_line(agentctl):
     out = agentctl("--help").out
     for command in ("run", "resume", "history", "show", "logs", "cancel", "validate", "schema", "version"):
         assert re.search(rf"^  {command} +\S.*\.$", out, re.MULTILINE), command
+    assert "..." not in out.partition("Commands:")[2], "a line is cut"
+
+
+@pytest.mark.parametrize(
+    ("command", "takes"),
+    [("approve", "{RUN} [STEP]"), ("stats", "[LOOP]"), ("init", "[DIR]"), ("validate", "{PATH}..."), ("test", "[PATH]...")],
+)
+def test_a_usage_line_brackets_what_can_be_left_out_once(agentctl, command, takes):
+    assert agentctl(command, "--help").out.splitlines()[0] == f"Usage: agentctl {command} [OPTIONS] {takes}"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from agentctl.language.project import find
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted(path.name for path in (REPOSITORY / "examples").iterdir() if path.is_dir())
 TICKETS = json.loads((REPOSITORY / "examples/ticket-queue/tickets.json").read_text())
@@ -19,10 +21,12 @@ TICKETS = json.loads((REPOSITORY / "examples/ticket-queue/tickets.json").read_te
 
 @pytest.fixture
 def example(tmp_path, agentctl):
-    """Copies an example and makes its folder the one in which commands run."""
+    """Copies an example and makes its folder the one in which commands run. Above it lies another project, as in a checkout."""
+    for part in ("loops", "skills"):
+        (tmp_path / part).mkdir()
 
     def copy(name: str) -> Path:
-        folder = tmp_path / name
+        folder = tmp_path / "examples" / name
         left_behind = shutil.ignore_patterns(".agentctl", "outbox.db*", "__pycache__")
         shutil.copytree(REPOSITORY / "examples" / name, folder, ignore=left_behind)
         agentctl.cwd = folder
@@ -48,6 +52,12 @@ def test_every_example_has_a_readme_whose_commands_name_real_files(name):
     commands = re.findall(r"^    agentctl run (\S+)", (folder / "README.md").read_text(), re.MULTILINE)
     assert commands
     assert all((folder / file).is_file() for file in commands)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_a_project_of_its_own_also_inside_another(name, example):
+    folder = example(name)
+    assert find(folder).root == folder
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

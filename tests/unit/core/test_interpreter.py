@@ -745,6 +745,89 @@ def test_a_cancelled_run_keeps_the_doubt_for_its_resume() -> None:
     assert run.state.status == "blocked"
 
 
+def test_a_doubt_of_a_run_that_was_being_cancelled_as_its_process_died_is_asked_about_after_its_resume() -> None:
+    run = Run(once("charge"))
+    run.deliver(ev.CancelRequested(at=1.0))
+    run.restart()
+    assert (run.state.status, run.statuses()["charge"]) == ("cancelled", "unknown")
+    run.todo.clear()
+    run.deliver(ev.RunResumed(at=2.0))
+    assert [command.path for command in run.todo if isinstance(command, cmd.AwaitPerson)] == ["charge"]
+
+
+def test_nobody_is_asked_about_an_effect_whose_group_went_on_without_it() -> None:
+    run = Run(step("g", Group((once("charge"),)), timeout=5.0, fallback=(step("rest", Wait(duration=parse_value("1m"))),)))
+    run.todo.clear()
+    run.deliver(ev.TimerFired(at=5.0, path="g", timer="timeout"))
+    run.deliver(ev.AttemptFailed(at=5.0, path="g.charge", attempt=1, error=ev.Error("cancelled", "stopped")))
+    run.restart()
+    assert not [command for command in run.todo if isinstance(command, cmd.AwaitPerson)]
+    assert run.run().steps["g"].status == "recovered"
+
+
+def test_a_doubt_that_outlived_a_dying_run_can_be_answered_with_failed_while_other_steps_run() -> None:
+    run = Run(once("charge"), task("slow"))
+    run.deliver(ev.CancelRequested(at=1.0))
+    run.restart()
+    run.todo.clear()
+    run.deliver(ev.RunResumed(at=2.0))
+    run.deliver(ev.StepResolved(at=3.0, path="charge", verdict="failed"))
+    run.restart()
+    assert run.run().status == "failed"
+
+
+def cut_off_in_a_group(**keys: Any) -> Run:
+    """An effect that its group's timeout has stopped; the group has been started once more."""
+    group = Group((once("charge", **keys), task("ship", "charge")))
+    run = Run(step("g", group, timeout=5.0, retry=Retry(attempts=3, delay=1.0, on=("*",))))
+    run.todo = [command for command in run.todo if not isinstance(command, cmd.Execute | cmd.FindResult)]
+    if "idempotency_key" in keys:
+        run.deliver(ev.ResultMissing(at=0.0, path="g.charge"))
+        run.todo = [command for command in run.todo if not isinstance(command, cmd.Execute)]
+    run.deliver(ev.TimerFired(at=5.0, path="g", timer="timeout"))
+    run.deliver(ev.AttemptFailed(at=5.0, path="g.charge", attempt=1, error=ev.Error("cancelled", "stopped")))
+    run.todo.clear()
+    run.now = 5.0
+    run._wake()
+    return run
+
+
+def test_a_retried_group_executes_no_effect_that_is_in_doubt_since_the_round_before() -> None:
+    run = cut_off_in_a_group()
+    assert run.state.status == "blocked"
+    statuses = run.statuses()
+    assert (statuses["g.charge"], statuses["g@2.charge"]) == ("cancelled", "unknown")  # one effect, one doubt
+    run.restart()
+    assert {command.path for command in run.todo if isinstance(command, cmd.AwaitPerson)} == {"g@2.charge"}
+    assert not run.events(ev.RunRecovered)
+
+
+@pytest.mark.parametrize(("verdict", "began"), [("done", ["g@2.ship"]), ("retry", ["g@2.charge", "g@2.ship"])])
+def test_the_doubt_of_an_earlier_round_is_answered_in_the_next(verdict: str, began: list[str]) -> None:
+    run = cut_off_in_a_group()
+    run.todo.clear()
+    run.deliver(ev.StepResolved(at=7.0, path="g@2.charge", verdict=verdict, output={"id": 7}))
+    assert run.run().status == "succeeded"
+    assert run.began == began
+
+
+def test_a_doubt_that_is_a_failure_stays_one_in_every_round() -> None:
+    run = cut_off_in_a_group(on_unknown="fail")
+    state = run.run()
+    assert state.status == "failed"
+    assert state.error is not None
+    assert state.error.type == "step.unknown_outcome"
+    assert run.began == []
+
+
+def test_a_key_that_is_claimed_in_doubt_goes_over_to_the_next_round() -> None:
+    run = cut_off_in_a_group(idempotency_key=parse_value("order-7"))
+    run.todo.clear()
+    run.deliver(ev.StepResolved(at=7.0, path="g@2.charge", verdict="done", output={"id": 7}))
+    kept = [command for command in run.todo if isinstance(command, cmd.KeepResult)]
+    assert [(command.path, command.key) for command in kept] == [("g.charge", "order-7")]
+
+
 def test_a_retried_group_keeps_the_result_of_a_finished_effect() -> None:
     group = Group((once("charge"), task("ship", "charge")))
     run = Run(step("g", group, retry=Retry(attempts=2)), answers={"g.ship": BROKEN})
