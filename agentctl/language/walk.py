@@ -88,7 +88,7 @@ class Scope:
 
 
 def is_bare_expression(key: object, scope: Scope) -> bool:
-    """Whether a key is an expression without `${{ }}`: it reads as one, about a value that there is here.
+    """Whether a key is an expression without `${{ }}`: it reads as one, about a value that there is, be it elsewhere.
 
     As a text it would put all together, which nobody means who names a value; `daily` is a text.
     """
@@ -98,7 +98,7 @@ def is_bare_expression(key: object, scope: Scope) -> bool:
         found = references(parse_expression(key))
     except ExpressionError:
         return False
-    return any(name.path[0] in scope.names or (len(name.path) > 1 and name.path[0] in scope.known) for name in found)
+    return any(name.path[0] in scope.names or (len(name.path) > 1 and name.path[0] in ALWAYS) for name in found)
 
 
 @dataclass

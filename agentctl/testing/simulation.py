@@ -12,6 +12,8 @@ from random import Random
 from agentctl import JSON
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
+from agentctl.core.fold_attempts import gave_no_answer
+from agentctl.core.frames import without_rounds
 from agentctl.core.graph import Plan
 from agentctl.core.interpreter import Decision, decide, fold, forget, take_over
 from agentctl.core.lifecycle import ENDED, WELL
@@ -61,6 +63,7 @@ class Simulation:
         self.todo: list[cmd.Command] = []
         self.sent: list[ev.AnyEvent] = []  # what was delivered already, to deliver again
         self.executed: dict[str, int] = {}  # path -> performed attempts, crashes included
+        self.intents: set[str] = set()  # effects that were begun and of which nobody has said what became of them
         self.crashes = 0
         self.claims: set[str] = set()  # steps that hold the claim on a key
         self.restart()
@@ -141,13 +144,14 @@ class Simulation:
             self.deliver(ev.StepSucceeded(at=self.now, path=command.path, attempt=command.attempt, output=answer))
 
     def _check_once(self, command: cmd.Execute) -> None:
-        """An `effect: once` step executes once for every time that the journal says it may."""
+        """An `effect: once` step that was begun executes again, in no round, before it is known how that went."""
         step = self.state.steps[command.path]
-        if not step.node.is_once:
+        if not step.node.is_once or step.attempt != command.attempt or self.todo_is_stale(command):
             return
-        allowed = sum(isinstance(event, ev.StepStarted) and event.path == command.path for event in self.journal)
-        if self.executed[command.path] > allowed:
-            raise Illegal(f"{command.path} has `effect: once` and executed {self.executed[command.path]} times for {allowed}")
+        effect = without_rounds(command.path)
+        if effect in self.intents:
+            raise Illegal(f"{command.path} has `effect: once` and executes again without a word on what became of it")
+        self.intents.add(effect)
 
     def todo_is_stale(self, command: cmd.Execute) -> bool:
         """An attempt that a Stop overtook: performed late, its answer is dropped."""
@@ -179,12 +183,26 @@ class Simulation:
         self.journal += decision.events
         self.todo += decision.commands
         self._count_claims(decision)
+        for event in decision.events:
+            self._learn(event)
         rebuilt = fold(self.journal, lambda version: self.plan)
         if self.forgetful:
             forget(self.state)
             rebuilt.steps = {path: step for path, step in rebuilt.steps.items() if path in self.state.steps}
         if snapshot(rebuilt) != snapshot(self.state):
             raise Illegal(f"the journal does not fold to the state:\n{snapshot(rebuilt)}\n{snapshot(self.state)}")
+
+    def _learn(self, event: ev.AnyEvent) -> None:
+        """What became of an effect, if the event tells."""
+        match event:
+            case ev.StepSucceeded(path=path) | ev.StepResolved(path=path) | ev.AttemptWithdrawn(path=path):
+                self.intents.discard(without_rounds(path))
+            case ev.AttemptFailed(path=path, error=error) if not gave_no_answer(error) and error.type != "step.unknown_outcome":
+                self.intents.discard(without_rounds(path))
+            case ev.BlockFinished(path=path, output={"done": bool()}):
+                self.intents.discard(without_rounds(path).removesuffix(".probe"))
+            case ev.RunResumed():  # whoever resumes wants what failed to be executed again, but has said nothing of doubts
+                self.intents &= self.state.doubts.keys()
 
     def _count_claims(self, decision: Decision) -> None:
         """Who holds a key, as a store would have it."""

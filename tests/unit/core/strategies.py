@@ -86,14 +86,22 @@ def steps(draw: st.DrawFn, id: str, earlier: list[str], depth: int) -> Step:
         retry=draw(st.sampled_from(RETRIES)),
         fallback=draw(steps_lists(0, most=2)) if draw(st.integers(0, 5)) == 0 else (),
         continue_on_error=draw(st.integers(0, 4)) == 0,
-        undo=Step(id="undo", action=Task("set", LITERAL), uses="set") if draw(st.integers(0, 4)) == 0 else None,
+        undo=draw(undo_steps(depth)) if draw(st.integers(0, 4)) == 0 else None,
     )
+
+
+@st.composite
+def undo_steps(draw: st.DrawFn, depth: int) -> Step:
+    """Mostly one simple step; now and then one of any kind."""
+    if draw(st.integers(0, 2)):
+        return Step(id="undo", action=Task("set", LITERAL), uses="set")
+    return draw(steps("undo", [], min(depth, 1)))
 
 
 @st.composite
 def definitions(draw: st.DrawFn) -> Definition:
     handlers = {
-        name: draw(steps_lists(0, most=2)) if draw(st.integers(0, 3)) == 0 else ()
+        name: draw(steps_lists(draw(st.sampled_from([0, 0, 1])), most=2)) if draw(st.integers(0, 3)) == 0 else ()
         for name in ("on_failure", "on_success", "on_cancel", "finally_")
     }
     return Definition(

@@ -157,9 +157,12 @@ def test_a_part_of_the_event_is_an_input_with_or_without_its_brackets(loaded: Lo
     assert trigger.input["it"].evaluate({"event": event}) == value
 
 
-def test_a_name_in_a_bare_key_of_flow_control_is_looked_up(problems: Problems) -> None:
-    found = problems("loop: x\ninput: {who: {type: string}}\nconcurrency: {limit: 1, key: input.how}\nsteps: [{shell: x}]\n")
-    assert [(problem.line, problem.column, problem.code) for problem in found] == [(3, 30, "unknown-input")]
+@pytest.mark.parametrize(
+    ("key", "code"), [("input.how", "unknown-input"), ("steps.x.output", "out-of-scope"), ("secrets.T", "out-of-scope")]
+)
+def test_a_name_in_a_bare_key_of_flow_control_is_looked_up(problems: Problems, key: str, code: str) -> None:
+    found = problems(f"loop: x\ninput: {{who: {{type: string}}}}\nconcurrency: {{limit: 1, key: {key}}}\nsteps: [{{shell: x}}]\n")
+    assert [(problem.line, problem.column, problem.code) for problem in found] == [(3, 30, code)]
 
 
 def test_an_unclosed_expression_is_told_where_it_opens(steps: Only) -> None:
