@@ -1,6 +1,7 @@
 """The `agentctl` command: which commands there are, and how anything that goes wrong ends.
 
-A command's module is imported when the command is used, so that `agentctl --help` and `agentctl history` stay quick.
+A command's module is imported when the command is used, and by `agentctl --help`. It imports nothing heavy at its top, so that
+both stay quick.
 """
 
 from __future__ import annotations
