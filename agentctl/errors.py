@@ -6,16 +6,16 @@
     │   ├── AmbiguousPrefix  (2)   several runs begin with what was typed
     │   └── NothingToResume  (2)   the run has already finished well
     ├── DefinitionInvalid    (2)   a YAML file has problems; carries every one of them
-    ├── NotStarted           (1)   a limit of the definition lets no run be made now
-    ├── CannotListen         (1)   the address of `--listen` cannot be had now; later, perhaps, it can
+    ├── RunRejected           (1)   a limit of the definition lets no run be made now
+    ├── AddressUnavailable         (1)   the address of `--listen` cannot be had now; later, perhaps, it can
     ├── NotFound             (4)   no such run, definition or step
     ├── StoreError           (5)   the store cannot be used
     │   ├── StoreMissing     (5)   nothing was ever written to it, or it was removed
     │   ├── StoreBusy        (5)   another process holds it
     │   ├── StoreFull        (5)   no room on the disk, or a file-size limit
     │   ├── StoreCorrupt     (5)   SQLite says that the file is damaged or is no database
-    │   ├── StoreOutdated    (5)   written by an older agentctl, and opened for reading only
-    │   └── StoreVersion     (5)   written by a newer agentctl
+    │   ├── StoreNeedsMigration    (5)   written by an older agentctl, and opened for reading only
+    │   └── StoreTooNew     (5)   written by a newer agentctl
     └── LeaseLost            (5)   another process took this run over; what it writes counts, not we
 
     ActionError                    an attempt of a step failed: becomes the step's error object, never a user message
@@ -64,11 +64,11 @@ class DefinitionInvalid(AgentctlError):
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
-class NotStarted(AgentctlError):
+class RunRejected(AgentctlError):
     kind = "not_started"
 
 
-class CannotListen(AgentctlError):
+class AddressUnavailable(AgentctlError):
     kind = "listen"
 
 
@@ -98,11 +98,11 @@ class StoreCorrupt(StoreError):
     kind = "store.corrupt"
 
 
-class StoreOutdated(StoreError):
+class StoreNeedsMigration(StoreError):
     kind = "store.outdated"
 
 
-class StoreVersion(StoreError):
+class StoreTooNew(StoreError):
     kind = "store.version"
 
 

@@ -12,15 +12,15 @@ from agentctl.store.ledger import open_store
 if TYPE_CHECKING:
     from agentctl.actions.secrets import Secrets
     from agentctl.engine.engine import Engine
-    from agentctl.engine.host import Equipment
+    from agentctl.engine.host import EngineConfig
     from agentctl.language.catalog import Catalog
-    from agentctl.language.project import Project
+    from agentctl.language.project.project import Project
     from agentctl.ports import Admission, Finding, Observer, Store, StoredDefinition
+    from agentctl.service.component import Component
     from agentctl.service.http.address import Address
-    from agentctl.service.part import Part
     from agentctl.service.serve import Service
-    from agentctl.store.backup import Backup
     from agentctl.store.ledger import Ledger
+    from agentctl.store.upkeep.backup import Backup
 
 __all__ = [
     "back_up",
@@ -55,14 +55,14 @@ def _equipment(
     load_skill: Callable[[str], StoredDefinition],
     observers: Sequence[Observer],
     workers: int,
-) -> Equipment:
+) -> EngineConfig:
     from agentctl.actions.registry import build
     from agentctl.actions.surroundings import LocalSurroundings
     from agentctl.engine.clock import SystemClock
-    from agentctl.engine.host import Equipment
+    from agentctl.engine.host import EngineConfig
     from agentctl.triggers.events import EventTriggers
 
-    return Equipment(
+    return EngineConfig(
         store=store,
         actions=build(project.models, secrets, store, project.policy),
         surroundings=LocalSurroundings(project.root, store, secrets),
@@ -92,41 +92,41 @@ def build_service(
     from agentctl.actions.secrets import Secrets
     from agentctl.engine.clock import SystemClock
     from agentctl.engine.serving import ServingEngine
-    from agentctl.service.deployer import Deployer
-    from agentctl.service.files import FileWatch
-    from agentctl.service.gatherer import Gatherer
-    from agentctl.service.http.desk import Desk
-    from agentctl.service.http.figures import Figures
+    from agentctl.service.disk.deployer import Deployer
+    from agentctl.service.disk.files import FileWatch
+    from agentctl.service.http.context import Context
+    from agentctl.service.http.counters import Counters
     from agentctl.service.http.listener import Listener
-    from agentctl.service.http.pulse import Pulse
+    from agentctl.service.http.store_probe import StoreProbe
     from agentctl.service.http.token import find as find_token
     from agentctl.service.log import RunLog
-    from agentctl.service.notify import Notifier
-    from agentctl.service.retention import Caretaker
+    from agentctl.service.parts.batcher import Batcher
+    from agentctl.service.parts.failure_monitor import FailureMonitor
+    from agentctl.service.parts.pruner import Pruner
+    from agentctl.service.parts.scheduler import Scheduler
     from agentctl.service.serve import Service
-    from agentctl.service.supervision import Supervision
-    from agentctl.service.timekeeper import Timekeeper
+    from agentctl.service.systemd.notify import Notifier
 
     secrets = Secrets(project.root, project.secrets_from)
-    figures = Figures(store)
+    figures = Counters(store)
     deployer = Deployer(project, store, SystemClock())
     equipment = _equipment(project, store, secrets, deployer.skill, [RunLog(store), figures, *observers], workers)
     clock = equipment.clock
     engine = ServingEngine(equipment)
-    timekeeper = Timekeeper(store, engine, clock, deployer, project.vars)
-    parts: list[Part] = [
+    timekeeper = Scheduler(store, engine, clock, deployer, project.vars)
+    parts: list[Component] = [
         deployer,  # before the engine: a run that is taken over may call a skill
         engine,
         timekeeper,
-        Gatherer(store, engine, clock, project.vars),
+        Batcher(store, engine, clock, project.vars),
         FileWatch(project, store, clock, deployer, engine.record),
-        Supervision(store, clock),
-        Caretaker(project, store, clock),
+        FailureMonitor(store, clock),
+        Pruner(project, store, clock),
     ]
     notifier = Notifier(os.environ)
     if listen is None:
         return Service(engine, parts, clock, notifier, grace=grace, told=lambda: told(""))
-    desk = Desk(
+    desk = Context(
         store=store,
         engine=engine,
         clock=clock,
@@ -137,7 +137,7 @@ def build_service(
         unready=lambda: service.unready,
         slots=lambda: timekeeper.settled,
         figures=figures,
-        pulse=Pulse(store),
+        pulse=StoreProbe(store),
         token=find_token(store.path),
     )
     listener = Listener(listen, desk)
@@ -207,8 +207,8 @@ async def deploy_now(project: Project, store: Store) -> None:
     """
     import time
 
-    from agentctl.service.deployer import bring_in_line
-    from agentctl.service.roots import is_home
+    from agentctl.service.disk.deployer import bring_in_line
+    from agentctl.service.disk.ownership import is_home
 
     if is_home(project, store):
         await bring_in_line(project, store, time.time())
@@ -218,21 +218,21 @@ async def release_gathered(project: Project, store: Store) -> list[Admission]:
     """Make runs of the gathered events that are due, for a command that sends one while no `serve` lives to do so."""
     import time
 
-    from agentctl.service.gatherer import release_due
+    from agentctl.service.parts.batcher import release_due
 
     return await release_due(store, time.time(), project.vars)
 
 
 def examine_store(path: Path) -> list[Finding]:
     """What can be said of the store at `path`, which need not exist; nothing is changed."""
-    from agentctl.store.checkup import examine
+    from agentctl.store.upkeep.checkup import examine
 
     return examine(path)
 
 
 def back_up(path: Path, target: Path) -> Backup:
     """Write a copy of the store at `path`, which may be in use, to a new file. Raises UsageError, StoreError."""
-    from agentctl.store.backup import back_up
+    from agentctl.store.upkeep.backup import back_up
 
     return back_up(path, target)
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from agentctl.language.project_file import _KEYS as PROJECT_KEYS
+from agentctl.language.project.file import _KEYS as PROJECT_KEYS
 from agentctl.language.schema import schema
-from agentctl.language.source import read_text
 from agentctl.language.vocabulary import ACTIONS, NOT_YET
+from agentctl.language.yaml.reader import read_text
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHIPPED = [*REPOSITORY.glob("examples/**/*.yaml"), *REPOSITORY.glob("loops/**/*.yaml"), *REPOSITORY.glob("skills/**/*.yaml")]

@@ -22,13 +22,14 @@ MAY_IMPORT = {
     "core": {"errors", "model", "expressions"},
     "ports": {"errors", "model", "core"},
     "store": {"errors", "model", "expressions", "language", "core", "ports"},
+    "performing": {"errors", "model", "expressions", "core", "ports"},
     "actions": {"errors", "model", "expressions", "language", "core", "ports"},
     "triggers": {"errors", "model", "expressions", "language", "core", "ports"},
-    "engine": {"errors", "model", "expressions", "language", "core", "ports", "triggers"},
+    "engine": {"errors", "model", "expressions", "language", "core", "ports", "triggers", "performing"},
     "engines": {"errors", "model", "expressions", "language", "core", "ports"},
 }
 # From here on a room may import every room above it.
-UPPER = ["service", "wiring", "render", "cli", "testing"]
+UPPER = ["telemetry", "service", "wiring", "render", "cli", "testing"]
 # `testing` stands beside the product: nothing of it may be needed at run time but by the commands that offer it.
 ORDER = [*MAY_IMPORT, *UPPER]
 for number, room in enumerate(UPPER):

@@ -110,8 +110,8 @@ def test_every_action_that_runs_is_told_in_the_docs():
 def test_every_error_type_of_the_code_is_told_in_the_docs_and_no_other():
     text = "".join(
         file.read_text(encoding="utf-8")
-        for room in ("actions", "core", "engine")
-        for file in REPOSITORY.glob(f"agentctl/{room}/*.py")
+        for room in ("actions", "core", "engine", "performing")
+        for file in REPOSITORY.glob(f"agentctl/{room}/**/*.py")
     )
     raised = set(re.findall(rf'"({ERRORS.pattern})"', text)) | set(PLAIN_ERRORS.findall(text))
     raised |= {"http.status"} if 'f"http.status.{' in text else set()

@@ -10,7 +10,7 @@ import time
 from typing import get_args
 
 from agentctl import JSON
-from agentctl.core.instant import parse_instant
+from agentctl.core.timestamps import parse_instant
 from agentctl.errors import ActionError
 from agentctl.expressions.duration import parse_duration
 from agentctl.ports import Call, HistoryFilter, Outcome, RunStatus, Store, Surroundings

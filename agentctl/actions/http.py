@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agentctl import JSON, __version__
-from agentctl.actions.texts import as_text, read_json
+from agentctl.actions.text import as_text, read_json
 from agentctl.errors import ActionError
 from agentctl.expressions.duration import format_duration
 from agentctl.ports import Call, Outcome, Surroundings

@@ -13,7 +13,7 @@ from typing import IO
 from agentctl import JSON
 from agentctl.actions.output import Output, Stderr
 from agentctl.actions.process import run_process
-from agentctl.actions.texts import as_text, last_lines
+from agentctl.actions.text import as_text, last_lines
 from agentctl.errors import ActionError
 from agentctl.ports import SERVE_TOKEN, Call
 

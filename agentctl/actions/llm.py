@@ -19,7 +19,7 @@ from agentctl.actions.litellm_library import library, warm_up
 from agentctl.actions.model_answer import correction, instruction, problems_of, read_answer, response_format
 from agentctl.actions.model_errors import translate
 from agentctl.actions.models import Model, ReadKey, is_any_usable, resolve
-from agentctl.actions.texts import as_text
+from agentctl.actions.text import as_text
 from agentctl.core.events import Usage
 from agentctl.errors import ActionError
 from agentctl.ports import Call, Outcome, Surroundings

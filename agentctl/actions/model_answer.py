@@ -6,7 +6,7 @@ import json
 import re
 
 from agentctl import JSON
-from agentctl.actions.texts import read_json
+from agentctl.actions.text import read_json
 from agentctl.errors import ActionError
 
 PROBLEMS = 8  # told to the model and kept in the error

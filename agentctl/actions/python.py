@@ -20,7 +20,7 @@ from agentctl.actions import call_function
 from agentctl.actions.launch import as_file, check_end, start
 from agentctl.actions.output import KEPT, Output, Stderr
 from agentctl.actions.process import GRACE
-from agentctl.actions.texts import read_json
+from agentctl.actions.text import read_json
 from agentctl.errors import ActionError
 from agentctl.ports import Call, Outcome, Surroundings
 

@@ -18,7 +18,7 @@ from agentctl import JSON
 from agentctl.actions.launch import as_file, check_end, start
 from agentctl.actions.output import Stderr, Stdout
 from agentctl.actions.process import GRACE
-from agentctl.actions.texts import as_text, last_lines, read_json, read_yaml
+from agentctl.actions.text import as_text, last_lines, read_json, read_yaml
 from agentctl.errors import ActionError
 from agentctl.ports import Call, Outcome, Surroundings
 

@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 from agentctl.cli import output
 from agentctl.cli.exit_codes import CUT_OFF, FAILED, INTERRUPTED
 from agentctl.errors import AgentctlError, UsageError
-from agentctl.expressions.nearest import nearest
+from agentctl.expressions.suggestions import nearest
 
 # name -> what `agentctl --help` says of it; the module agentctl.cli.<name> has the function `command`
 COMMANDS = {
@@ -94,7 +94,7 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"agentctl.cli.{cmd_name}")
+        module = importlib.import_module(f"agentctl.cli.commands.{cmd_name}")
         app = typer.Typer(add_completion=False, rich_markup_mode=_markup())
         short = COMMANDS[cmd_name]
         app.command(cmd_name, cls=LightCommand, help=None if module.command.__doc__ else short, short_help=short)(module.command)
@@ -125,7 +125,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from agentctl.cli.version import command
+        from agentctl.cli.commands.version import command
 
         command(json=False)
         raise typer.Exit

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from agentctl.cli import output, place, words
+from agentctl.cli import context, output, parse
 from agentctl.errors import UsageError
 from agentctl.render.text import size, visible
 
 if TYPE_CHECKING:
-    from agentctl.language.project import Project
+    from agentctl.language.project.project import Project
     from agentctl.ports import Slot, SlotRow, Store, StoredDefinition
     from agentctl.triggers.schedule import Schedule
 
@@ -34,13 +34,13 @@ def backfill(loop: str, begin: str | None, end: str | None, *, plan: bool, db: s
     from agentctl.cli.definitions import loaded
     from agentctl.language.inputs import check_inputs
 
-    project, path = place.located(loop, db)
+    project, path = context.located(loop, db)
     stored = loaded(project, path)
     check_inputs(stored.definition, {})
     slots = _slots_between(stored, first, until)
     if not slots:
         raise UsageError(f"{visible(loop)} has no slot in that time; `agentctl schedule {visible(loop)}` shows when it has")
-    with place.glance(project) as store:
+    with context.glance(project) as store:
         before = _rows(store, slots)
     if plan:
         _report(slots, before, json=json)
@@ -60,8 +60,8 @@ def backfill(loop: str, begin: str | None, end: str | None, *, plan: bool, db: s
 def _range(begin: str | None, end: str | None, now: float) -> tuple[float, float]:
     if begin is None:
         raise UsageError("a backfill takes --from TIME, its first slot; --to TIME is where it ends, by default now")
-    first = words.point_in_time("--from", begin, now)
-    until = now if end is None else words.point_in_time("--to", end, now)
+    first = parse.point_in_time("--from", begin, now)
+    until = now if end is None else parse.point_in_time("--to", end, now)
     if until > now:
         raise UsageError("--to lies in the future: those slots fire by themselves")
     if first >= until:
@@ -103,7 +103,7 @@ async def _fire(
     project: Project, stored: StoredDefinition, slots: Slots, before: Sequence[SlotRow | None], now: float
 ) -> tuple[list[SlotRow | None], bool]:
     """The rows as they are then, and whether somebody serves."""
-    with place.writing(project) as store:
+    with context.writing(project) as store:
         await store.register(stored)
         filled = [_filled(project, stored, *slot, row, now) for slot, row in zip(slots, before, strict=True)]
         for first in range(0, len(filled), _AT_ONCE):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, get_args
 
-from agentctl.cli import place
+from agentctl.cli import context
 
 Offered = list[tuple[str, str]]  # (word, what it is), those that begin with what was typed
 
@@ -32,7 +32,7 @@ def definitions(ctx: Any, incomplete: str) -> Offered:
     """Names of loops and skills. (Files are the shell's own business: it offers them when we have nothing.)"""
     from agentctl.language.catalog import Catalog
 
-    catalog = Catalog(place.project(_db(ctx)))
+    catalog = Catalog(context.project(_db(ctx)))
     return [(name, str(catalog.kind(name))) for name in catalog.names()]
 
 
@@ -75,7 +75,7 @@ def steps(ctx: Any, incomplete: str) -> Offered:
 
     # An option that still lacks its value ends the parser's work before it has told arguments by their names.
     run = ctx.params.get("run") or ctx.args[0]
-    with place.reading(_db(ctx)) as store:
+    with context.reading(_db(ctx)) as store:
         if store is None:
             return []
         row = store.find(run)
@@ -117,7 +117,7 @@ def triggers(ctx: Any, incomplete: str) -> Offered:
 
 @_quiet
 def formats(ctx: Any, incomplete: str) -> Offered:
-    from agentctl.cli.graph import FORMATS
+    from agentctl.cli.commands.graph import FORMATS
 
     return [(name, "") for name in FORMATS]
 
@@ -126,7 +126,7 @@ def _runs(ctx: Any, incomplete: str, wanted: tuple[Any, ...] = ()) -> Offered:
     """The newest runs, and `last`. With a beginning typed, the runs that it may mean, however old they are."""
     from agentctl.ports import HistoryFilter
 
-    with place.reading(_db(ctx)) as store:
+    with context.reading(_db(ctx)) as store:
         if store is None:
             return []
         rows = store.history(HistoryFilter(status=wanted, limit=_RUNS if not incomplete else 1000))

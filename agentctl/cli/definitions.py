@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentctl.cli import output, place
+from agentctl.cli import context, output
 from agentctl.errors import DefinitionInvalid, InputInvalid
 
 if TYPE_CHECKING:
-    from agentctl.language.project import Project
+    from agentctl.language.project.project import Project
     from agentctl.ports import StoredDefinition
 
 
@@ -31,7 +31,7 @@ def loaded(project: Project, path: Path) -> StoredDefinition:
     from agentctl.wiring import load_definition
 
     try:
-        with place.glance(project) as store:
+        with context.glance(project) as store:
             stored, warnings = load_definition(store, Catalog(project), path)
     except DefinitionInvalid as error:
         raise InvalidFile(error.problems, path) from None

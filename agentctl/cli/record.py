@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from agentctl.cli import place
+from agentctl.cli import context
 from agentctl.errors import NotFound, UsageError
 from agentctl.language.cases import SUFFIX
 
@@ -17,10 +17,10 @@ def write(run: str, path: str | None, db: str | None) -> Path:
 
     if path is not None and not path.endswith(SUFFIX):
         raise UsageError(f"a test file is named *{SUFFIX}, and {path} is not")
-    project = place.project(db)
-    with place.recorded(db, run) as (store, row):
+    project = context.project(db)
+    with context.recorded(db, run) as (store, row):
         events = list(store.journal(row.id))
-        state = place.folded(store, events)
+        state = context.folded(store, events)
         stored = store.definition(row.version)
     is_between = any(step.status == "retrying" for step in state.steps.values())
     if state.status in ("queued", "running", "blocked") or is_between:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agentctl.cli import output, place
+from agentctl.cli import context, output
 from agentctl.errors import NotFound, NothingToResume, StoreBusy, UsageError
-from agentctl.expressions.nearest import did_you_mean
+from agentctl.expressions.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from agentctl.core.state import RunState, StepState
-    from agentctl.language.project import Project
+    from agentctl.language.project.project import Project
     from agentctl.ports import RunRow
 
 VERDICTS = {
@@ -31,10 +31,10 @@ def resolve(
 
     path, verdict = _checked(path, verdict)
     value = _read_output(verdict, result)
-    project = place.project(db)
-    with place.recorded(db, run) as (store, row):
-        step = _in_doubt(row, place.folded(store, store.journal(row.id)), path)
-        driver = place.driver(store, row.id)
+    project = context.project(db)
+    with context.recorded(db, run) as (store, row):
+        step = _in_doubt(row, context.folded(store, store.journal(row.id)), path)
+        driver = context.driver(store, row.id)
     return asyncio.run(_resolve(project, row, driver, step.path, verdict, value, db, wait=wait, json=json))
 
 
@@ -50,12 +50,12 @@ async def _resolve(
     wait: bool,
     json: bool,
 ) -> int:
-    from agentctl.cli.drive import drive, report, working
-    from agentctl.cli.interrupts import heard
-    from agentctl.cli.people import login_name
+    from agentctl.cli.approvals import login_name
+    from agentctl.cli.foreground.drive import drive, report, working
+    from agentctl.cli.foreground.interrupts import heard
     from agentctl.render.documents import outcome_document
 
-    hints = place.Hints(driver.id, project, db)
+    hints = context.Hints(driver.id, project, db)
     with heard(json=json) as interrupts, working(project) as (engine, watch):
         await engine.resolve(row.id, path, verdict, output=value, by=login_name(), vars=project.vars)
         try:

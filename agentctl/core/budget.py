@@ -20,8 +20,8 @@ import json
 
 from agentctl import JSON
 from agentctl.core.events import Account, Error
-from agentctl.core.instant import rfc3339
 from agentctl.core.state import RunState
+from agentctl.core.timestamps import rfc3339
 
 ANSWER_TOKENS = 500  # reserved for the answer of a call that sets no `max_tokens`
 CHARACTERS_A_TOKEN = 4  # of what the model reads: the usual rule of thumb

@@ -90,13 +90,13 @@ class AwaitPerson(msgspec.Struct, frozen=True):
     subject: JSON
 
 
-class Forget(msgspec.Struct, frozen=True):
+class CancelWait(msgspec.Struct, frozen=True):
     """The step waits no more for an event or a person, nor in line for a recorded result. A claim that it holds stays its own."""
 
     path: str
 
 
-class FindResult(msgspec.Struct, frozen=True):
+class LookupResult(msgspec.Struct, frozen=True):
     """Answer with ResultFound, or claim the key for this step and answer with ResultMissing; wait while another holds it.
 
     A result is of the definition's name and of the `step` path without item numbers; `ttl`: not older than that, in seconds.
@@ -108,7 +108,7 @@ class FindResult(msgspec.Struct, frozen=True):
     ttl: float | None
 
 
-class KeepResult(msgspec.Struct, frozen=True):
+class StoreResult(msgspec.Struct, frozen=True):
     """Record `output` under the key that the step claimed, in the commit that journals its success.
 
     `ttl`: seconds that it is of use for, by this version of the definition; None: for ever.
@@ -121,7 +121,7 @@ class KeepResult(msgspec.Struct, frozen=True):
     ttl: float | None = None
 
 
-class GiveBack(msgspec.Struct, frozen=True):
+class ReleaseClaim(msgspec.Struct, frozen=True):
     """The step ended without a result to keep: its claim on the key goes to whoever is next in line."""
 
     path: str
@@ -129,7 +129,7 @@ class GiveBack(msgspec.Struct, frozen=True):
     key: str
 
 
-class Withdraw(msgspec.Struct, frozen=True):
+class InvalidateResult(msgspec.Struct, frozen=True):
     """What the step did has been undone: the result that it recorded is handed to nobody any more."""
 
     path: str
@@ -161,11 +161,11 @@ Command = (
     | CancelChild
     | AwaitEvent
     | AwaitPerson
-    | Forget
-    | FindResult
-    | KeepResult
-    | GiveBack
-    | Withdraw
+    | CancelWait
+    | LookupResult
+    | StoreResult
+    | ReleaseClaim
+    | InvalidateResult
     | Remember
     | Finish
 )

@@ -5,15 +5,15 @@ from __future__ import annotations
 from hashlib import sha256
 
 from agentctl import JSON
-from agentctl.core import budget, ending, orders, retry, start
+from agentctl.core import budget, dispatch, ending, retry, start
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.core.fold import apply
 from agentctl.core.fold_attempts import gave_no_answer, outcome_lost
 from agentctl.core.frames import round_key
-from agentctl.core.instant import rfc3339
 from agentctl.core.scope import Scope, scope_of
 from agentctl.core.state import Frame, RunState, StepState
+from agentctl.core.timestamps import rfc3339
 from agentctl.errors import ExpressionError
 from agentctl.expressions.duration import format_duration
 from agentctl.expressions.template import Template
@@ -37,7 +37,7 @@ class Decider:
         state = self.state
         apply(state, event)
         self.events.append(event)
-        self.commands += orders.called_for(state, event)
+        self.commands += dispatch.called_for(state, event)
         state.forgotten.clear()
 
     def work_off(self) -> None:
@@ -106,7 +106,7 @@ class Decider:
         """A list is over whose end is not at once that of a step."""
         self.emit(ev.BlockFinished(at=self.at, path=frame.key, output=output, error=error))
         if frame.role == "undo" and error is None:
-            self.commands += orders.withdrawals(self.state.steps[frame.prefix.removesuffix(".")])
+            self.commands += dispatch.withdrawals(self.state.steps[frame.prefix.removesuffix(".")])
 
     def _output_of(self, frame: Frame) -> tuple[JSON, ev.Error | None]:
         """By the `output` expression that goes with the list, else what its last step put out."""
@@ -221,7 +221,7 @@ class Decider:
             key = round_key(self.state, f"{step.path}.probe")
             self.emit(ev.BlockStarted(at=self.at, path=key, role="probe", owner=step.path))
         else:
-            self.commands.append(orders.ask(step))
+            self.commands.append(dispatch.ask(step))
 
     def emit_started(
         self, step: StepState, *, input: JSON = None, secrets: list[JSON] | None = None, child: str | None = None

@@ -88,7 +88,7 @@ def in_words(group: str, limit: int, per: float | None = None) -> str:
 # --- arrival -------------------------------------------------------------------------------------------------------
 
 
-class Met(msgspec.Struct, frozen=True):
+class LimitState(msgspec.Struct, frozen=True):
     """What a start finds of its groups as it arrives.
 
     `first`: the run that counts as the first one with its `dedupe` key.  `rate_ends`: until when each start of its `rate_limit`
@@ -101,7 +101,7 @@ class Met(msgspec.Struct, frozen=True):
     members: Mapping[str, Sequence[str]] = {}
 
 
-class Arrival(msgspec.Struct, frozen=True):
+class AdmissionDecision(msgspec.Struct, frozen=True):
     """`create`: a run is made; then those in `cancel` are to end. Else `outcome` says why not, and `run_id` names the first run
     of a duplicate. `reason`: a sentence for people."""
 
@@ -111,31 +111,31 @@ class Arrival(msgspec.Struct, frozen=True):
     cancel: tuple[str, ...] = ()
 
 
-def arrival(limits: Limits, met: Met, now: float) -> Arrival:
+def arrival(limits: Limits, met: LimitState, now: float) -> AdmissionDecision:
     """What becomes of a start."""
     if limits.dedupe is not None and met.first is not None:
-        return Arrival("duplicate", f"run {met.first} was started with the same key of dedupe", met.first)
+        return AdmissionDecision("duplicate", f"run {met.first} was started with the same key of dedupe", met.first)
     for place in limits.places:
         members = met.members.get(place.group, ())
         if place.on_limit == "skip" and len(members) >= place.limit:
             return _skipped(place, members)
     rate = limits.rate_limit
     if rate is not None and not has_room(met.rate_ends, rate.limit, now):
-        return Arrival("skipped", f"{in_words(rate.group, rate.limit, rate.per)} lets no more start")
+        return AdmissionDecision("skipped", f"{in_words(rate.group, rate.limit, rate.per)} lets no more start")
     ending = {
         run_id: None
         for place in limits.places
         if place.on_limit == "cancel_running"
         for run_id in superseded(met.members.get(place.group, ()), place.limit)
     }
-    return Arrival("create", cancel=tuple(ending))
+    return AdmissionDecision("create", cancel=tuple(ending))
 
 
-def _skipped(place: Place, members: Sequence[str]) -> Arrival:
+def _skipped(place: Place, members: Sequence[str]) -> AdmissionDecision:
     if place.overlap:
-        return Arrival("overlapped", f"run {members[0]} was still going, and overlap: skip starts no other")
+        return AdmissionDecision("overlapped", f"run {members[0]} was still going, and overlap: skip starts no other")
     limit = in_words(place.group, place.limit)
-    return Arrival("skipped", f"{limit} is taken by {named(members)}, and on_limit: skip starts no other")
+    return AdmissionDecision("skipped", f"{limit} is taken by {named(members)}, and on_limit: skip starts no other")
 
 
 def superseded(members: Sequence[str], limit: int) -> Sequence[str]:

@@ -6,8 +6,8 @@ from agentctl.core import events as ev
 from agentctl.core import lifecycle
 from agentctl.core.fold_attempts import add_usage, go_live, let_go
 from agentctl.core.frames import without_rounds
-from agentctl.core.instant import rfc3339
 from agentctl.core.state import RunState, StepState, live_below
+from agentctl.core.timestamps import rfc3339
 
 
 def outcome_unknown(state: RunState, e: ev.OutcomeUnknown) -> None:

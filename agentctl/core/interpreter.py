@@ -17,10 +17,10 @@ from agentctl.core import budget
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.core.decider import Decider
+from agentctl.core.dispatch import idempotency_key, open_commands
+from agentctl.core.eviction import forget
 from agentctl.core.fold import apply
-from agentctl.core.forgetting import forget
 from agentctl.core.graph import Plan
-from agentctl.core.orders import idempotency_key, open_commands
 from agentctl.core.scope import Scope, scope_of
 from agentctl.core.state import RunState
 from agentctl.errors import ExpressionError

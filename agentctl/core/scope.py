@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from agentctl import JSON
-from agentctl.core.instant import rfc3339
 from agentctl.core.lifecycle import ENDED
 from agentctl.core.state import Frame, RunState, StepState
+from agentctl.core.timestamps import rfc3339
 from agentctl.expressions.values import Lookup, SecretNames
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from agentctl import JSON
 from agentctl.core import events as ev
 from agentctl.core.frames import without_rounds
-from agentctl.core.instant import parse_instant
 from agentctl.core.state import StepState
+from agentctl.core.timestamps import parse_instant
 from agentctl.expressions.duration import parse_duration
 from agentctl.expressions.template import Template
 from agentctl.expressions.values import extract_secrets

@@ -18,7 +18,7 @@ from agentctl.triggers.starts import new_run
 MAX_DEPTH = 32  # levels of skills above a run
 
 
-class Birth(msgspec.Struct, frozen=True):
+class ChildStart(msgspec.Struct, frozen=True):
     """What a StartChild comes to. `new`: the run to spawn; one that is there already is left as it is, but awaited.
 
     `resumed`: mail that sends a child which ended badly back to work.  `ended`: it has ended well already.
@@ -40,29 +40,29 @@ class Children:
         self._created = created
         self._pins: dict[str, StoredDefinition] = {}
 
-    async def birth(self, command: StartChild, at: float, state: RunState) -> Birth:
+    async def birth(self, command: StartChild, at: float, state: RunState) -> ChildStart:
         """`state`: the parent's, whose `vars` and budgets are the child's too."""
         present = self._store.run(command.run_id)
         if present is not None:
             return self._again(command, present, at, state.vars)
         try:
-            return Birth(new=await self._new(command, at, state))
+            return ChildStart(new=await self._new(command, at, state))
         except ActionError as problem:
-            return Birth(problem=Error(type=problem.type, message=problem.message, step=command.path, data=problem.data))
+            return ChildStart(problem=Error(type=problem.type, message=problem.message, step=command.path, data=problem.data))
 
-    def _again(self, command: StartChild, row: RunRow, at: float, vars: dict[str, Any]) -> Birth:
+    def _again(self, command: StartChild, row: RunRow, at: float, vars: dict[str, Any]) -> ChildStart:
         """The child is there: the process died after it was created, or the parent was resumed."""
         if row.status == "succeeded":
             ended = ChildFinished(
                 at=at, path=command.path, run_id=row.id, status=row.status, output=row.output, usage=row.usage
             )
-            return Birth(ended=ended)
+            return ChildStart(ended=ended)
         created = RunCreated(
             at=at, run_id=row.id, name=row.name, kind=row.kind, version=row.version, input=row.input, parent=row.parent
         )
         memory = self._store.memory(row.name) if row.started_at is None else None
         resumed = Reply(run_id=row.id, event=RunResumed(at=at, vars=vars, state=memory)) if row.status in FINISHED else None
-        return Birth(new=NewRun(created=created, awaited=not command.detach), resumed=resumed)
+        return ChildStart(new=NewRun(created=created, awaited=not command.detach), resumed=resumed)
 
     async def _new(self, command: StartChild, at: float, state: RunState) -> NewRun:
         from agentctl.language.inputs import check_inputs

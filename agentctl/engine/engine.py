@@ -11,19 +11,19 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
-from agentctl.engine.attempts import Attempts
+from agentctl.engine.child_tracker import ChildTracker
+from agentctl.engine.client import Client
 from agentctl.engine.definitions import Definitions
-from agentctl.engine.family import Family
-from agentctl.engine.host import Equipment, Parts
-from agentctl.engine.insist import Patience
-from agentctl.engine.line import Line
-from agentctl.engine.lookout import Lookout
-from agentctl.engine.requests import Requests
+from agentctl.engine.host import EngineConfig, Shared
+from agentctl.engine.poller import Poller
+from agentctl.engine.queue import AdmissionQueue
 from agentctl.engine.run import HeldRun, LetGo
+from agentctl.engine.store_retry import StoreRetry
 from agentctl.engine.timers import Timers
-from agentctl.engine.watch import Until, Watches
+from agentctl.engine.waiters import Until, Waiters
 from agentctl.errors import AgentctlError, LeaseLost, StoreBusy
-from agentctl.ports import FINISHED, Lease, Progress, RunRow, Standing
+from agentctl.performing.attempts import Attempts
+from agentctl.ports import FINISHED, Lease, Progress, QueuePosition, RunRow
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +32,15 @@ RETRY_LEASE = 1.0  # seconds until a run that another process holds is tried aga
 SPREE = 0.02  # seconds for which a run that is alone keeps the event loop
 
 
-class Engine(Requests):
-    """See `Requests`, and `drive`. Not thread-safe; made and used within one event loop."""
+class Engine(Client):
+    """See `Client`, and `drive`. Not thread-safe; made and used within one event loop."""
 
-    def __init__(self, equipment: Equipment) -> None:
+    def __init__(self, equipment: EngineConfig) -> None:
         store, clock = equipment.store, equipment.clock
         super().__init__(store, clock, Definitions(store, equipment.load_skill), equipment.triggers)
         self._attempts = Attempts(equipment.actions, equipment.surroundings, clock, equipment.workers)
-        self._patience = Patience(clock)
-        self._parts = Parts(
+        self._patience = StoreRetry(clock)
+        self._parts = Shared(
             store=store,
             clock=clock,
             attempts=self._attempts,
@@ -55,14 +55,14 @@ class Engine(Requests):
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._parked: set[str] = set()
         self._stuck: set[str] = set()  # those of them that only a word on an outcome in doubt can move on
-        self._family = Family()
+        self._family = ChildTracker()
         self._expected: dict[str, set[str]] = {}  # run -> those that wait for its end
         self._detached: set[str] = set()  # held runs that were started with `detach`
-        self._watches = Watches()
-        self._line = Line(
+        self._watches = Waiters()
+        self._line = AdmissionQueue(
             store, clock, self._patience, self._turn_has_come, self._watches.rest, self._timers.set, self._watches.fail_all
         )
-        self._lookout = Lookout(store, self._has_runs, self._look_around)
+        self._lookout = Poller(store, self._has_runs, self._look_around)
         self._collecting: asyncio.Handle | None = None
         self._spree_began = 0.0
         self._stopping = False
@@ -288,7 +288,7 @@ class Engine(Requests):
         else:
             self._watches.fail(run.run_id, StoreBusy(f"run {run.run_id} is being driven by another process"))
 
-    def _line_up(self, run: HeldRun, standing: Standing) -> None:
+    def _line_up(self, run: HeldRun, standing: QueuePosition) -> None:
         """There is no place for the run yet."""
         self._line.add(run.run_id, standing.until)
         if not standing.reason:  # one was given free just now

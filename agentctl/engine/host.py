@@ -7,15 +7,15 @@ from typing import Protocol
 
 import msgspec
 
-from agentctl.engine.attempts import Attempts
 from agentctl.engine.definitions import Definitions
-from agentctl.engine.insist import Patience
+from agentctl.engine.store_retry import StoreRetry
+from agentctl.performing.attempts import Attempts
 from agentctl.ports import Action, Clock, Observer, Store, StoredDefinition, Surroundings, Triggers
 
 WORKERS = 16  # attempts at once
 
 
-class Equipment(msgspec.Struct, frozen=True, kw_only=True):
+class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What an engine works with. `load_skill`: name -> the definition as it is now; raises NotFound, DefinitionInvalid.
 
     `workers`: attempts at once.
@@ -64,7 +64,7 @@ class Host(Protocol):
         """True while a child of this run is being driven here: its end will want this run at once."""
 
 
-class Parts(msgspec.Struct, frozen=True):
+class Shared(msgspec.Struct, frozen=True):
     """What all runs of an engine share."""
 
     store: Store
@@ -72,6 +72,6 @@ class Parts(msgspec.Struct, frozen=True):
     attempts: Attempts
     definitions: Definitions
     triggers: Triggers
-    patience: Patience
+    patience: StoreRetry
     observers: Sequence[Observer]
     secret_names: frozenset[str]

@@ -22,33 +22,33 @@ from agentctl.core.commands import (
     AwaitPerson,
     AwaitRun,
     CancelChild,
+    CancelWait,
     Execute,
-    Forget,
-    GiveBack,
-    KeepResult,
+    InvalidateResult,
+    ReleaseClaim,
     Remember,
     SetTimer,
     StartChild,
     Stop,
-    Withdraw,
+    StoreResult,
 )
 from agentctl.core.events import AnyEvent, AttemptFailed, CancelRequested, ChildFinished, RunCreated, RunResumed, decode
-from agentctl.engine.children import Birth, Children
-from agentctl.engine.host import Host, Parts
+from agentctl.engine.budgets import over_budget
+from agentctl.engine.children import Children, ChildStart
+from agentctl.engine.host import Host, Shared
 from agentctl.engine.inbox import Inbox
-from agentctl.engine.money import over_budget
-from agentctl.engine.supervision import news_of
+from agentctl.engine.run_events import news_of
 from agentctl.engine.turn import Turn, entry_of
 from agentctl.engine.waits import emission
 from agentctl.errors import AgentctlError
-from agentctl.ports import FINISHED, NOTHING, Append, Awaiter, Lease, Mail, NewEvent, Progress, Reply, RunStatus, Starts
+from agentctl.ports import FINISHED, NOTHING, Append, Awaiter, Lease, Mail, NewEvent, Progress, Reply, RunStatus, Triggered
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 # Commands after whose commit nothing is left to do.
-_NO_WORK = SetTimer | AwaitEvent | AwaitPerson | Forget | Remember | KeepResult | GiveBack | Withdraw
+_NO_WORK = SetTimer | AwaitEvent | AwaitPerson | CancelWait | Remember | StoreResult | ReleaseClaim | InvalidateResult
 MOST_AT_ONCE = 500  # answers taken into one entry: bounds what a turn of a wide foreach holds in memory
 
 # Why a run was let go: it ended; only timers or mail can move it; another process holds it; we were told to stop.
@@ -62,7 +62,7 @@ class HeldRun:
     def __init__(
         self,
         run_id: str,
-        parts: Parts,
+        parts: Shared,
         host: Host,
         *,
         patient: bool,
@@ -121,7 +121,7 @@ class HeldRun:
         while True:
             self._answer(turn)
             if any(isinstance(command, StartChild) for command in turn.commands):
-                await self._bear_children(turn)
+                await self._start_children(turn)
             released = await self._commit(turn)
             self.begun.set()
             if self._is_stopping():
@@ -192,7 +192,7 @@ class HeldRun:
         for mail in self._parts.store.mail([self.run_id]):
             self.inbox.receive(mail)
 
-    async def _bear_children(self, turn: Turn) -> None:
+    async def _start_children(self, turn: Turn) -> None:
         """Children that are awaited still: one whose end was in the mail of this very turn is not."""
         for command in turn.commands:
             if isinstance(command, StartChild) and (command.detach or self.state.children.get(command.path) == command.run_id):
@@ -238,7 +238,7 @@ class HeldRun:
             except Exception:  # who watches must not harm what is watched
                 log.exception("an observer of run %s failed", self.run_id)
 
-    def _news_of(self, turn: Turn) -> list[tuple[NewEvent, Starts]]:
+    def _news_of(self, turn: Turn) -> list[tuple[NewEvent, Triggered]]:
         """If the run comes to its end or to a doubt with this turn, the event that says so is part of its commit."""
         head, at = self._head + len(turn.events), self._parts.clock.now()
         news = news_of(self.state, turn.events, head=head, was_blocked=self._was_blocked, at=at)
@@ -263,7 +263,7 @@ class HeldRun:
             elif isinstance(command, Stop):
                 attempts.stop(self.run_id, command.path, command.attempt, self.inbox.receive)
             elif isinstance(command, StartChild):
-                self._start_child(command, turn.births.get(command.path, Birth()))
+                self._start_child(command, turn.births.get(command.path, ChildStart()))
                 distant.append(command)
             elif isinstance(command, AwaitRun | CancelChild):
                 distant.append(command)
@@ -279,7 +279,7 @@ class HeldRun:
 
     # --- other runs ------------------------------------------------------------------------------------------------
 
-    def _start_child(self, command: StartChild, birth: Birth) -> None:
+    def _start_child(self, command: StartChild, birth: ChildStart) -> None:
         if birth.problem is not None:
             attempt = self.state.steps[command.path].attempt
             self.inbox.receive(AttemptFailed(at=self._parts.clock.now(), path=command.path, attempt=attempt, error=birth.problem))

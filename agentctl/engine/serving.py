@@ -10,11 +10,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
+from agentctl.engine.dispatcher import MOST_HELD, Intake
 from agentctl.engine.engine import Engine
-from agentctl.engine.host import Equipment
-from agentctl.engine.insist import is_passing
-from agentctl.engine.intake import MOST_HELD, Intake
+from agentctl.engine.host import EngineConfig
 from agentctl.engine.run import HeldRun
+from agentctl.engine.store_retry import is_passing
 from agentctl.errors import AgentctlError, StoreError
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class ServingEngine(Engine):
 
     name = "engine"
 
-    def __init__(self, equipment: Equipment, *, most_held: int = MOST_HELD) -> None:
+    def __init__(self, equipment: EngineConfig, *, most_held: int = MOST_HELD) -> None:
         super().__init__(equipment)
         self._most_held = most_held
         self._intake = Intake(self.store, self._clock, self)

@@ -24,7 +24,7 @@ def stalls(store: Store, rows: Sequence[RunRow], now: float) -> dict[str, float]
         return {}
     ids = [row.id for row in rows]
     free = set(store.due(now, limit=_ALL)) if any(row.status == "queued" for row in rows) else set()
-    words = store.last_words(ids)
+    words = store.last_event_times(ids)
     locked = deadlocked(store.wait_for_graph(now)) if any(map(_may_be_locked, rows)) else set()
     mailed_at = {item.run_id: item.event.at for item in reversed(store.mail(ids))}  # of several the oldest
     found = {}

@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import msgspec
 
-from agentctl.core.commands import Command, FindResult, Remember
+from agentctl.core.commands import Command, LookupResult, Remember
 from agentctl.core.events import AnyEvent
 from agentctl.core.state import RunState
-from agentctl.engine.children import Birth
-from agentctl.engine.money import reservations, settlements
+from agentctl.engine.budgets import reservations, settlements
+from agentctl.engine.children import ChildStart
 from agentctl.engine.waits import waits_of
-from agentctl.ports import Append, KeyOrder, Lease, NewEvent, NewRun, Progress, Refusal, Reply, RunStatus, Starts
+from agentctl.ports import Append, KeyOrder, Lease, NewEvent, NewRun, Progress, Refusal, Reply, RunStatus, Triggered
 
 
 class Turn(msgspec.Struct):
@@ -22,9 +22,9 @@ class Turn(msgspec.Struct):
     events: list[AnyEvent] = []
     commands: list[Command] = []
     consumed: list[int] = []
-    emitted: list[tuple[NewEvent, Starts]] = []  # by its `emit` steps
-    news: list[tuple[NewEvent, Starts]] = []  # of the run itself, see `supervision`
-    births: dict[str, Birth] = {}  # by the path of the step that starts the child
+    emitted: list[tuple[NewEvent, Triggered]] = []  # by its `emit` steps
+    news: list[tuple[NewEvent, Triggered]] = []  # of the run itself, see `supervision`
+    births: dict[str, ChildStart] = {}  # by the path of the step that starts the child
     refused: dict[str, Refusal] = {}  # by path: llm calls for which there was no room in a budget
 
     @property
@@ -90,7 +90,7 @@ def _key_orders(state: RunState, commands: Iterable[Command]) -> list[KeyOrder]:
         command
         for command in commands
         if isinstance(command, KeyOrder)
-        and not (isinstance(command, FindResult) and state.lookups.get(command.path) != command.key)
+        and not (isinstance(command, LookupResult) and state.lookups.get(command.path) != command.key)
     ]
 
 

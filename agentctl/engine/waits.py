@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agentctl.core.commands import AwaitEvent, AwaitPerson, Command, Forget
+from agentctl.core.commands import AwaitEvent, AwaitPerson, CancelWait, Command
 from agentctl.core.events import AnyEvent, StepSucceeded
 from agentctl.core.state import RunState
 from agentctl.ports import NewEvent, OpenWait
@@ -15,7 +15,7 @@ def waits_of(state: RunState, commands: Iterable[Command]) -> tuple[list[OpenWai
     opened: dict[str, OpenWait] = {}
     forgotten: list[str] = []
     for command in commands:
-        if isinstance(command, Forget):
+        if isinstance(command, CancelWait):
             opened.pop(command.path, None)
             forgotten.append(command.path)
         elif isinstance(command, AwaitEvent | AwaitPerson):

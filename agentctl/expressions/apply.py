@@ -11,9 +11,9 @@ from typing import Any
 
 from agentctl.errors import ExpressionError
 from agentctl.expressions.attributes import getter
-from agentctl.expressions.checks import CHECKS
 from agentctl.expressions.filters import FILTERS
 from agentctl.expressions.limits import spend_items
+from agentctl.expressions.tests import CHECKS
 from agentctl.expressions.tree import TOLERANT_FILTERS, Tree
 from agentctl.expressions.undefined import Undefined
 from agentctl.expressions.values import SECRET_MISUSE, SecretText, a_kind, plain

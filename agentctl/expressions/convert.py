@@ -14,10 +14,10 @@ from jinja2.lexer import Token, TokenStream
 from jinja2.parser import Parser
 
 from agentctl.errors import ExpressionError
-from agentctl.expressions.checks import CHECKS
 from agentctl.expressions.filters import FILTERS, LEFT_OUT
 from agentctl.expressions.limits import MAX_BITS, MAX_DEPTH
-from agentctl.expressions.nearest import nearest, suggest
+from agentctl.expressions.suggestions import nearest, suggest
+from agentctl.expressions.tests import CHECKS
 from agentctl.expressions.tree import Tree
 
 _ENVIRONMENT = Environment(autoescape=False)

@@ -39,7 +39,7 @@ def sha256(value: Any) -> str:
 
 def regex_search(value: Any, pattern: str, group: int | str = 0) -> str | None:
     """The first match, or that group of it; null when there is none."""
-    from agentctl.expressions.regular import compile_pattern
+    from agentctl.expressions.regex import compile_pattern
 
     program, text = compile_pattern(pattern), to_text(value)
     number = program.group(group)
@@ -51,7 +51,7 @@ def regex_search(value: Any, pattern: str, group: int | str = 0) -> str | None:
 
 def regex_replace(value: Any, pattern: str, replacement: str = "", count: int = 0) -> str:
     r"""All matches, or the first `count`, replaced; `\1` and `\g<name>` in the replacement are groups."""
-    from agentctl.expressions.regular import compile_pattern, replace
+    from agentctl.expressions.regex import compile_pattern, replace
 
     pieces, length = [], 0
     for piece in replace(compile_pattern(pattern), to_text(value), to_text(replacement), count):

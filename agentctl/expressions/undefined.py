@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentctl.errors import ExpressionError
-from agentctl.expressions.nearest import nearest, suggest
+from agentctl.expressions.suggestions import nearest, suggest
 from agentctl.expressions.values import SECRET_MISUSE, Lookup, SecretText, a_kind
 
 

@@ -8,14 +8,14 @@ from agentctl import model
 from agentctl.expressions.duration import parse_duration
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.expressions.template import Template
-from agentctl.language.flow import flow, trigger
+from agentctl.language.check.flow import flow, trigger
+from agentctl.language.check.schemas import spelled_out
+from agentctl.language.check.walk import Walk
 from agentctl.language.inputs import has_default
-from agentctl.language.json_schema import spelled_out
-from agentctl.language.nodes import Path
 from agentctl.language.sizes import parse_size
-from agentctl.language.source import Source
 from agentctl.language.vocabulary import BESIDE_SHELL, actions_of
-from agentctl.language.walk import Walk
+from agentctl.language.yaml.reader import Source
+from agentctl.language.yaml.tree import Path
 
 # Steps that hold others, that only wait or that end things: `defaults` are meant for what is executed.
 _NO_DEFAULTS = frozenset({"steps", "foreach", "repeat", "wait", "approve", "fail", "return"})

@@ -15,10 +15,10 @@ from typing import Any
 
 from agentctl import JSON
 from agentctl.expressions.duration import parse_duration
-from agentctl.language.nodes import Path, Place
+from agentctl.language.check.shape import validate
 from agentctl.language.problems import Problem, in_order
-from agentctl.language.source import Source, read_file
-from agentctl.language.validate import validate
+from agentctl.language.yaml.reader import Source, read_file
+from agentctl.language.yaml.tree import Path, Place
 
 SUFFIX = ".test.yaml"
 _JOINED = ("input", "vars", "secrets", "state", "mocks")

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from agentctl.errors import NotFound
-from agentctl.expressions.nearest import did_you_mean
-from agentctl.language.project import FOLDERS, Project
+from agentctl.expressions.suggestions import did_you_mean
+from agentctl.language.project.project import FOLDERS, Project
 
 _HEAD = 4096  # bytes in which the key that names the kind has to stand
 _NAME = re.compile(rb"^(loop|skill):[ \t]+[\"']?([a-z0-9][a-z0-9-]{0,62})[\"']?[ \t]*(?:#.*)?\r?$", re.MULTILINE)
@@ -54,7 +54,7 @@ class Catalog:
     def inputs(self, name: str) -> dict[str, Any] | None:
         """What a definition declares as its input: name -> JSON Schema. None when its file cannot be read."""
         if name not in self._inputs:
-            from agentctl.language.source import read_file
+            from agentctl.language.yaml.reader import read_file
 
             data = read_file(self.path(name)).data
             declared = data.get("input", {}) if isinstance(data, dict) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentctl.expressions.nearest import did_you_mean
+from agentctl.expressions.suggestions import did_you_mean
 
 LONGEST = 200  # characters of an event's name
 LONGEST_ID = 255  # characters of the id that somebody gives an event

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agentctl.errors import InputInvalid
-from agentctl.expressions.nearest import did_you_mean
+from agentctl.expressions.suggestions import did_you_mean
 from agentctl.language.inputs import expected, has_default, read_text, wrong_value
 
 

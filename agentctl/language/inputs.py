@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agentctl.errors import InputInvalid
-from agentctl.expressions.nearest import did_you_mean
+from agentctl.expressions.suggestions import did_you_mean
 from agentctl.model import Definition, Input
 
 _ARTICLES = {
@@ -156,7 +156,7 @@ def wrong_value(value: Any, schema: Any) -> str | None:
             hint = did_you_mean(value, schema["enum"]) if isinstance(value, str) else ""
             return f"has to be {expected(schema)}, not {_short(_shown(value))}{hint}"
         return None
-    from agentctl.language.json_schema import first_error
+    from agentctl.language.check.schemas import first_error
 
     return first_error(value, schema)
 

@@ -9,12 +9,12 @@ import msgspec
 
 from agentctl.errors import DefinitionInvalid, NotFound
 from agentctl.language.problems import Problem, in_order
-from agentctl.language.source import Source, read_bytes, read_file
+from agentctl.language.yaml.reader import Source, read_bytes, read_file
 from agentctl.model import Definition
 
 if TYPE_CHECKING:
     from agentctl.language.catalog import Catalog
-    from agentctl.language.walk import Walk
+    from agentctl.language.check.walk import Walk
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -73,6 +73,6 @@ def _check(source: Source, catalog: Catalog | None) -> Walk | None:
     """None when the file cannot be read as a mapping at all."""
     if source.root is None:
         return None
-    from agentctl.language.checks import check_definition
+    from agentctl.language.check.definition import check_definition
 
     return check_definition(source, catalog)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from agentctl import model
-from agentctl.expressions.nearest import did_you_mean
+from agentctl.expressions.suggestions import did_you_mean
 
 _PART = re.compile(r"(?P<id>[a-z_][a-z0-9_]*|\*)(?:@\d+)?(?P<number>\[(?:\d+|\*)\])?(?:@\d+)?")
 _ROUND = re.compile(r"@\d+")

@@ -8,10 +8,10 @@ from typing import Literal
 import msgspec
 
 from agentctl import JSON
-from agentctl.core.commands import FindResult, GiveBack, KeepResult, Withdraw
+from agentctl.core.commands import InvalidateResult, LookupResult, ReleaseClaim, StoreResult
 from agentctl.core.events import Account, AnyEvent, Usage
 from agentctl.ports.runs import Lease, NewRun, Progress, Reply
-from agentctl.ports.starts import NewEvent, Starts
+from agentctl.ports.starts import NewEvent, Triggered
 
 
 class OpenWait(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +79,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 # What a commit asks about results that are recorded under a key. The answer to FindResult is mail, put down in this commit or
 # in the one in which the key becomes free or its result known.
-KeyOrder = FindResult | KeepResult | GiveBack | Withdraw
+KeyOrder = LookupResult | StoreResult | ReleaseClaim | InvalidateResult
 
 
 class Append(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +107,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     spawn: Sequence[NewRun] = ()
     replies: Sequence[Reply] = ()
     consumed: Sequence[int] = ()
-    emitted: Sequence[tuple[NewEvent, Starts]] = ()
+    emitted: Sequence[tuple[NewEvent, Triggered]] = ()
     forgotten: Sequence[str] = ()
     waits: Sequence[OpenWait] = ()
     remember: Mapping[str, JSON] = {}

@@ -8,7 +8,7 @@ import msgspec
 
 from agentctl import JSON
 from agentctl.core.events import Usage
-from agentctl.core.instant import rfc3339
+from agentctl.core.timestamps import rfc3339
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures over the runs of one definition. `p50`, `p95`: seconds from start to end, of the runs that ended.
+    """Counters over the runs of one definition. `p50`, `p95`: seconds from start to end, of the runs that ended.
 
     `usage`: what they cost, the skills that they waited for included.  `saved`: what they did not have to buy again when they
     went on after an interruption or a resume (defined in `store.statistics.spared`).

@@ -9,7 +9,7 @@ import msgspec
 from agentctl import JSON
 from agentctl.core.events import AnyEvent, Error, Parent, RunCreated, Usage
 from agentctl.core.flow import Limits
-from agentctl.core.instant import rfc3339
+from agentctl.core.timestamps import rfc3339
 
 RunStatus = Literal["queued", "running", "waiting", "blocked", "succeeded", "failed", "cancelled", "interrupted"]
 FINISHED: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
@@ -154,7 +154,7 @@ class Admission(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class QueuePosition(msgspec.Struct, frozen=True, kw_only=True):
     """Why a run that stands in line may not start yet. `reason`: names the limit and who is ahead; empty when nothing is in its
     way any more.  `until`: when it may, where that is known (throttle); None: as soon as a place is free.  `ours`: it is this
     process that starts it when its turn comes.  `holders`: the runs that have the places it waits for."""

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from agentctl import JSON
-from agentctl.core.instant import rfc3339
+from agentctl.core.timestamps import rfc3339
 from agentctl.model import Definition
 from agentctl.ports.runs import Admission, NewRun
 
@@ -60,17 +60,17 @@ class Gathered(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
 
 
-class Starts(msgspec.Struct, frozen=True):
+class Triggered(msgspec.Struct, frozen=True):
     """What an event starts: `runs`, and what it is gathered for."""
 
     runs: Sequence[NewRun] = ()
     gather: Sequence[Gather] = ()
 
 
-NOTHING = Starts()
+NOTHING = Triggered()
 
 
-class Sent(msgspec.Struct, frozen=True):
+class SendResult(msgspec.Struct, frozen=True):
     """What became of an event. `duplicate`: one with its id is known, so it was dropped.  `delivered`: runs it was offered to.
 
     `started`: what became of the runs that it was to start, in their order.  `gathered`: the definitions for which it is kept
@@ -92,7 +92,7 @@ class Sent(msgspec.Struct, frozen=True):
 class Triggers(Protocol):
     """Which runs an event starts, by the triggers of the definitions that are deployed."""
 
-    def starts(self, event: NewEvent) -> Starts:
+    def starts(self, event: NewEvent) -> Triggered:
         """Reads the store; evaluates each trigger's `if` and `input`. Cheap when nothing is triggered by an event of that
         name."""
 

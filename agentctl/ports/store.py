@@ -11,19 +11,19 @@ from agentctl import JSON
 from agentctl.core.events import AnyEvent, ApprovalGiven
 from agentctl.ports.append import Append, Refusal, Waiting
 from agentctl.ports.reports import Feedback, Pruned, Statistics, Verdict
-from agentctl.ports.runs import Admission, Awaiter, HistoryFilter, Lease, Mail, NewRun, Reply, RunRow, RunStatus, Standing
+from agentctl.ports.runs import Admission, Awaiter, HistoryFilter, Lease, Mail, NewRun, QueuePosition, Reply, RunRow, RunStatus
 from agentctl.ports.starts import (
     NOTHING,
     Deployment,
     Gathered,
     NewEvent,
     SeenFile,
-    Sent,
+    SendResult,
     Slot,
     SlotRow,
-    Starts,
     StoredDefinition,
     Subscription,
+    Triggered,
 )
 
 
@@ -93,14 +93,14 @@ class Store(Protocol):
     def journal(self, run_id: str, after: int = 0) -> Iterable[AnyEvent]:
         """The events of a run in order, from number `after` (0: all)."""
 
-    def last_words(self, run_ids: Sequence[str]) -> dict[str, float]:
+    def last_event_times(self, run_ids: Sequence[str]) -> dict[str, float]:
         """The time of the last event in each of these runs' journals, by id."""
 
     def unfinished(self) -> dict[tuple[str, str], int]:
         """How many runs have not finished, by (definition, status as stored). Cost is of those runs, not of the store."""
 
     def statistics(self, since: float = 0.0, name: str | None = None) -> list[Statistics]:
-        """Figures over the runs created at or after `since`, one entry for each definition.
+        """Counters over the runs created at or after `since`, one entry for each definition.
 
         Cost is of those runs, not of the store.
         """
@@ -122,9 +122,9 @@ class Store(Protocol):
 
     def next_due(self, now: float) -> float | None:
         """When the next of the runs that nobody holds wants to be driven on because of the time; None: none does. May be past,
-        but not for one that stands in line (see `Standing.until`)."""
+        but not for one that stands in line (see `QueuePosition.until`)."""
 
-    def standing(self, run_id: str, at: float | None = None) -> Standing | None:
+    def standing(self, run_id: str, at: float | None = None) -> QueuePosition | None:
         """What a run waits for before it may start; None: it does not stand in line. `at`: as for `acquire`."""
 
     def mail(self, run_ids: Sequence[str]) -> list[Mail]:
@@ -144,7 +144,7 @@ class Store(Protocol):
 
     # --- events, and who waits for them ------------------------------------------------------------------------------
 
-    def send(self, event: NewEvent, starts: Starts = NOTHING) -> Awaitable[Sent]:
+    def send(self, event: NewEvent, starts: Triggered = NOTHING) -> Awaitable[SendResult]:
         """Keep an event and offer it, by mail in the same commit, to every wait that is open for its name; create what it starts.
 
         An event whose id is known is dropped, and starts nothing. `received_at` is the time of the commit (or `at`, if that is
@@ -196,7 +196,7 @@ class Store(Protocol):
         """From when until when the definition was paused, oldest first, as far as it was later than `after`. The end of a pause
         that goes on is infinite."""
 
-    def keep_schedules(self, schedules: Sequence[tuple[str, str]], at: float) -> Awaitable[list[float]]:
+    def sync_schedules(self, schedules: Sequence[tuple[str, str]], at: float) -> Awaitable[list[float]]:
         """From `at` on these schedules, (name, Schedule.key), are kept to, and no others; says of each up to when it is settled.
 
         One that was kept to before goes on where it stood, but not later than `at`; one that was not begins at `at`.
@@ -223,7 +223,7 @@ class Store(Protocol):
     def seen_files(self, name: str) -> dict[str, SeenFile]:
         """The files that the triggers of a definition have dealt with, by path."""
 
-    def note_files(self, name: str, seen: Sequence[SeenFile], gone: Sequence[str] = ()) -> Awaitable[None]:
+    def mark_files_seen(self, name: str, seen: Sequence[SeenFile], gone: Sequence[str] = ()) -> Awaitable[None]:
         """The triggers of a definition have dealt with these; the paths in `gone` are forgotten."""
 
     # --- what people change ------------------------------------------------------------------------------------------

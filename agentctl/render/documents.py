@@ -9,7 +9,7 @@ import msgspec
 
 from agentctl import JSON, ports
 from agentctl.core.events import AnyEvent, Error, Usage
-from agentctl.ports import Feedback, RunRow, Standing
+from agentctl.ports import Feedback, QueuePosition, RunRow
 from agentctl.render.text import timestamp
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def show_document(
     steps: Iterable[StepView],
     events: Iterable[AnyEvent],
     said: Feedback | None = None,
-    standing: Standing | None = None,
+    standing: QueuePosition | None = None,
     stalled_since: float | None = None,
 ) -> dict[str, JSON]:
     """`standing`: what the run waits for in line, if it does."""

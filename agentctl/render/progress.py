@@ -18,7 +18,7 @@ from agentctl.core.events import (
     StepStarted,
     StepSucceeded,
 )
-from agentctl.ports import Standing
+from agentctl.ports import QueuePosition
 from agentctl.render.journal import JournalView, StepView, is_undo, tree_order
 from agentctl.render.text import cells, clock, cut, error_line, pad, seconds, size, style, summary, symbol, usage_text, visible
 from agentctl.render.timeline import Line, status_in_words
@@ -81,7 +81,7 @@ def _line_of_awaited_run(step: StepView) -> str:
     return f"{symbol('waiting')} {visible(step.path)}  {status_in_words(step)}" if awaited else ""
 
 
-def line_of_standing(name: str, standing: Standing) -> str:
+def line_of_standing(name: str, standing: QueuePosition) -> str:
     """A run stands in line for a place."""
     until = "" if standing.until is None else f" (until {clock(standing.until)})"
     return f"{visible(name)}  {symbol('queued')} {visible(standing.reason)}{until}"

@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from agentctl import JSON
-from agentctl.core.instant import rfc3339
+from agentctl.core.timestamps import rfc3339
 from agentctl.ports import SlotRow
 from agentctl.render.text import ago, clock, columns, visible
 from agentctl.render.timeline import Line
+from agentctl.triggers.describe import in_words, manners
 from agentctl.triggers.schedule import Schedule
 from agentctl.triggers.slots import start
-from agentctl.triggers.words import in_words, manners
 
 NONE = 'No loop of this project has a schedule. `triggers: [{cron: "*/30 * * * *"}]` in a definition gives it one.'
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from agentctl.core.events import AnyEvent, OutcomeUnknown, RunFinished, RunStarted
-from agentctl.core.instant import rfc3339
+from agentctl.core.timestamps import rfc3339
 from agentctl.ports import Progress, Store
 
 LEVELS = ("debug", "info", "warning", "error")

@@ -9,12 +9,12 @@ import signal
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from agentctl.engine.insist import is_passing
 from agentctl.engine.serving import ServingEngine
+from agentctl.engine.store_retry import is_passing
 from agentctl.errors import AgentctlError, StoreError
 from agentctl.ports import Clock
-from agentctl.service.notify import Heart, Notifier
-from agentctl.service.part import Part
+from agentctl.service.component import Component
+from agentctl.service.systemd.notify import Heart, Notifier
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Service:
     def __init__(
         self,
         engine: ServingEngine,
-        parts: Sequence[Part],
+        parts: Sequence[Component],
         clock: Clock,
         notifier: Notifier,
         *,
@@ -102,7 +102,7 @@ class Service:
             await part.begin()
             self._tasks.append(asyncio.create_task(self._keep(part), name=part.name))
 
-    async def _keep(self, part: Part) -> None:
+    async def _keep(self, part: Component) -> None:
         """Let a part that has begun work, for ever. One that fails begins again; one that keeps failing ends the service."""
         loop = asyncio.get_running_loop()
         failures, pause = 0, _FIRST_PAUSE

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentctl import JSON
 from agentctl.core.events import AnyEvent, ApprovalGiven
-from agentctl.errors import NotFound, StoreError, StoreMissing, StoreOutdated
+from agentctl.errors import NotFound, StoreError, StoreMissing, StoreNeedsMigration
 from agentctl.ports import (
     NOTHING,
     Admission,
@@ -32,34 +32,35 @@ from agentctl.ports import (
     NewEvent,
     NewRun,
     Pruned,
+    QueuePosition,
     Refusal,
     Reply,
     RunRow,
     RunStatus,
     SeenFile,
-    Sent,
+    SendResult,
     Slot,
     SlotRow,
-    Standing,
-    Starts,
     Statistics,
     StoredDefinition,
     Subscription,
+    Triggered,
     Verdict,
     Waiting,
 )
-from agentctl.store import connection as connections
-from agentctl.store import failures, reads, schema
-from agentctl.store.executors import Executor, Liveness
-from agentctl.store.holder import holder
-from agentctl.store.lockfile import WriteLock
-from agentctl.store.payloads import Payloads
-from agentctl.store.place import Place, private_folder
+from agentctl.store.db import connection as connections
+from agentctl.store.db import failures, schema
+from agentctl.store.db.location import StoreLocation, private_folder
+from agentctl.store.db.lock_owner import holder
+from agentctl.store.db.locks import WriteLock
+from agentctl.store.runs import reads
+from agentctl.store.runs.executors import Executor, Liveness
+from agentctl.store.runs.payloads import Payloads
 
 if TYPE_CHECKING:
-    from agentctl.store.serving import ServeLock
-    from agentctl.store.wake import Listener
-    from agentctl.store.writer import Job, Writer
+    from agentctl.store.db.wake import Listener
+    from agentctl.store.db.writer import Job, Writer
+    from agentctl.store.upkeep.serving import ServeLock
 
 _OLDEST_SQLITE = (3, 33, 0)  # the first with UPDATE .. FROM
 
@@ -68,13 +69,13 @@ def open_store(path: Path, *, read_only: bool = False, patience: float = 10.0) -
     """Open the store at `path`, making or migrating it where needed. `patience`: seconds to wait for another writer.
 
     Raises StoreError (no store, read-only, another program's file, network file system), StoreBusy, StoreFull,
-    StoreCorrupt, StoreVersion. With `read_only` nothing is created, migrated or changed, an older store raises StoreOutdated,
+    StoreCorrupt, StoreTooNew. With `read_only` nothing is created, migrated or changed; an older store raises StoreNeedsMigration
     and writes raise StoreError.
     """
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         needed = ".".join(map(str, _OLDEST_SQLITE))
         raise StoreError(f"this Python has SQLite {sqlite3.sqlite_version}; agentctl needs {needed} or newer")
-    place = Place(path)
+    place = StoreLocation(path)
     place.check(read_only=read_only)
     if not read_only:
         place.create()
@@ -99,10 +100,10 @@ def _unusable(path: Path, version: int) -> StoreError:
     if version == 0:  # the process that made the file died before its first commit
         return StoreMissing(f"the store {path} is empty")
     said = f"this agentctl reads {schema.VERSION}; open it for writing once to migrate it"
-    return StoreOutdated(f"the store {path} has version {version}, {said}")
+    return StoreNeedsMigration(f"the store {path} has version {version}, {said}")
 
 
-def _bring_up_to_date(place: Place, patience: float) -> None:
+def _bring_up_to_date(place: StoreLocation, patience: float) -> None:
     lock = WriteLock(place.lock, place.path, patience)
     try:
         with lock:
@@ -118,7 +119,7 @@ def _bring_up_to_date(place: Place, patience: float) -> None:
 class Ledger:
     """See `ports.Store` for the contract. One object per process and store; any thread may read, any event loop write."""
 
-    def __init__(self, place: Place, reader: sqlite3.Connection, *, read_only: bool, patience: float) -> None:
+    def __init__(self, place: StoreLocation, reader: sqlite3.Connection, *, read_only: bool, patience: float) -> None:
         self.place = place
         self.path = place.path
         self._payloads = Payloads(place.payloads)
@@ -137,110 +138,110 @@ class Ledger:
     # --- writes ---
 
     def append(self, entry: Append) -> Awaitable[list[Refusal]]:
-        from agentctl.store.append import prepare
+        from agentctl.store.runs.append import prepare
 
         return self._submit(prepare(entry, self._payloads), now=entry.alone)
 
     def create(self, runs: Sequence[NewRun], *, reserve: bool = False) -> Awaitable[list[Admission]]:
-        from agentctl.store.changes import Create
-        from agentctl.store.create import prepare_run
+        from agentctl.store.runs.changes import Create
+        from agentctl.store.runs.create import prepare_run
 
         return self._submit(Create([prepare_run(run, self._payloads) for run in runs], reserve))
 
     def acquire(self, run_ids: Sequence[str], at: float | None = None) -> Awaitable[list[Lease]]:
-        from agentctl.store.changes import Acquire
+        from agentctl.store.runs.changes import Acquire
 
         return self._submit(Acquire(run_ids, time.time() if at is None else at))
 
     def release(self, leases: Sequence[Lease], *, status: RunStatus | None = None) -> Awaitable[None]:
-        from agentctl.store.changes import Release
+        from agentctl.store.runs.changes import Release
 
         return self._submit(Release(leases, status))
 
     def post(self, replies: Sequence[Reply]) -> Awaitable[None]:
-        from agentctl.store.changes import Post
+        from agentctl.store.runs.changes import Post
 
         return self._submit(Post([(reply.run_id, self._payloads.event(reply.event)) for reply in replies]))
 
     def await_run(self, awaiter: Awaiter) -> Awaitable[None]:
-        from agentctl.store.changes import AwaitRun
+        from agentctl.store.runs.changes import AwaitRun
 
         return self._submit(AwaitRun(awaiter))
 
-    def send(self, event: NewEvent, starts: Starts = NOTHING) -> Awaitable[Sent]:
-        from agentctl.store.events import Send, prepare_event
+    def send(self, event: NewEvent, starts: Triggered = NOTHING) -> Awaitable[SendResult]:
+        from agentctl.store.events.events import Send, prepare_event
 
         return self._submit(Send(prepare_event(event, starts, self._payloads)))
 
     def release_gathered(self, gathered: Gathered, run: NewRun | None) -> Awaitable[Admission | None]:
-        from agentctl.store.create import prepare_run
-        from agentctl.store.gathering import ReleaseGathered
+        from agentctl.store.events.batching import ReleaseGathered
+        from agentctl.store.runs.create import prepare_run
 
         return self._submit(ReleaseGathered(gathered, None if run is None else prepare_run(run, self._payloads)))
 
     def answer(self, run_id: str, event: ApprovalGiven) -> Awaitable[bool]:
-        from agentctl.store.waits import Answer
+        from agentctl.store.events.waits import Answer
 
         return self._submit(Answer(run_id, event, self._payloads.event(event)))
 
     def remember(self, name: str, values: Mapping[str, JSON], unset: Sequence[str] = ()) -> Awaitable[None]:
-        from agentctl.store.memory import Edit, prepare_values
+        from agentctl.store.runs.memory import Edit, prepare_values
 
         return self._submit(Edit(name, prepare_values(values, self._payloads), unset))
 
     def give_feedback(self, run_id: str, verdict: Verdict, note: str | None = None) -> Awaitable[None]:
-        from agentctl.store.feedback import Give
+        from agentctl.store.runs.feedback import Give
 
         return self._submit(Give(run_id, verdict, note))
 
     def deploy(self, deployments: Sequence[Deployment], events: Mapping[str, Sequence[str]]) -> Awaitable[None]:
-        from agentctl.store.deployments import Deploy
+        from agentctl.store.schedules.deployments import Deploy
 
         return self._submit(Deploy(deployments, events))
 
     def pause(self, name: str, at: float) -> Awaitable[None]:
-        from agentctl.store.pauses import Pause
+        from agentctl.store.schedules.pauses import Pause
 
         return self._submit(Pause(name, at))
 
     def unpause(self, name: str, at: float) -> Awaitable[None]:
-        from agentctl.store.pauses import Unpause
+        from agentctl.store.schedules.pauses import Unpause
 
         return self._submit(Unpause(name, at))
 
-    def keep_schedules(self, schedules: Sequence[tuple[str, str]], at: float) -> Awaitable[list[float]]:
-        from agentctl.store.slots import Keep
+    def sync_schedules(self, schedules: Sequence[tuple[str, str]], at: float) -> Awaitable[list[float]]:
+        from agentctl.store.schedules.slots import Keep
 
         return self._submit(Keep(schedules, at))
 
     def fire(self, slots: Sequence[Slot], at: float) -> Awaitable[list[Admission | None]]:
-        from agentctl.store.slots import Fire, prepare_slots
+        from agentctl.store.schedules.slots import Fire, prepare_slots
 
         return self._submit(Fire(prepare_slots(slots, self._payloads), at, settles=True))
 
     def backfill(self, slots: Sequence[Slot], at: float) -> Awaitable[list[Admission | None]]:
-        from agentctl.store.slots import Fire, prepare_slots
+        from agentctl.store.schedules.slots import Fire, prepare_slots
 
         return self._submit(Fire(prepare_slots(slots, self._payloads), at, settles=False))
 
     async def prune(self, now: float, keep: float, pause: Callable[[], Awaitable[None]]) -> Pruned:
-        from agentctl.store.prune import prune
+        from agentctl.store.upkeep.prune import prune
 
         with self._reading():
             return await prune(self.place, self._open_reader, self._submit, now, keep, pause)
 
-    def note_files(self, name: str, seen: Sequence[SeenFile], gone: Sequence[str] = ()) -> Awaitable[None]:
-        from agentctl.store.files import Note
+    def mark_files_seen(self, name: str, seen: Sequence[SeenFile], gone: Sequence[str] = ()) -> Awaitable[None]:
+        from agentctl.store.schedules.files import Note
 
         return self._submit(Note(name, seen, gone))
 
     def register(self, stored: StoredDefinition) -> Awaitable[None]:
-        from agentctl.store.definitions import registration
+        from agentctl.store.runs.definitions import registration
 
         return self._submit(registration(stored))
 
     def beat(self) -> Awaitable[None]:
-        from agentctl.store.changes import Beat
+        from agentctl.store.runs.changes import Beat
 
         return self._submit(Beat())
 
@@ -255,8 +256,8 @@ class Ledger:
 
     def _start_writer(self) -> Writer:
         """With the first write: a command that only reads starts no thread and takes no lock."""
-        from agentctl.store.session import Session
-        from agentctl.store.writer import Writer
+        from agentctl.store.db.session import Session
+        from agentctl.store.db.writer import Writer
 
         with _failures_told(self.path):
             if self._lock is None:
@@ -268,74 +269,74 @@ class Ledger:
         return writer
 
     def _wake_others(self) -> None:
-        from agentctl.store.wake import wake_others
+        from agentctl.store.db.wake import wake_others
 
         wake_others(self.place.wake, None if self._listener is None else self._listener.name)
 
     # --- reads ---
 
     def memory(self, name: str) -> dict[str, JSON]:
-        from agentctl.store.memory import read
+        from agentctl.store.runs.memory import read
 
         with self._reading():
             return read(self._reader, self._payloads, name)
 
     def feedback(self, run_ids: Sequence[str]) -> dict[str, Feedback]:
-        from agentctl.store.feedback import read
+        from agentctl.store.runs.feedback import read
 
         with self._reading():
             return read(self._reader, run_ids)
 
     def statistics(self, since: float = 0.0, name: str | None = None) -> list[Statistics]:
-        from agentctl.store.statistics import read
+        from agentctl.store.runs.statistics import read
 
         with self._reading():
             return read(self._reader, self._payloads, since, name)
 
     def unfinished(self) -> dict[tuple[str, str], int]:
-        from agentctl.store.census import unfinished
+        from agentctl.store.runs.counts import unfinished
 
         with self._reading():
             return unfinished(self._reader)
 
     def deployments(self) -> list[Deployment]:
-        from agentctl.store.deployments import read
+        from agentctl.store.schedules.deployments import read
 
         with self._reading():
             return read(self._reader)
 
     def pauses(self, name: str, after: float) -> list[tuple[float, float]]:
-        from agentctl.store.pauses import read
+        from agentctl.store.schedules.pauses import read
 
         with self._reading():
             return read(self._reader, name, after)
 
     def slots(self, name: str | None = None, schedule: str | None = None, *, limit: int = 20) -> list[SlotRow]:
-        from agentctl.store.slots import last
+        from agentctl.store.schedules.slots import last
 
         with self._reading():
             return last(self._reader, name, schedule, limit)
 
     def slots_between(self, name: str, schedule: str, begin: float, end: float) -> list[SlotRow]:
-        from agentctl.store.slots import between
+        from agentctl.store.schedules.slots import between
 
         with self._reading():
             return between(self._reader, name, schedule, begin, end)
 
     def seen_files(self, name: str) -> dict[str, SeenFile]:
-        from agentctl.store.files import read
+        from agentctl.store.schedules.files import read
 
         with self._reading():
             return read(self._reader, name)
 
     def subscriptions(self, event: str) -> list[Subscription]:
-        from agentctl.store.deployments import subscriptions
+        from agentctl.store.schedules.deployments import subscriptions
 
         with self._reading():
             return subscriptions(self._reader, event)
 
     def definition(self, version: str) -> StoredDefinition | None:
-        from agentctl.store.definitions import read
+        from agentctl.store.runs.definitions import read
 
         with self._reading():
             return read(self._reader, version)
@@ -356,13 +357,13 @@ class Ledger:
             return reads.history(self._reader, self._payloads, self._liveness(), query)
 
     def walk(self, query: HistoryFilter) -> Iterator[RunRow]:
-        from agentctl.store.walk import walk
+        from agentctl.store.runs.walk import walk
 
         with self._reading():
             yield from walk(self._reader, self._payloads, self._liveness, query)
 
     def prunable(self, now: float, keep: float) -> Pruned:
-        from agentctl.store.prunable import Terms, count
+        from agentctl.store.upkeep.prunable import Terms, count
 
         with self._reading(), closing(self._open_reader()) as reader:
             return count(reader, Terms(reader, now, keep))
@@ -376,9 +377,9 @@ class Ledger:
         with self._reading():
             return reads.journal(self._reader, self._payloads, run_id, after)
 
-    def last_words(self, run_ids: Sequence[str]) -> dict[str, float]:
+    def last_event_times(self, run_ids: Sequence[str]) -> dict[str, float]:
         with self._reading():
-            return reads.last_words(self._reader, self._payloads, run_ids)
+            return reads.last_event_times(self._reader, self._payloads, run_ids)
 
     def mail(self, run_ids: Sequence[str]) -> list[Mail]:
         with self._reading():
@@ -389,37 +390,37 @@ class Ledger:
             return reads.mailed(self._reader, after)
 
     def waits(self, run_id: str) -> list[Waiting]:
-        from agentctl.store.waits import of_run
+        from agentctl.store.events.waits import of_run
 
         with self._reading():
             return of_run(self._reader, self._payloads, run_id)
 
     def inbox(self) -> list[Waiting]:
-        from agentctl.store.waits import for_people
+        from agentctl.store.events.waits import for_people
 
         with self._reading():
             return for_people(self._reader, self._payloads)
 
     def gathered(self, now: float) -> list[Gathered]:
-        from agentctl.store.gathering import due
+        from agentctl.store.events.batching import due
 
         with self._at_one_moment():
             return due(self._reader, self._payloads, now)
 
     def gathered_due(self) -> float | None:
-        from agentctl.store.gathering import next_due
+        from agentctl.store.events.batching import next_due
 
         with self._reading():
             return next_due(self._reader)
 
     def awaited_results(self, run_id: str) -> dict[str, str]:
-        from agentctl.store.keys import awaited
+        from agentctl.store.runs.keys import awaited
 
         with self._reading():
             return awaited(self._reader, run_id)
 
     def wait_for_graph(self, now: float) -> dict[str, list[frozenset[str]]]:
-        from agentctl.store.waitfor import wait_for_graph
+        from agentctl.store.runs.waitfor import wait_for_graph
 
         with self._at_one_moment():
             return wait_for_graph(self._reader, self._liveness(), now)
@@ -432,8 +433,8 @@ class Ledger:
         with self._at_one_moment():
             return reads.next_due(self._reader, now)
 
-    def standing(self, run_id: str, at: float | None = None) -> Standing | None:
-        from agentctl.store.line import standing
+    def standing(self, run_id: str, at: float | None = None) -> QueuePosition | None:
+        from agentctl.store.limits.queue import standing
 
         with self._at_one_moment():
             now = time.time() if at is None else at
@@ -446,7 +447,7 @@ class Ledger:
         return before != self._seen_version
 
     def listen(self, wake: Callable[[], None]) -> bool:
-        from agentctl.store.wake import Listener
+        from agentctl.store.db.wake import Listener
 
         if self._listener is not None:
             self._listener.close()
@@ -457,7 +458,7 @@ class Ledger:
         return True
 
     def serve(self) -> None:
-        from agentctl.store.serving import ServeLock
+        from agentctl.store.upkeep.serving import ServeLock
 
         with _failures_told(self.path):
             self._serve_lock = ServeLock(self.place.serve, self.path)

@@ -9,8 +9,8 @@ import msgspec
 from agentctl import JSON
 from agentctl.testing.compare import difference, same
 from agentctl.testing.mocks import Broken
-from agentctl.testing.play import Played, Ready, play
-from agentctl.testing.stage import Moment
+from agentctl.testing.runner import Played, Ready, play
+from agentctl.testing.simulator import Moment
 
 MOST_TOLD = 3  # differences of one case
 

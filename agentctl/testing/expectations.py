@@ -10,12 +10,12 @@ import msgspec
 from agentctl import JSON
 from agentctl.expressions.duration import parse_duration
 from agentctl.language.cases import Case
-from agentctl.language.nodes import Path
-from agentctl.language.source import Source
 from agentctl.language.step_paths import matcher, without_rounds
+from agentctl.language.yaml.reader import Source
+from agentctl.language.yaml.tree import Path
 from agentctl.testing.compare import difference, includes, part, same
 from agentctl.testing.durations import exact_duration
-from agentctl.testing.play import Played, PlayedStep
+from agentctl.testing.runner import Played, PlayedStep
 
 TOLERANCE = 1.0  # seconds, of `elapsed`
 

@@ -15,8 +15,8 @@ from agentctl.errors import ActionError
 from agentctl.expressions.duration import format_duration
 from agentctl.expressions.references import references
 from agentctl.expressions.template import Template
-from agentctl.language.case_checks import PURE
 from agentctl.language.cases import Case, Mock, Outcome
+from agentctl.language.check.cases import PURE
 from agentctl.language.step_paths import closeness, matcher
 from agentctl.ports import Call, InstantAction, StoredDefinition
 

@@ -6,15 +6,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from agentctl.core.instant import parse_instant
+from agentctl.core.timestamps import parse_instant
 from agentctl.errors import NotFound
-from agentctl.language.case_checks import check_case, definition_of, place_of
 from agentctl.language.cases import SUFFIX, Case, CaseFile, read_cases
+from agentctl.language.check.cases import check_case, definition_of, place_of
 from agentctl.language.load import Loaded
 from agentctl.language.problems import Problem
 from agentctl.ports import StoredDefinition
-from agentctl.testing.earnest import Earnest
-from agentctl.testing.play import Ready
+from agentctl.testing.real_actions import Earnest
+from agentctl.testing.runner import Ready
 
 _PASSED_OVER = frozenset({"node_modules", "__pycache__", "site-packages"})
 

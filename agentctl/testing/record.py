@@ -12,10 +12,10 @@ from collections.abc import Iterable
 
 from agentctl import JSON
 from agentctl.core import events as ev
-from agentctl.core.instant import rfc3339
 from agentctl.core.lifecycle import ENDED
 from agentctl.core.state import RunState, StepState
-from agentctl.language.case_checks import PURE
+from agentctl.core.timestamps import rfc3339
+from agentctl.language.check.cases import PURE
 from agentctl.model import Skill, Task, Wait
 from agentctl.testing.durations import exact_duration
 from agentctl.testing.mocks import needed_secrets
@@ -62,7 +62,7 @@ def written(document: dict[str, JSON], cut: list[str]) -> str:
 
     from ruamel.yaml import YAML
 
-    from agentctl.language.source import read_text
+    from agentctl.language.yaml.reader import read_text
 
     stream = StringIO()
     writer = YAML()
@@ -194,7 +194,7 @@ def _event(event: dict[str, JSON], at: str | None) -> dict[str, JSON]:
 
 
 def _received(event: ev.EventReceived) -> float:
-    from agentctl.core.instant import parse_instant
+    from agentctl.core.timestamps import parse_instant
 
     return parse_instant(event.event.get("received_at", event.at))
 

@@ -121,7 +121,7 @@ class Simulation:
             case cmd.AwaitPerson(path):
                 verdict = self.random.choice(["done", "retry", "failed"])
                 self.deliver(ev.StepResolved(at=self.now, path=path, verdict=verdict, output="looked up"))
-            case cmd.FindResult(path):
+            case cmd.LookupResult(path):
                 found = self.random.random() < 0.3
                 missing = ev.ResultMissing(at=self.now, path=path)
                 self.deliver(ev.ResultFound(at=self.now, path=path, output="kept", source="other/x") if found else missing)
@@ -207,7 +207,7 @@ class Simulation:
     def _count_claims(self, decision: Decision) -> None:
         """Who holds a key, as a store would have it."""
         self.claims |= {event.path for event in decision.events if isinstance(event, ev.ResultMissing)}
-        self.claims -= {command.path for command in decision.commands if isinstance(command, cmd.KeepResult | cmd.GiveBack)}
+        self.claims -= {command.path for command in decision.commands if isinstance(command, cmd.StoreResult | cmd.ReleaseClaim)}
 
     def _check(self, events: list[ev.AnyEvent]) -> None:
         """No step starts before its needs have ended well."""

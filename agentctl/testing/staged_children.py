@@ -14,13 +14,13 @@ from agentctl.ports import StoredDefinition
 from agentctl.testing.mocks import Answer
 
 if TYPE_CHECKING:
-    from agentctl.testing.stage import Stage, StagedRun
+    from agentctl.testing.simulator import Simulator, StagedRun
 
 
 class Children:
     """`load`: a skill by name; raises NotFound, DefinitionInvalid."""
 
-    def __init__(self, stage: Stage, load: Callable[[str], StoredDefinition]) -> None:
+    def __init__(self, stage: Simulator, load: Callable[[str], StoredDefinition]) -> None:
         self._stage = stage
         self._load = load
         self._mocked: dict[str, ev.ChildFinished | None] = {}  # by run id; None: has not ended yet

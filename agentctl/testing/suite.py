@@ -10,12 +10,12 @@ import msgspec
 
 from agentctl.language.cases import read_cases
 from agentctl.language.problems import Problem
-from agentctl.language.source import Source
+from agentctl.language.yaml.reader import Source
 from agentctl.testing.crashes import Crashed, crash_everywhere
 from agentctl.testing.expectations import Failure, check
 from agentctl.testing.mocks import Broken
-from agentctl.testing.play import Played, Ready, play
 from agentctl.testing.prepare import prepare
+from agentctl.testing.runner import Played, Ready, play
 
 
 class Verdict(msgspec.Struct, frozen=True):

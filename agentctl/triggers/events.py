@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from agentctl import JSON
 from agentctl.core.events import Error
 from agentctl.core.flow import group
-from agentctl.core.instant import rfc3339
+from agentctl.core.timestamps import rfc3339
 from agentctl.errors import DefinitionInvalid, ExpressionError, InputInvalid
 from agentctl.expressions.template import Template
 from agentctl.language.event_names import RUN_EVENTS
 from agentctl.model import Definition, Trigger
-from agentctl.ports import NOTHING, Gather, NewEvent, NewRun, Starts, Store, StoredDefinition
+from agentctl.ports import NOTHING, Gather, NewEvent, NewRun, Store, StoredDefinition, Triggered
 from agentctl.triggers.starts import new_run
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class EventTriggers:
         self._vars = dict(vars)
         self._definitions: dict[str, StoredDefinition] = {}
 
-    def starts(self, event: NewEvent) -> Starts:
+    def starts(self, event: NewEvent) -> Triggered:
         subscriptions = self._store.subscriptions(event.name)
         if not subscriptions:
             return NOTHING
@@ -48,7 +48,7 @@ class EventTriggers:
                 settled.add(subscription.name)
             runs += starts.runs
             gathers += starts.gather
-        return Starts(runs, gathers) if runs or gathers else NOTHING
+        return Triggered(runs, gathers) if runs or gathers else NOTHING
 
     def _definition(self, version: str) -> StoredDefinition | None:
         """A stored definition never changes, so it is read once. None: another agentctl took it, and this one refuses it."""
@@ -104,7 +104,7 @@ def _runs_told_of(name: JSON, data: JSON) -> list[str]:
     return [run_id] if isinstance(run_id, str) else []
 
 
-def starts_of(stored: StoredDefinition, number: int, event: NewEvent, vars: Mapping[str, JSON]) -> Starts:
+def starts_of(stored: StoredDefinition, number: int, event: NewEvent, vars: Mapping[str, JSON]) -> Triggered:
     """What an event starts by trigger `number` of one definition: a run, or something to be gathered for one, or NOTHING.
 
     An `if` that cannot be evaluated on the event does not hold. An event that makes no valid input starts a run that fails.
@@ -117,16 +117,16 @@ def starts_of(stored: StoredDefinition, number: int, event: NewEvent, vars: Mapp
     flow = definition.flow
     wanted = flow.batch or flow.debounce
     if wanted is None:
-        return Starts(runs=[_run(stored, number, document, vars, event.at)])
+        return Triggered(runs=[_run(stored, number, document, vars, event.at)])
     kind = "debounce" if flow.batch is None else "batch"
     try:
         pile = group(definition.name, kind, *_key(wanted.key, definition, document, scope))
     except ExpressionError as error:
         problem = Error("expression", f"the key under which events are gathered cannot be evaluated: {error.message}")
-        return Starts(runs=[_run(stored, number, document, vars, event.at, problem)])
+        return Triggered(runs=[_run(stored, number, document, vars, event.at, problem)])
     size = None if flow.batch is None else flow.batch.size
     gather = Gather(name=definition.name, trigger=number, group=pile, seconds=wanted.seconds, size=size)
-    return Starts(gather=[gather])
+    return Triggered(gather=[gather])
 
 
 def run_of_gathered(stored: StoredDefinition, number: int, events: list[JSON], vars: Mapping[str, JSON], at: float) -> NewRun:

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 from msgspec import structs
 
-from agentctl.core.instant import rfc3339
+from agentctl.core.timestamps import rfc3339
 from agentctl.triggers.schedule import CatchUp, Schedule
 from agentctl.triggers.slots import start
 

@@ -10,7 +10,7 @@ from msgspec import structs
 from agentctl import JSON
 from agentctl.core.events import RULES, Account, Error, Parent, RunCreated
 from agentctl.core.flow import Limits, Once, Place, Window, group
-from agentctl.core.instant import rfc3339
+from agentctl.core.timestamps import rfc3339
 from agentctl.errors import ExpressionError, InputInvalid
 from agentctl.expressions.template import Template
 from agentctl.model import Definition, Rate

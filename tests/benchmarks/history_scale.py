@@ -31,7 +31,7 @@ from typing import Any
 from workloads import CLI, chain, cpu
 
 from agentctl.language.catalog import Catalog
-from agentctl.language.project import find
+from agentctl.language.project.project import find
 from agentctl.ports import HistoryFilter, NewEvent
 from agentctl.wiring import build_engine, calm_collector, load_definition, open_store
 

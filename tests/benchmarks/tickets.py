@@ -23,12 +23,12 @@ from typing import Any
 
 from agentctl.actions.set import SetAction
 from agentctl.engine.engine import Engine
-from agentctl.engine.host import Equipment
+from agentctl.engine.host import EngineConfig
 from agentctl.language.load import load_text
 from agentctl.ports import Action, Call, HistoryFilter, Outcome, StoredDefinition
 from agentctl.store.ledger import open_store
 from agentctl.testing.clock import VirtualClock
-from agentctl.testing.world import PlainSurroundings
+from agentctl.testing.fixtures import PlainSurroundings
 from agentctl.triggers.events import EventTriggers
 
 DAYS, POLL, TOKENS = 3, 600.0, 900
@@ -147,7 +147,7 @@ async def _drive(world: World) -> None:
     loaded = load_text(LOOP, "support.yaml")
     stored = StoredDefinition(version=loaded.version, definition=loaded.definition, source=loaded.text, file="support.yaml")
     actions: dict[str, Action] = {"set": SetAction(), "shell": DeskAction(world, clock)}
-    equipment = Equipment(
+    equipment = EngineConfig(
         store=store,
         actions=actions,
         surroundings=PlainSurroundings(world.folder, {}),

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from agentctl.language.catalog import Catalog
-from agentctl.language.project import find
+from agentctl.language.project.project import find
 from agentctl.wiring import build_engine, calm_collector, load_definition, open_store
 
 CLI = [sys.executable, "-m", "agentctl"]

@@ -10,7 +10,7 @@ from importlib import metadata
 
 import pytest
 
-from agentctl.cli import installation
+from agentctl.cli.commands.doctor import environment
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def examined(**versions: str | None) -> dict[str, tuple[str, str, str]]:
             raise metadata.PackageNotFoundError(name)
         return version
 
-    return {row.check: (row.status, row.message, row.mend) for row in installation.examine(installed)}
+    return {row.check: (row.status, row.message, row.mend) for row in environment.examine(installed)}
 
 
 @pytest.mark.parametrize(
@@ -165,9 +165,9 @@ def test_good_packages_are_one_finding():
 def test_the_versions_looked_for_are_those_of_the_package_itself(repository):
     wanted = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     oldest = {re.split(r"[<>=!]", text)[0]: re.search(r">=([\d.]+)", text)[1] for text in wanted}
-    assert oldest == installation.OLDEST
+    assert oldest == environment.OLDEST
     refused = {version for text in wanted if text.startswith("litellm") for version in re.findall(r"!=([\d.]+)", text)}
-    assert refused == {*installation.MALICIOUS["litellm"], *installation.BROKEN["litellm"]}
+    assert refused == {*environment.MALICIOUS["litellm"], *environment.BROKEN["litellm"]}
 
 
 def test_doctor_tells_of_paused_loops_of_runs_that_stall_and_of_loops_that_always_fail(doctor, agentctl, project):

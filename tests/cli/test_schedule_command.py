@@ -245,7 +245,7 @@ def test_a_name_that_nothing_has_is_not_paused_and_the_nearest_is_told(agentctl,
 
 
 def test_importing_the_command_loads_nothing_heavy():
-    code = "import sys, agentctl.cli.schedule; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    code = "import sys, agentctl.cli.commands.schedule; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     loaded = set(done.stdout.split())
     assert loaded

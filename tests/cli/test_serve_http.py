@@ -187,7 +187,7 @@ def test_without_the_extra_it_names_the_command_that_installs_it(agentctl: Any, 
 
 
 def test_a_serve_that_does_not_listen_imports_no_server(agentctl: Any) -> None:
-    code = "import sys, agentctl.service.http.listener, agentctl.service.http.desk; print(sorted(sys.modules))"
+    code = "import sys, agentctl.service.http.listener, agentctl.service.http.context; print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=agentctl.environment(), timeout=60)
     assert done.returncode == 0, done.stderr
     assert not {"'starlette'", "'uvicorn'", "'h11'"} & set(done.stdout.strip("[]\n").split(", "))

@@ -166,7 +166,7 @@ def test_sampling_and_switching_off_mean_what_they_mean_everywhere(project, agen
 
 def test_the_sdk_is_not_loaded_unless_it_is_asked_for(agentctl):
     code = (
-        "import sys; from agentctl.service.telemetry import telemetry;"
+        "import sys; from agentctl.telemetry.setup import telemetry;"
         " sys.exit(telemetry(None, {}) is not None or 'opentelemetry' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], env=agentctl.environment()).returncode == 0

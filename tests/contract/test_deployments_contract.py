@@ -132,11 +132,11 @@ def test_files_that_were_dealt_with_are_kept_for_each_definition_until_they_are_
     store = open_one()
     old, new, other = SeenFile("a.json", "1 1", "x"), SeenFile("a.json", "2 2", "y"), SeenFile("b.json", "1 1", "x")
     do(
-        lambda: store.note_files("importer", [old, other]),
-        lambda: store.note_files("importer", [new]),
-        lambda: store.note_files("witness", [old]),
+        lambda: store.mark_files_seen("importer", [old, other]),
+        lambda: store.mark_files_seen("importer", [new]),
+        lambda: store.mark_files_seen("witness", [old]),
     )
     assert open_one().seen_files("importer") == {"a.json": new, "b.json": other}
-    do(lambda: store.note_files("importer", [], ["a.json", "unknown.json"]))
+    do(lambda: store.mark_files_seen("importer", [], ["a.json", "unknown.json"]))
     assert open_one().seen_files("importer") == {"b.json": other}
     assert open_one().seen_files("witness") == {"a.json": old}

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from agentctl.core.commands import FindResult, GiveBack, KeepResult, Withdraw
+from agentctl.core.commands import InvalidateResult, LookupResult, ReleaseClaim, StoreResult
 from agentctl.core.events import ResultFound, ResultMissing, RunCreated
 from agentctl.ports import Append, KeyOrder, NewRun, Progress, Store
 
-FIND = FindResult("pay", "pay", "k", None)
-KEEP = KeepResult("pay", "pay", "k", {"receipt": 7})
-GIVE_BACK = GiveBack("pay", "pay", "k")
+FIND = LookupResult("pay", "pay", "k", None)
+KEEP = StoreResult("pay", "pay", "k", {"receipt": 7})
+GIVE_BACK = ReleaseClaim("pay", "pay", "k")
 PROGRESS = Progress(status="running", started_at=2.0, finished_at=None, steps_done=0, steps_total=1)
 
 
@@ -99,7 +99,7 @@ def test_who_is_forgotten_leaves_the_line_but_keeps_a_claim(ledgers: Ledgers) ->
 
 def test_a_result_is_good_for_its_time(ledgers: Ledgers) -> None:
     async def scenario() -> None:
-        brief = FindResult("pay", "pay", "k", 10.0)
+        brief = LookupResult("pay", "pay", "k", 10.0)
         for run_id in ("r1", "r2", "r3"):
             await ledgers.create(run_id)
         await ledgers.order("r1", FIND)
@@ -133,7 +133,7 @@ def test_only_whose_result_it_is_withdraws_it(ledgers: Ledgers, owner: str, foun
             await ledgers.create(run_id)
         await ledgers.order("r1", FIND)
         await ledgers.order("r1", KEEP)
-        await ledgers.order(owner, Withdraw("pay", "pay", "k"))
+        await ledgers.order(owner, InvalidateResult("pay", "pay", "k"))
         await ledgers.order("r3", FIND)
         assert [type(event) for event in ledgers.mail("r3")] == [found]
 
@@ -156,7 +156,7 @@ def test_an_output_of_null_is_a_result(ledgers: Ledgers) -> None:
         await ledgers.create("r1")
         await ledgers.create("r2")
         await ledgers.order("r1", FIND)
-        await ledgers.order("r1", KeepResult("pay", "pay", "k", None))
+        await ledgers.order("r1", StoreResult("pay", "pay", "k", None))
         await ledgers.order("r2", FIND)
         assert [event.output for event in ledgers.mail("r2")] == [None]
 

@@ -40,7 +40,7 @@ def fire(store: Store, *slots: Slot, at: float = 1000.0) -> list[Admission | Non
 
 
 def kept(store: Store, *schedules: tuple[str, str], at: float) -> list[float]:
-    return done(lambda: store.keep_schedules(schedules, at))
+    return done(lambda: store.sync_schedules(schedules, at))
 
 
 def told(rows: list[SlotRow]) -> list[tuple[float, str, str | None]]:

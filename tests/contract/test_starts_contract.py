@@ -11,7 +11,7 @@ from msgspec import structs
 from agentctl.core.events import RunCreated, RunStarted
 from agentctl.core.flow import Limits, Place
 from agentctl.errors import LeaseLost
-from agentctl.ports import Append, Deployment, Gather, Gathered, Lease, NewEvent, NewRun, Progress, Sent, Starts, Store
+from agentctl.ports import Append, Deployment, Gather, Gathered, Lease, NewEvent, NewRun, Progress, SendResult, Store, Triggered
 
 AHEAD = 4e9  # events of the tests are received at times of their own, which lie after any real clock
 
@@ -26,12 +26,12 @@ def run(run_id: str, name: str = "demo") -> NewRun:
     return NewRun(created=created)
 
 
-def runs(*run_ids: str) -> Starts:
-    return Starts(runs=[run(run_id) for run_id in run_ids])
+def runs(*run_ids: str) -> Triggered:
+    return Triggered(runs=[run(run_id) for run_id in run_ids])
 
 
-def gather(seconds: float, size: int | None = None, group: str = "") -> Starts:
-    return Starts(gather=[Gather(name="demo", trigger=0, group=group, seconds=seconds, size=size)])
+def gather(seconds: float, size: int | None = None, group: str = "") -> Triggered:
+    return Triggered(gather=[Gather(name="demo", trigger=0, group=group, seconds=seconds, size=size)])
 
 
 async def deploy(store: Store, name: str = "demo") -> None:
@@ -46,7 +46,7 @@ def ids(found: Gathered) -> list[str]:
 
 
 def test_an_event_and_the_runs_it_starts_are_kept_together(store: Store) -> None:
-    async def scenario() -> Sent:
+    async def scenario() -> SendResult:
         return await store.send(event("e1"), runs("a", "b"))
 
     sent = asyncio.run(scenario())
@@ -69,7 +69,7 @@ def test_the_headers_of_a_delivery_go_wherever_its_event_does(store: Store) -> N
 
     async def scenario() -> None:
         await deploy(store)
-        await store.send(delivery, Starts([run("a")], gather(5).gather))
+        await store.send(delivery, Triggered([run("a")], gather(5).gather))
 
     asyncio.run(scenario())
     [pile] = store.gathered(AHEAD * 2)
@@ -78,10 +78,10 @@ def test_the_headers_of_a_delivery_go_wherever_its_event_does(store: Store) -> N
 
 
 def test_an_event_with_a_known_id_starts_nothing(store: Store, open_one: Callable[[], Store]) -> None:
-    async def scenario() -> list[Sent]:
+    async def scenario() -> list[SendResult]:
         await deploy(store)
         first = await store.send(event("e1"), runs("a"))
-        second = await open_one().send(event("e1"), Starts([run("b")], gather(5).gather))
+        second = await open_one().send(event("e1"), Triggered([run("b")], gather(5).gather))
         return [first, second]
 
     assert [sent.duplicate for sent in asyncio.run(scenario())] == [False, True]
@@ -130,10 +130,10 @@ def test_a_run_that_ends_leaves_its_place_to_what_its_last_event_starts(store: S
     async def scenario() -> None:
         await store.create([limited("r1")])
         [lease] = await store.acquire(["r1"])
-        refused = await store.send(event("e0"), Starts([limited("a")]))
+        refused = await store.send(event("e0"), Triggered([limited("a")]))
         assert [one.outcome for one in refused.started] == ["skipped"]
         ended = Progress(status="succeeded", started_at=2.0, finished_at=3.0, steps_done=1, steps_total=1)
-        last = [(event("e1"), Starts([limited("b")]))]
+        last = [(event("e1"), Triggered([limited("b")]))]
         await store.append(Append(lease=lease, head=1, events=[RunStarted(at=2.0)], progress=ended, emitted=last, release=True))
 
     asyncio.run(scenario())

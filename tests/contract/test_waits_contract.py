@@ -12,7 +12,7 @@ from msgspec import structs
 
 from agentctl.core.events import ApprovalGiven, EventOffered, RunCreated, RunStarted
 from agentctl.errors import StoreError
-from agentctl.ports import NOTHING, Append, Lease, NewEvent, NewRun, OpenWait, Progress, Sent, Store
+from agentctl.ports import NOTHING, Append, Lease, NewEvent, NewRun, OpenWait, Progress, SendResult, Store
 
 SUBJECT = {"message": "Ship it?", "show": {"order": 7}, "form": {}, "digest": "d1"}
 
@@ -51,14 +51,14 @@ def offers(store: Store, run_id: str = "r1") -> list[tuple[str, str, bool]]:
 
 
 def test_an_event_goes_to_every_wait_for_its_name_and_to_no_other(store: Store) -> None:
-    async def scenario() -> Sent:
+    async def scenario() -> SendResult:
         one, two, three = await started(store, "r1", "r2", "r3")
         await store.append(entry(one, waits=[for_event("payment.received"), for_event("payment.received", "again")]))
         await store.append(entry(two, waits=[for_event("payment.received")]))
         await store.append(entry(three, waits=[for_event("payment.refused")]))
         return await store.send(event("payment.received", "e1", {"order": 7}))
 
-    assert asyncio.run(scenario()) == Sent(duplicate=False, delivered=["r1", "r2"])
+    assert asyncio.run(scenario()) == SendResult(duplicate=False, delivered=["r1", "r2"])
     assert offers(store) == [("again", "e1", False), ("paid", "e1", False)]
     assert [item.event.event["data"] for item in store.mail(["r2"])] == [{"order": 7}]
     assert offers(store, "r3") == []
@@ -94,12 +94,12 @@ def test_a_star_stands_for_one_dotted_part(store: Store, pattern: str, fits: boo
 
 
 def test_an_event_with_a_known_id_is_dropped(store: Store, open_one: Callable[[], Store]) -> None:
-    async def scenario() -> list[Sent]:
+    async def scenario() -> list[SendResult]:
         [lease] = await started(store, "r1")
         await store.append(entry(lease, waits=[for_event("tick")]))
         return [await store.send(event("tick", "e1")), await open_one().send(event("tick", "e1", {"other": True}))]
 
-    assert asyncio.run(scenario()) == [Sent(duplicate=False, delivered=["r1"]), Sent(duplicate=True, delivered=[])]
+    assert asyncio.run(scenario()) == [SendResult(duplicate=False, delivered=["r1"]), SendResult(duplicate=True, delivered=[])]
     assert len(offers(store)) == 1
 
 
@@ -157,7 +157,7 @@ def test_a_wait_that_is_told_again_is_offered_nothing_twice(store: Store) -> Non
 
 
 def test_a_forgotten_wait_is_offered_nothing(store: Store) -> None:
-    async def scenario() -> Sent:
+    async def scenario() -> SendResult:
         [lease] = await started(store, "r1")
         await store.append(entry(lease, waits=[for_event("tick")]))
         await store.append(entry(lease, head=2, forgotten=["paid"]))
@@ -194,7 +194,7 @@ def test_an_append_that_is_refused_emits_nothing_and_waits_for_nothing(store: St
         [lease] = await started(store, "r1")
         with pytest.raises(StoreError):
             await store.append(entry(lease, head=9, emitted=[(event("tick", "e1"), NOTHING)], waits=[for_event("tick")]))
-        assert (await store.send(event("tick", "e1"))) == Sent(duplicate=False, delivered=[])
+        assert (await store.send(event("tick", "e1"))) == SendResult(duplicate=False, delivered=[])
 
     asyncio.run(scenario())
     assert store.waits("r1") == []

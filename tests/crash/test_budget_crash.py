@@ -28,7 +28,7 @@ from agentctl.expressions.parse import parse_expression
 from agentctl.model import Budget, Foreach, Step
 from agentctl.ports import Outcome
 from agentctl.testing.definitions import skill, stored, task
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 root, url, per, tokens, price = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
 

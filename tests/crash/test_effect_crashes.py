@@ -22,9 +22,9 @@ from agentctl.errors import ActionError
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.model import Foreach, Step
 from agentctl.ports import Call, RunRow, StoredDefinition
-from agentctl.store import crashpoint
+from agentctl.store.db import failpoint
 from agentctl.testing.definitions import stored, task
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 FAR_MORE_THAN_ENOUGH = 200
 DONE = "done.log"
@@ -88,7 +88,7 @@ async def begin(engine: Engine, root: Path, definition: StoredDefinition) -> Non
 
 def killed_at(point: int, root: Path, scenario: Callable[[Engine], Awaitable[object]]) -> None:
     async def doomed(engine: Engine) -> None:
-        crashpoint._points = crashpoint.CrashPoints(point, None)
+        failpoint._points = failpoint.CrashPoints(point, None)
         await scenario(engine)
 
     world_in(root).killed(doomed)

@@ -16,10 +16,10 @@ from agentctl.engine.engine import Engine
 from agentctl.errors import ActionError
 from agentctl.model import Batch, Flow
 from agentctl.ports import Call, HistoryFilter
-from agentctl.service.gatherer import release_due
-from agentctl.store import crashpoint
+from agentctl.service.parts.batcher import release_due
+from agentctl.store.db import failpoint
 from agentctl.testing.definitions import on_event, set_step, stored, task
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 # sent -> two loops; one of them emits -> a third, which fails -> the supervisor; and every emission is gathered by twos
 FIRST = stored("first", set_step("a", by="${{ event.id }}"), triggers=(on_event("go"),))
@@ -61,7 +61,7 @@ def survives(point: int, root: Path) -> bool:
     world = world_in(root)
 
     async def scenario(engine: Engine) -> None:
-        crashpoint._points = crashpoint.CrashPoints(point, None)
+        failpoint._points = failpoint.CrashPoints(point, None)
         await life(world, engine)
         (root / "undisturbed").touch()
 

@@ -16,9 +16,9 @@ import pytest
 from agentctl import model
 from agentctl.engine.engine import Engine
 from agentctl.ports import Call, HistoryFilter
-from agentctl.store import crashpoint
+from agentctl.store.db import failpoint
 from agentctl.testing.definitions import set_step, skill, stored, task
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 FLOW = model.Flow(concurrency=model.Concurrency(1), throttle=model.Rate(1000, 3600.0))
 ALONE = stored("alone", task("work"), set_step("end", done=True), flow=FLOW)
@@ -63,7 +63,7 @@ def survives(point: int, root: Path) -> bool:
     """False: the process of its own did not come to that crash point before the end."""
 
     async def scenario(engine: Engine) -> None:
-        crashpoint._points = crashpoint.CrashPoints(point, None)
+        failpoint._points = failpoint.CrashPoints(point, None)
         await life(engine)
         (root / "undisturbed").touch()
 

@@ -14,8 +14,8 @@ import pytest
 
 from agentctl.model import Trigger
 from agentctl.ports import HistoryFilter, StoredDefinition
-from agentctl.service.timekeeper import Timekeeper
-from agentctl.store import crashpoint
+from agentctl.service.parts.scheduler import Scheduler
+from agentctl.store.db import failpoint
 from agentctl.store.ledger import Ledger, open_store
 from agentctl.testing.clock import VirtualClock
 from agentctl.testing.definitions import set_step, stored
@@ -52,7 +52,7 @@ class Driver:
 async def serve(store: Ledger, definition: StoredDefinition, begin: float, end: float) -> None:
     """A service that comes up at one time and goes at another."""
     clock = VirtualClock(begin)
-    keeper = Timekeeper(store, Driver(), clock, Deployed(definition), {})
+    keeper = Scheduler(store, Driver(), clock, Deployed(definition), {})
     await store.register(definition)
     await keeper.begin()
     while (again := await keeper.tick()) <= end:
@@ -106,7 +106,7 @@ def test_killed_at_any_commit_every_slot_has_one_row_and_one_run(tmp_path: Path)
         path = tmp_path / str(point) / "agentctl.db"
 
         def life(store: Ledger, point: int = point) -> None:
-            crashpoint._points = crashpoint.CrashPoints(point, None)
+            failpoint._points = failpoint.CrashPoints(point, None)
             asyncio.run(story(store))
 
         was_killed = is_killed(in_a_child(path, life))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agentctl.language.catalog import Catalog
-from agentctl.language.project import find
+from agentctl.language.project.project import find
 from agentctl.ports import HistoryFilter, RunRow
 from agentctl.wiring import build_engine, load_definition, open_store
 

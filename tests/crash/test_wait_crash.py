@@ -14,9 +14,9 @@ import pytest
 from agentctl.core.events import AnyEvent, ApprovalGiven, EventReceived
 from agentctl.engine.engine import Engine
 from agentctl.ports import Call
-from agentctl.store import crashpoint
+from agentctl.store.db import failpoint
 from agentctl.testing.definitions import approve, set_step, stored, task, wait_for_event
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 STORY = stored(
     "story",
@@ -75,7 +75,7 @@ def survives(point: int, root: Path, when: str) -> bool:
     """False: the process of its own did not come to that crash point before the end."""
 
     async def scenario(engine: Engine) -> None:
-        crashpoint._points = crashpoint.CrashPoints(point, None)
+        failpoint._points = failpoint.CrashPoints(point, None)
         await life(engine, root)
         (root / "undisturbed").touch()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agentctl.language.project import find
+from agentctl.language.project.project import find
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted(path.name for path in (REPOSITORY / "examples").iterdir() if path.is_dir())

@@ -1,4 +1,4 @@
-"""Starts the unit that `agentctl service install` writes under a real systemd, in a container, and does to it what life does.
+"""Triggered the unit that `agentctl service install` writes under a real systemd, in a container, and does to it what life does.
 
 By hand, as root, on a Linux with debootstrap and systemd-nspawn:
 

@@ -13,8 +13,8 @@ import pytest
 
 from agentctl import wiring
 from agentctl.errors import NotFound
-from agentctl.language import project as projects
 from agentctl.language.catalog import Catalog
+from agentctl.language.project import project as projects
 
 LOOP = """
 loop: greet
@@ -69,7 +69,7 @@ import json, sys
 from pathlib import Path
 from agentctl import wiring
 from agentctl.language.catalog import Catalog
-from agentctl.language.project import Project
+from agentctl.language.project.project import Project
 root = Path({str(root)!r})
 project = Project(root=root, store_path=root / ".agentctl/agentctl.db")
 store = wiring.open_store(project.store_path, read_only=True)

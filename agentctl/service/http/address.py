@@ -9,7 +9,7 @@ import socket
 
 import msgspec
 
-from agentctl.errors import CannotListen, UsageError
+from agentctl.errors import AddressUnavailable, UsageError
 
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+(?:%[^\]]+)?)\]|(?P<host>[^\[\]:\s]+)):(?P<port>[0-9]{1,5})")
 _BACKLOG = 128  # connections that the kernel accepts on our behalf while we are busy
@@ -34,14 +34,14 @@ def parse(text: str) -> Address:
 def bind(address: Address, *, only_loopback: bool) -> socket.socket:
     """A socket that listens. Raises UsageError: no such name, off loopback with `only_loopback`, not for this user.
 
-    Raises CannotListen for what may pass, at boot above all: the port is in use, the network is not up yet.
+    Raises AddressUnavailable for what may pass, at boot above all: the port is in use, the network is not up yet.
     """
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except UnicodeError:
         raise UsageError(f"--listen {address.text!a}: there is no such address (it is no name of a host)") from None
     except OSError as error:
-        kind_of = CannotListen if error.errno == socket.EAI_AGAIN else UsageError
+        kind_of = AddressUnavailable if error.errno == socket.EAI_AGAIN else UsageError
         raise kind_of(f"--listen {address.text}: there is no such address ({error.strerror})") from None
     family, kind, protocol, _, where = found[0]
     if only_loopback and not ipaddress.ip_address(str(where[0]).partition("%")[0]).is_loopback:
@@ -58,7 +58,7 @@ def bind(address: Address, *, only_loopback: bool) -> socket.socket:
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
-        kind_of = CannotListen if error.errno in _PASSING else UsageError
+        kind_of = AddressUnavailable if error.errno in _PASSING else UsageError
         raise kind_of(f"--listen {address.text}: {_FLAWS.get(error.errno or 0, error.strerror)}") from None
     listening.setblocking(False)
     return listening

@@ -9,10 +9,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentctl.errors import StoreError
-from agentctl.service.http import answers, events, health, hooks, metrics
-from agentctl.service.http.answers import Refusal
-from agentctl.service.http.desk import Desk
-from agentctl.service.http.linger import lingering
+from agentctl.service.http import events, health, hooks, metrics, responses
+from agentctl.service.http.context import Context
+from agentctl.service.http.lingering_close import lingering
+from agentctl.service.http.responses import Refusal
 
 BUSY = 128  # requests under way, beyond which further ones are to come back later
 LARGEST_HEAD = 16 << 10  # bytes of a request's line and headers
@@ -21,7 +21,7 @@ _OPEN = ("/healthz", "/readyz")
 _HOOKS = "/hooks/"
 
 
-def build(desk: Desk) -> ASGIApp:
+def build(desk: Context) -> ASGIApp:
     app = Starlette(
         routes=[
             Route("/healthz", health.healthz),
@@ -31,11 +31,11 @@ def build(desk: Desk) -> ASGIApp:
             Route(_HOOKS + "{path:path}", hooks.post, methods=["POST"]),
         ],
         exception_handlers={
-            Refusal: answers.on_refusal,
-            StoreError: answers.on_store_error,
-            HTTPException: answers.on_http_error,
-            ClientDisconnect: answers.on_disconnect,
-            Exception: answers.on_bug,
+            Refusal: responses.on_refusal,
+            StoreError: responses.on_store_error,
+            HTTPException: responses.on_http_error,
+            ClientDisconnect: responses.on_disconnect,
+            Exception: responses.on_bug,
         },
     )
     app.router.redirect_slashes = False
@@ -46,10 +46,10 @@ def build(desk: Desk) -> ASGIApp:
 class Gate:
     """Lets in those with the token, and not too many at a time. Also counts the answers."""
 
-    def __init__(self, app: ASGIApp, desk: Desk) -> None:
+    def __init__(self, app: ASGIApp, desk: Context) -> None:
         self._app = app
         self._desk = desk
-        self._refusals = answers.RefusalLog()
+        self._refusals = responses.RefusalLog()
         self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +63,7 @@ class Gate:
 
         refusal = self._refusal(Request(scope))
         if refusal is not None:
-            await answers.refused(Request(scope), refusal)(scope, receive, counted)
+            await responses.refused(Request(scope), refusal)(scope, receive, counted)
             return
         self._under_way += 1
         try:
@@ -79,13 +79,13 @@ class Gate:
         if path in _OPEN:
             return None
         if self._under_way >= BUSY:
-            return answers.unavailable("too many requests are under way", "busy")
+            return responses.unavailable("too many requests are under way", "busy")
         if request.method == "POST" and path.startswith(_HOOKS):
             return None  # the signature is looked at where the delivery is taken
         authorization = request.headers.get("authorization")
         if self._desk.token.is_in(authorization):
             return None
-        return answers.unauthorized("no token" if authorization is None else "another token than ours")
+        return responses.unauthorized("no token" if authorization is None else "another token than ours")
 
 
 def _head_flaw(scope: Scope) -> Refusal | None:

@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 
 from agentctl import JSON
-from agentctl.service.http.answers import Refusal
+from agentctl.service.http.responses import Refusal
 
 LARGEST = 1 << 20  # bytes
 DEEPEST = 100  # levels of lists and mappings, one within the other

@@ -8,16 +8,16 @@ from starlette.responses import Response
 from agentctl import JSON
 from agentctl.language.event_names import event_id_flaw, event_name_flaw
 from agentctl.ports import NewEvent
-from agentctl.service.http import answers, body
-from agentctl.service.http.answers import Refusal
-from agentctl.service.http.desk import Desk
+from agentctl.service.http import body, responses
+from agentctl.service.http.context import Context
+from agentctl.service.http.responses import Refusal
 from agentctl.triggers.ids import new_run_id
 
 ID_HEADER = "Idempotency-Key"
 
 
 async def post(request: Request) -> Response:
-    desk: Desk = request.app.state.desk
+    desk: Context = request.app.state.desk
     name = request.path_params["name"]
     flaw = event_name_flaw(name) or _id_flaw(request)
     if flaw is not None:
@@ -26,13 +26,13 @@ async def post(request: Request) -> Response:
     demand_ready(desk)
     event_id = request.headers.get(ID_HEADER) or f"evt-{new_run_id()}"
     event = NewEvent(name, data, event_id, desk.clock.now())
-    return answers.json(await desk.record(event, desk.triggers.starts(event), "http"), 202)
+    return responses.json(await desk.record(event, desk.triggers.starts(event), "http"), 202)
 
 
-def demand_ready(desk: Desk) -> None:
+def demand_ready(desk: Context) -> None:
     """Before recovery and the first look at the definitions are done, it could not be told what an event starts."""
     if reasons := desk.unready():
-        raise answers.unavailable(f"not ready: {'; '.join(reasons)}")
+        raise responses.unavailable(f"not ready: {'; '.join(reasons)}")
 
 
 def _id_flaw(request: Request) -> str | None:

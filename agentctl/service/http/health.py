@@ -5,19 +5,19 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentctl.service.http import answers
-from agentctl.service.http.desk import Desk
+from agentctl.service.http import responses
+from agentctl.service.http.context import Context
 
 
 async def healthz(request: Request) -> Response:
     """The process answers: its event loop turns."""
-    return answers.json({"status": "ok"})
+    return responses.json({"status": "ok"})
 
 
 async def readyz(request: Request) -> Response:
     """Whether events are taken now. 503 with the reasons while they are not."""
-    desk: Desk = request.app.state.desk
+    desk: Context = request.app.state.desk
     reasons = [*desk.unready(), *filter(None, [await desk.pulse.flaw()])]
     if reasons:
-        return answers.json({"status": "unready", "reasons": reasons}, 503, answers.AGAIN)
-    return answers.json({"status": "ready"})
+        return responses.json({"status": "unready", "reasons": reasons}, 503, responses.AGAIN)
+    return responses.json({"status": "ready"})

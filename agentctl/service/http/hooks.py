@@ -17,11 +17,11 @@ from starlette.responses import Response
 from agentctl import JSON
 from agentctl.language.event_names import LONGEST, LONGEST_ID, OWN
 from agentctl.model import Trigger
-from agentctl.ports import NOTHING, Gather, NewEvent, NewRun, SecretSource, Starts, StoredDefinition
-from agentctl.service.http import answers, body
-from agentctl.service.http.answers import Refusal, log, unauthorized
-from agentctl.service.http.desk import Desk
+from agentctl.ports import NOTHING, Gather, NewEvent, NewRun, SecretSource, StoredDefinition, Triggered
+from agentctl.service.http import body, responses
+from agentctl.service.http.context import Context
 from agentctl.service.http.events import demand_ready
+from agentctl.service.http.responses import Refusal, log, unauthorized
 from agentctl.service.http.signatures import Headers, Refused, SecretFlaw, delivery_id
 from agentctl.triggers.events import starts_of
 from agentctl.triggers.ids import new_run_id
@@ -50,7 +50,7 @@ class Served(msgspec.Struct, frozen=True):
 
 
 async def post(request: Request) -> Response:
-    desk: Desk = request.app.state.desk
+    desk: Context = request.app.state.desk
     demand_ready(desk)  # before the definitions are read, no path would seem to be served
     path = normal(request.path_params["path"])
     deployed = desk.deployed
@@ -66,7 +66,7 @@ async def post(request: Request) -> Response:
     now = desk.clock.now()
     passed, id_ = _passed(served, desk.secrets, headers, content, now)
     event = NewEvent(event_name(path), _data(content), f"{path}:{id_}", now, told(headers))
-    return answers.json(await desk.record(event, _starts(passed, event, desk.vars), "webhook"), 202)
+    return responses.json(await desk.record(event, _starts(passed, event, desk.vars), "webhook"), 202)
 
 
 def normal(path: str) -> str:
@@ -136,7 +136,7 @@ def _data(content: bytes) -> JSON:
         return {"raw": content.decode("utf-8", "replace")}
 
 
-def _starts(passed: Sequence[Served], event: NewEvent, vars: Mapping[str, JSON]) -> Starts:
+def _starts(passed: Sequence[Served], event: NewEvent, vars: Mapping[str, JSON]) -> Triggered:
     """Each definition once, by the first of its triggers that fits."""
     runs: list[NewRun] = []
     gather: list[Gather] = []
@@ -149,4 +149,4 @@ def _starts(passed: Sequence[Served], event: NewEvent, vars: Mapping[str, JSON])
             started.add(one.name)
         runs += starts.runs
         gather += starts.gather
-    return Starts(runs, gather)
+    return Triggered(runs, gather)

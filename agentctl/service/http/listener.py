@@ -15,7 +15,7 @@ from agentctl.service.http import address as addresses
 from agentctl.service.http.address import Address
 
 if TYPE_CHECKING:
-    from agentctl.service.http.desk import Desk
+    from agentctl.service.http.context import Context
     from agentctl.service.http.server import Server
 
 
@@ -23,11 +23,11 @@ log = logging.getLogger("agentctl.http")
 
 
 class Listener:
-    """A Part of the service. Requests are answered from `begin` on: until the service is ready, that it is not."""
+    """A Component of the service. Client are answered from `begin` on: until the service is ready, that it is not."""
 
     name = "http"
 
-    def __init__(self, address: Address, desk: Desk) -> None:
+    def __init__(self, address: Address, desk: Context) -> None:
         self._address = address
         self._desk = desk
         self._server: Server | None = None
@@ -69,7 +69,7 @@ class Listener:
         """What changed in the store does not concern those who ask later."""
 
 
-def _server(desk: Desk) -> Server:
+def _server(desk: Context) -> Server:
     try:
         from agentctl.service.http.app import build
         from agentctl.service.http.server import Server

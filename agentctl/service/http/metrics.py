@@ -14,19 +14,19 @@ from starlette.responses import Response
 
 from agentctl import __version__
 from agentctl.ports import Deployment
-from agentctl.service.http.desk import Desk
-from agentctl.service.http.exposition import CONTENT_TYPE, Family, Kind, render
-from agentctl.service.http.figures import Figures
+from agentctl.service.http.context import Context
+from agentctl.service.http.counters import Counters
+from agentctl.service.http.prometheus import CONTENT_TYPE, ChildTracker, Kind, render
 
 _PREFIX = "agentctl_"
 
 
 async def get(request: Request) -> Response:
-    desk: Desk = request.app.state.desk
+    desk: Context = request.app.state.desk
     return Response(render(_families(desk)), media_type=CONTENT_TYPE)
 
 
-def _families(desk: Desk) -> Iterator[Family]:
+def _families(desk: Context) -> Iterator[ChildTracker]:
     figures = desk.figures
     yield _one("build_info", "gauge", "Which agentctl this is.", 1, version=__version__)
     yield _one("start_time_seconds", "gauge", "When this process began to serve, in epoch seconds.", figures.began_at)
@@ -40,7 +40,7 @@ def _families(desk: Desk) -> Iterator[Family]:
     yield _many("slots_total", "counter", "Slots settled here, by what became of them.", ("outcome",), desk.slots())
 
 
-def _deployments(deployments: list[Deployment]) -> Iterator[Family]:
+def _deployments(deployments: list[Deployment]) -> Iterator[ChildTracker]:
     states = Counter({"deployed": 0, "paused": 0, "gone": 0, "unusable": 0})
     states.update(_state(deployment) for deployment in deployments)
     yield _many("deployments", "gauge", "Definitions, by what triggers may do with them.", ("state",), states)
@@ -57,25 +57,25 @@ def _state(deployment: Deployment) -> str:
     return "paused" if deployment.paused_at is not None else "deployed"
 
 
-def _counted(figures: Figures) -> Iterator[Family]:
+def _counted(figures: Counters) -> Iterator[ChildTracker]:
     yield _many("runs_finished_total", "counter", "Runs that finished here, by how.", ("loop", "status"), figures.runs)
     yield _many("steps_total", "counter", "Steps that ended here, by how.", ("status",), figures.steps)
     yield _many("attempts_total", "counter", "Attempts of steps here, started and failed.", ("event",), figures.attempts)
     yield _many("events_received_total", "counter", "Events that came by HTTP.", ("via", "outcome"), figures.events)
-    yield _many("http_requests_total", "counter", "Requests answered, by status code.", ("code",), figures.requests)
+    yield _many("http_requests_total", "counter", "Client answered, by status code.", ("code",), figures.requests)
     yield _one("event_commits_total", "counter", "Commits of events that came by HTTP.", figures.commits)
     told = "Seconds from handing in such an event to the end of its commit."
     yield _one("event_commit_seconds_total", "counter", told, figures.commit_seconds)
 
 
-def _one(name: str, kind: Kind, help: str, value: float, **labels: str) -> Family:
-    return Family(_PREFIX + name, kind, help, [(labels, value)])
+def _one(name: str, kind: Kind, help: str, value: float, **labels: str) -> ChildTracker:
+    return ChildTracker(_PREFIX + name, kind, help, [(labels, value)])
 
 
-def _many(name: str, kind: Kind, help: str, labels: tuple[str, ...], values: Mapping[Any, float]) -> Family:
+def _many(name: str, kind: Kind, help: str, labels: tuple[str, ...], values: Mapping[Any, float]) -> ChildTracker:
     """`values`: by the value of the one label, or by a tuple of those of several."""
     samples = [
         (dict(zip(labels, map(str, key if isinstance(key, tuple) else (key,)), strict=True)), value)
         for key, value in sorted(values.items(), key=str)
     ]
-    return Family(_PREFIX + name, kind, help, samples)
+    return ChildTracker(_PREFIX + name, kind, help, samples)

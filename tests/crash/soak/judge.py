@@ -315,7 +315,7 @@ def _may_fail(run: Run) -> bool:
 
 
 def _instant(at: float | None) -> str:
-    from agentctl.core.instant import rfc3339
+    from agentctl.core.timestamps import rfc3339
 
     return rfc3339(at or 0.0)
 

@@ -29,7 +29,7 @@ asyncio.run(main(sys.argv[1]))
 
 @pytest.fixture
 def runner(tmp_path: Path, repository: Path) -> Callable[[str], subprocess.Popen[bytes]]:
-    """Starts a process that performs one shell script in `tmp_path`."""
+    """Triggered a process that performs one shell script in `tmp_path`."""
 
     def start(script: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-c", RUNNER, script, str(tmp_path)], cwd=repository)

@@ -9,7 +9,7 @@ import signal
 
 import pytest
 
-from agentctl.cli.interrupts import heard
+from agentctl.cli.foreground.interrupts import heard
 
 STUBBORN = "loop: stubborn\nsteps: [{shell: \"trap '' TERM; echo > begun; exec sleep 60\"}]\n"
 

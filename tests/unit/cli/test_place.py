@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agentctl.cli import place
-from agentctl.store import schema
+from agentctl.cli import context
+from agentctl.store.db import schema
 from agentctl.store.ledger import open_store
 
 
@@ -25,7 +25,7 @@ def outdated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_command_that_only_looks_migrates_a_store_of_an_older_version(outdated: Path) -> None:
-    with place.reading(str(outdated)) as store:
+    with context.reading(str(outdated)) as store:
         assert store is not None
         assert store.memory("anything") == {}
     with closing(sqlite3.connect(outdated)) as connection:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentctl.core.flow import Limits, Met, Once, Place, Window, arrival, group, in_words, keeps_place, named, superseded
+from agentctl.core.flow import Limits, LimitState, Once, Place, Window, arrival, group, in_words, keeps_place, named, superseded
 
 PLACE = Place("triage concurrency", 2)
 RATE = Window("triage rate_limit", 2, 60.0)
@@ -24,29 +24,29 @@ def place(on_limit: Any, **more: Any) -> Limits:
 
 
 def test_without_limits_a_run_is_made() -> None:
-    assert arrival(Limits(), Met(), 0.0).outcome == "create"
+    assert arrival(Limits(), LimitState(), 0.0).outcome == "create"
 
 
 @pytest.mark.parametrize("going", [0, 1, 2, 50])
 def test_queue_always_makes_a_run_and_ends_none(going: int) -> None:
-    assert arrival(place("queue"), Met(members=members(going)), 0.0) == arrival(Limits(), Met(), 0.0)
+    assert arrival(place("queue"), LimitState(members=members(going)), 0.0) == arrival(Limits(), LimitState(), 0.0)
 
 
 def test_skip_makes_a_run_while_there_is_room_for_it() -> None:
-    assert arrival(place("skip"), Met(members=members(1)), 0.0).outcome == "create"
-    refused = arrival(place("skip"), Met(members=members(2)), 0.0)
+    assert arrival(place("skip"), LimitState(members=members(1)), 0.0).outcome == "create"
+    refused = arrival(place("skip"), LimitState(members=members(2)), 0.0)
     assert (refused.outcome, refused.run_id) == ("skipped", None)
     assert refused.reason == "concurrency 2 of triage is taken by runs r0 and r1, and on_limit: skip starts no other"
 
 
 def test_a_slot_that_meets_the_run_of_an_earlier_one_has_overlapped() -> None:
-    refused = arrival(place("skip", overlap=True), Met(members=members(2)), 0.0)
+    refused = arrival(place("skip", overlap=True), LimitState(members=members(2)), 0.0)
     assert (refused.outcome, refused.reason) == ("overlapped", "run r0 was still going, and overlap: skip starts no other")
 
 
 def test_cancel_running_ends_the_oldest_and_keeps_the_newest() -> None:
-    assert arrival(place("cancel_running"), Met(members=members(1)), 0.0).cancel == ()
-    assert arrival(place("cancel_running"), Met(members=members(4)), 0.0).cancel == ("r0", "r1", "r2")
+    assert arrival(place("cancel_running"), LimitState(members=members(1)), 0.0).cancel == ()
+    assert arrival(place("cancel_running"), LimitState(members=members(4)), 0.0).cancel == ("r0", "r1", "r2")
 
 
 @given(st.integers(0, 20), st.integers(1, 20))
@@ -60,13 +60,13 @@ def test_with_the_new_run_as_many_stay_as_the_limit_allows_the_newest(count: int
 
 def test_a_repeated_key_gives_the_first_run_whatever_else_is_full() -> None:
     limits = Limits(dedupe=ONCE, rate_limit=RATE, places=place("skip").places)
-    met = Met(first="r9", rate_ends=[99.0] * 5, members=members(5))
+    met = LimitState(first="r9", rate_ends=[99.0] * 5, members=members(5))
     assert (arrival(limits, met, 0.0).outcome, arrival(limits, met, 0.0).run_id) == ("duplicate", "r9")
 
 
 @given(st.lists(st.integers(0, 20), max_size=6), st.integers(1, 4), st.integers(0, 20))
 def test_rate_limit_drops_what_exceeds_its_span(ends: list[int], limit: int, now: int) -> None:
-    said = arrival(Limits(rate_limit=Window("g rate_limit", limit, 5.0)), Met(rate_ends=ends), now)
+    said = arrival(Limits(rate_limit=Window("g rate_limit", limit, 5.0)), LimitState(rate_ends=ends), now)
     counted = len([end for end in ends if end > now])
     assert said.outcome == ("create" if counted < limit else "skipped")
 

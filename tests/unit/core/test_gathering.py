@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentctl.core.gathering import Pile, add, take
+from agentctl.core.batching import Pile, add, take
 
 Moves = list[tuple[str, float]]  # ("event", seconds since the move before) or ("release", the same)
 moves = st.lists(st.tuples(st.sampled_from(["event", "event", "event", "release"]), st.floats(0, 20)), max_size=40)

@@ -9,9 +9,9 @@ import pytest
 
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
-from agentctl.core.instant import rfc3339
 from agentctl.core.interpreter import decide, fold, idempotency_key, take_over
 from agentctl.core.resume import conflicts, dependents, intents
+from agentctl.core.timestamps import rfc3339
 from agentctl.errors import IllegalTransition
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.model import Approve, Definition, Fail, Foreach, Group, Repeat, Retry, Return, Skill, Step, Task, Wait
@@ -780,7 +780,7 @@ def cut_off_in_a_group(**keys: Any) -> Run:
     """An effect that its group's timeout has stopped; the group has been started once more."""
     group = Group((once("charge", **keys), task("ship", "charge")))
     run = Run(step("g", group, timeout=5.0, retry=Retry(attempts=3, delay=1.0, on=("*",))))
-    run.todo = [command for command in run.todo if not isinstance(command, cmd.Execute | cmd.FindResult)]
+    run.todo = [command for command in run.todo if not isinstance(command, cmd.Execute | cmd.LookupResult)]
     if "idempotency_key" in keys:
         run.deliver(ev.ResultMissing(at=0.0, path="g.charge"))
         run.todo = [command for command in run.todo if not isinstance(command, cmd.Execute)]
@@ -824,7 +824,7 @@ def test_a_key_that_is_claimed_in_doubt_goes_over_to_the_next_round() -> None:
     run = cut_off_in_a_group(idempotency_key=parse_value("order-7"))
     run.todo.clear()
     run.deliver(ev.StepResolved(at=7.0, path="g@2.charge", verdict="done", output={"id": 7}))
-    kept = [command for command in run.todo if isinstance(command, cmd.KeepResult)]
+    kept = [command for command in run.todo if isinstance(command, cmd.StoreResult)]
     assert [(command.path, command.key) for command in kept] == [("g.charge", "order-7")]
 
 
@@ -918,7 +918,7 @@ def test_an_approval_that_time_gives_has_the_defaults_of_its_form_and_its_time()
 
 def test_a_recorded_result_is_handed_over_instead_of_running() -> None:
     run = Run(task("charge", idempotency_key=parse_value("order-7")))
-    assert run.todo == [cmd.FindResult("charge", "charge", "order-7", None)]
+    assert run.todo == [cmd.LookupResult("charge", "charge", "order-7", None)]
     run.todo.clear()
     run.deliver(ev.ResultFound(at=1.0, path="charge", output="receipt", source="other/charge"))
     assert (run.began, run.state.output, run.statuses()) == ([], "receipt", {"charge": "reused"})
@@ -929,7 +929,7 @@ def test_without_a_recorded_result_the_step_runs_and_keeps_its_own() -> None:
     run.todo.clear()
     run.deliver(ev.ResultMissing(at=1.0, path="charge"))
     run._perform(run.todo.pop(0))
-    assert run.todo[0] == cmd.KeepResult("charge", "charge", "order-7", {"from": "charge"})
+    assert run.todo[0] == cmd.StoreResult("charge", "charge", "order-7", {"from": "charge"})
 
 
 def test_a_failed_step_gives_its_key_back() -> None:
@@ -937,7 +937,7 @@ def test_a_failed_step_gives_its_key_back() -> None:
     run.todo.clear()
     run.deliver(ev.ResultMissing(at=1.0, path="charge"))
     run._perform(run.todo.pop(0))
-    assert cmd.GiveBack("charge", "charge", "order-7") in run.todo
+    assert cmd.ReleaseClaim("charge", "charge", "order-7") in run.todo
 
 
 def test_a_claim_is_kept_through_a_doubt_and_its_answer() -> None:
@@ -948,10 +948,10 @@ def test_a_claim_is_kept_through_a_doubt_and_its_answer() -> None:
     assert run.state.status == "blocked"
     run.todo.clear()
     run.deliver(ev.StepResolved(at=2.0, path="charge", verdict="retry"))
-    assert [type(command) for command in run.todo] == [cmd.Forget, cmd.Execute]
+    assert [type(command) for command in run.todo] == [cmd.CancelWait, cmd.Execute]
     run._perform(run.todo[1])
-    assert cmd.KeepResult("charge", "charge", "order-7", {"from": "charge"}) in run.todo
-    assert not any(isinstance(command, cmd.GiveBack) for command in run.todo)
+    assert cmd.StoreResult("charge", "charge", "order-7", {"from": "charge"}) in run.todo
+    assert not any(isinstance(command, cmd.ReleaseClaim) for command in run.todo)
 
 
 def test_a_step_that_is_executed_again_after_a_cancel_has_its_inputs_still() -> None:
@@ -970,16 +970,16 @@ def test_what_was_undone_withdraws_its_recorded_result_and_those_in_it() -> None
     run = Run(step("g", group, undo=task("undo")), task("bad", "g"), answers={"bad": BROKEN})
     withdrawn: list[Any] = []
     for _ in range(50):
-        withdrawn += [command for command in run.todo if isinstance(command, cmd.Withdraw)]
+        withdrawn += [command for command in run.todo if isinstance(command, cmd.InvalidateResult)]
         if run.state.is_finished:
             break
-        run.todo = [command for command in run.todo if not isinstance(command, cmd.Withdraw)]
+        run.todo = [command for command in run.todo if not isinstance(command, cmd.InvalidateResult)]
         pending = run.todo.pop(0)
-        if isinstance(pending, cmd.FindResult):
+        if isinstance(pending, cmd.LookupResult):
             run.deliver(ev.ResultMissing(at=1.0, path=pending.path))
         else:
             run._perform(pending)
-    assert withdrawn == [cmd.Withdraw("g.pay", "g.pay", "k")]
+    assert withdrawn == [cmd.InvalidateResult("g.pay", "g.pay", "k")]
 
 
 def test_a_group_goes_on_after_a_resume_only_when_what_it_needs_has_run_again() -> None:

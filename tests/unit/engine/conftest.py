@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from agentctl.expressions.parse import parse_expression
 from agentctl.model import Foreach, Input, Step
 from agentctl.ports import Call
 from agentctl.testing.definitions import inputs, set_step, skill, stored, task, wait, wait_for_run
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 
 async def run_it(world: World, definition: Any, input: dict[str, Any] | None = None) -> Any:

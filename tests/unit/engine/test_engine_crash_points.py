@@ -15,9 +15,9 @@ from agentctl.errors import ActionError
 from agentctl.expressions.parse import parse_expression
 from agentctl.model import Foreach, Retry, Step
 from agentctl.ports import Call
-from agentctl.store import crashpoint
+from agentctl.store.db import failpoint
 from agentctl.testing.definitions import inputs, set_step, skill, stored, task, wait, wait_for_run
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 CHILD = stored("child", task("x"), wait("w", "20ms"), task("y", {"n": "${{ input.n }}"}), kind="skill", input=inputs("n"))
 EACH = Step(
@@ -57,7 +57,7 @@ def kill_at(point: int, root: Path) -> None:
     """A process of its own creates and drives the run, and dies at that crash point."""
 
     async def scenario(engine: Engine) -> None:
-        crashpoint._points = crashpoint.CrashPoints(point, None)
+        failpoint._points = failpoint.CrashPoints(point, None)
         run_id = await engine.create(PARENT, {})
         (root / "id").write_text(run_id)
         await engine.drive(run_id)

@@ -11,7 +11,7 @@ from agentctl.engine.stalls import stalls
 from agentctl.expressions.parse import parse_value
 from agentctl.ports import Call, HistoryFilter, StoredDefinition
 from agentctl.testing.definitions import inputs, skill, stored, task, wait_for_run
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 LATER = 1e12  # epoch seconds
 LIMIT_OF_ONE = model.Flow(concurrency=model.Concurrency(1, None, "queue"))

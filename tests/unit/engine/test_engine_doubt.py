@@ -13,7 +13,7 @@ from agentctl.errors import ActionError
 from agentctl.model import Retry, Step
 from agentctl.ports import Call, StoredDefinition
 from agentctl.testing.definitions import AT_ONCE, skill, stored, task
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 
 def once(id: str, **more: Any) -> Step:

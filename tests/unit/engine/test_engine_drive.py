@@ -15,7 +15,7 @@ from agentctl.model import Foreach, Repeat, Retry, Step
 from agentctl.ports import Append, Call
 from agentctl.testing.clock import VirtualClock
 from agentctl.testing.definitions import AT_ONCE, set_step, stored, task, wait
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 
 async def run_it(world: World, definition: Any, input: dict[str, Any] | None = None, engine: Engine | None = None) -> Any:

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from agentctl import model
-from agentctl.engine import intake
+from agentctl.engine import dispatcher
 from agentctl.engine.engine import Engine
 from agentctl.engine.serving import ServingEngine
-from agentctl.errors import InputInvalid, NotStarted
+from agentctl.errors import InputInvalid, RunRejected
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.ports import Call, RunRow, StoredDefinition
 from agentctl.testing.clock import VirtualClock
 from agentctl.testing.definitions import inputs, set_step, skill, stored, task, wait
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 
 def limited(limit: int = 1, key: str | None = None, on_limit: Any = "queue") -> model.Flow:
@@ -83,7 +83,7 @@ async def all_of(*drives: Awaitable[Any]) -> list[str]:
 async def test_a_thousand_queued_runs_under_a_limit_of_one_start_in_order(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "CALM", 0.0)  # a pause after each run is what the test would mostly take
+    monkeypatch.setattr(dispatcher, "CALM", 0.0)  # a pause after each run is what the test would mostly take
     crowd = Crowd(world)
     engine, _ = virtual(world, world.serving)
     ids = await engine.create_many(stored("alone", task("work"), flow=limited()), [{}] * 1000)
@@ -211,7 +211,7 @@ async def test_by_hand_a_run_that_is_skipped_is_an_error(world: World) -> None:
     engine = world.engine()
     definition = stored("single", task("work"), flow=limited(on_limit="skip"))
     first, _ = await engine.start(definition, {}, reserve=True)
-    with pytest.raises(NotStarted, match=f"loop single was not started: concurrency 1 of single is taken by run {first}, and"):
+    with pytest.raises(RunRejected, match=f"loop single was not started: concurrency 1 of single is taken by run {first}, and"):
         await engine.create(definition, {})
 
 

@@ -14,10 +14,10 @@ from agentctl.errors import ActionError
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.model import Cache, Foreach, Step
 from agentctl.ports import Call, RunRow
-from agentctl.store.keys import LONGEST_KEY
+from agentctl.store.runs.keys import LONGEST_KEY
 from agentctl.testing.clock import VirtualClock
 from agentctl.testing.definitions import inputs, stored, task
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 BY_ORDER: dict[str, Any] = {"idempotency_key": parse_value("order-${{ input.order }}")}
 CHARGE = stored("charge", task("pay", **BY_ORDER), input=inputs("order"))

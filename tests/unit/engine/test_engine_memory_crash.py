@@ -9,9 +9,9 @@ import pytest
 
 from agentctl.core.events import StepSucceeded
 from agentctl.engine.engine import Engine
-from agentctl.store import crashpoint
+from agentctl.store.db import failpoint
 from agentctl.testing.definitions import set_step, stored, task
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 COUNT = stored(
     "count",
@@ -27,7 +27,7 @@ def killed_at(point: int, root: Path) -> bool:
     """False when the run was over before that crash point."""
 
     async def scenario(engine: Engine) -> None:
-        crashpoint._points = crashpoint.CrashPoints(point, None)
+        failpoint._points = failpoint.CrashPoints(point, None)
         run_id = await engine.create(COUNT, {})
         (root / "id").write_text(run_id)
         await engine.drive(run_id)

@@ -11,7 +11,7 @@ from agentctl.expressions.parse import parse_expression
 from agentctl.model import Budget, Foreach, Repeat, Step
 from agentctl.ports import Call, Outcome
 from agentctl.testing.definitions import inputs, set_step, skill, stored, task
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 
 def ask(id: str, tokens: int = 100, **more: Any) -> Step:

@@ -15,7 +15,7 @@ from agentctl.errors import ActionError, LeaseLost, StoreBusy
 from agentctl.model import Retry
 from agentctl.ports import Append, Call
 from agentctl.testing.definitions import AT_ONCE, set_step, skill, stored, task, wait
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 
 def die(*_: Any) -> Any:

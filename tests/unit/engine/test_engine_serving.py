@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from agentctl.core.events import StepSucceeded
+from agentctl.engine.dispatcher import POLL_INTERVAL
 from agentctl.engine.engine import Engine
-from agentctl.engine.intake import LOOK
 from agentctl.engine.serving import ServingEngine
 from agentctl.errors import ActionError, StoreCorrupt, StoreFull
 from agentctl.model import Retry
 from agentctl.ports import Call, HistoryFilter
 from agentctl.testing.definitions import AT_ONCE, set_step, skill, stored, task, wait, wait_for_event
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 GRACE = 10.0
 
@@ -56,7 +56,7 @@ async def test_a_run_that_another_process_queues_is_driven_at_once(world: World)
         took = asyncio.get_running_loop().time() - began
 
         assert world.shell.paths == ["a", "b"]
-        assert took < LOOK / 2, "it was found by looking, not by being woken"
+        assert took < POLL_INTERVAL / 2, "it was found by looking, not by being woken"
         assert engine.held == 0
 
 
@@ -108,7 +108,7 @@ async def test_a_timer_is_kept_by_the_store_and_fires_on_time(world: World) -> N
         other = world.engine()
         run_id = await other.create(stored("x", wait("w", "1500ms")), {})
         await until(lambda: status(other, run_id) == "waiting" and not engine.held)
-        await until(lambda: status(other, run_id) == "succeeded", seconds=LOOK + 1)
+        await until(lambda: status(other, run_id) == "succeeded", seconds=POLL_INTERVAL + 1)
 
 
 async def test_no_more_runs_are_held_than_there_is_room_for(world: World) -> None:

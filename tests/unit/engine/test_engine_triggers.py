@@ -13,7 +13,7 @@ from agentctl.errors import ActionError
 from agentctl.model import Batch, Flow, Input, Step, Trigger
 from agentctl.ports import HistoryFilter, RunRow, StoredDefinition
 from agentctl.testing.definitions import on_event, set_step, skill, stored, task, wait, wait_for_event
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 END = "agentctl.run."
 

@@ -16,7 +16,7 @@ from agentctl.model import Group, Retry, Step
 from agentctl.ports import Append, NewEvent, RunRow, StoredDefinition
 from agentctl.testing.clock import VirtualClock
 from agentctl.testing.definitions import AT_ONCE, approve, inputs, set_step, stored, task, wait_for_event
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 PAID = stored("pay", wait_for_event("paid", "payment.received"), set_step("thank", to="${{ steps.paid.output.data.who }}"))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agentctl.errors import ExpressionError
 from agentctl.expressions import limits
 from agentctl.expressions.parse import parse_expression
-from agentctl.expressions.regular import compile_pattern, replace
+from agentctl.expressions.regex import compile_pattern, replace
 
 LOG = "2026-11-23 ERROR disk sda1 at 93%\n2026-11-24 WARN disk sdb2 at 81%"
 

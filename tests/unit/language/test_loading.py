@@ -76,7 +76,7 @@ def test_a_short_schema_becomes_a_full_one(loaded: Load) -> None:
     "schema", ["{type: object, properties: {a: {type: string}}}", "{enum: [a, b]}", "{type: [string, 'null']}"]
 )
 def test_a_full_schema_stays_as_it_is(loaded: Load, schema: str) -> None:
-    from agentctl.language.source import read_text
+    from agentctl.language.yaml.reader import read_text
 
     step = step_of(loaded, f"llm: {{prompt: x, schema: {schema}}}")
     assert step.action.params.evaluate({})["schema"] == read_text(schema).data
@@ -199,6 +199,7 @@ def test_a_thousand_steps_that_wait_backwards_are_no_circle(loaded: Load) -> Non
 
 
 def test_importing_the_loader_imports_nothing_heavy() -> None:
-    code = "import sys, agentctl.language.load, agentctl.language.project, agentctl.language.inputs, agentctl.language.catalog;"
+    modules = ("load", "project.project", "inputs", "catalog")
+    code = f"import sys, {', '.join(f'agentctl.language.{name}' for name in modules)};"
     code += "print([name for name in ('jsonschema', 'ruamel.yaml', 'jinja2', 'croniter') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from agentctl.errors import DefinitionInvalid, NotFound, UsageError
-from agentctl.language import project_cache, project_file
 from agentctl.language.catalog import Catalog
 from agentctl.language.load import check, load
-from agentctl.language.project import find
+from agentctl.language.project import cache
+from agentctl.language.project import file as project_file
+from agentctl.language.project.project import find
 
 Write = Callable[..., Path]
 
@@ -86,7 +87,7 @@ def test_what_is_kept_of_a_project_file_may_be_damaged_and_cannot_be_made_where_
     assert find(tmp_path, environment={}).vars == {"a": 1}
     assert not (tmp_path / ".agentctl").exists()
     (tmp_path / ".agentctl").mkdir()
-    (tmp_path / ".agentctl" / project_cache.NAME).write_text('{"digest": "')
+    (tmp_path / ".agentctl" / cache.NAME).write_text('{"digest": "')
     assert find(tmp_path, environment={}).vars == {"a": 1}
 
 

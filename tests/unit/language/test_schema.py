@@ -9,8 +9,8 @@ from jsonschema import Draft202012Validator
 
 from agentctl.language.formats import FORMATS
 from agentctl.language.schema import schema
-from agentctl.language.source import read_text
 from agentctl.language.vocabulary import ACTIONS, FLOW
+from agentctl.language.yaml.reader import read_text
 from agentctl.model import HANDLERS
 
 PLAIN = Draft202012Validator(schema())

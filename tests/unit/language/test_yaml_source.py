@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agentctl.language.problems import Problem
-from agentctl.language.source import read_bytes, read_file, read_text
+from agentctl.language.yaml.reader import read_bytes, read_file, read_text
 
 
 def the_problem(text: str) -> tuple[int, int, str]:

@@ -13,10 +13,10 @@ from agentctl.engine.engine import Engine
 from agentctl.expressions.parse import parse_value
 from agentctl.model import Batch, Debounce, Flow, Input
 from agentctl.ports import HistoryFilter, RunRow, StoredDefinition
-from agentctl.service.gatherer import Gatherer
+from agentctl.service.parts.batcher import Batcher
 from agentctl.testing.clock import VirtualClock
 from agentctl.testing.definitions import on_event, set_step, stored
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 BEGIN = 4e9  # after any real clock: events are received at the virtual time
 
@@ -43,7 +43,7 @@ def play(tmp_path: Path) -> Callable[..., None]:
         async def all_of_it() -> None:
             engine = world.engine(clock)
             await world.deploy(engine, *definitions)
-            gatherer = Gatherer(engine.store, engine, clock, {})
+            gatherer = Batcher(engine.store, engine, clock, {})
             await gatherer.begin()
             running = asyncio.create_task(gatherer.run())
             try:

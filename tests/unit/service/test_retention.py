@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from agentctl.language.project import find
+from agentctl.language.project.project import find
 from agentctl.ports import Pruned
-from agentctl.service.retention import AFTER_START, BETWEEN, Caretaker
+from agentctl.service.parts.pruner import AFTER_START, BETWEEN, Pruner
 from agentctl.testing.clock import VirtualClock
 
 DAY = 86_400.0
@@ -31,7 +31,7 @@ def project(root: Path, text: str) -> Any:
     return find(root)
 
 
-async def live(caretaker: Caretaker, clock: VirtualClock, seconds: float) -> None:
+async def live(caretaker: Pruner, clock: VirtualClock, seconds: float) -> None:
     running = asyncio.ensure_future(caretaker.run())
     await clock.sleep_until(clock.now() + seconds)
     running.cancel()
@@ -41,14 +41,14 @@ async def live(caretaker: Caretaker, clock: VirtualClock, seconds: float) -> Non
 async def test_it_prunes_after_the_start_and_then_day_by_day(tmp_path):
     clock, store = VirtualClock(), Store()
     began = clock.now()
-    await live(Caretaker(project(tmp_path, "retention: 90d\n"), store, clock), clock, 3 * DAY)
+    await live(Pruner(project(tmp_path, "retention: 90d\n"), store, clock), clock, 3 * DAY)
     assert [round(now - began, -1) for now, _ in store.calls] == [AFTER_START + number * BETWEEN for number in range(3)]
     assert {keep for _, keep in store.calls} == {90 * DAY}
 
 
 async def test_without_retention_nothing_goes_and_a_reload_brings_it(tmp_path):
     clock, store = VirtualClock(), Store()
-    caretaker = Caretaker(project(tmp_path, "vars: {}\n"), store, clock)
+    caretaker = Pruner(project(tmp_path, "vars: {}\n"), store, clock)
     await live(caretaker, clock, 2 * DAY)
     assert store.calls == []
     project(tmp_path, "retention: 30d\n")

@@ -15,10 +15,10 @@ import pytest
 from agentctl.errors import StoreCorrupt, StoreFull, UsageError
 from agentctl.ports import Call
 from agentctl.service import serve
-from agentctl.service.notify import Notifier
 from agentctl.service.serve import Service
+from agentctl.service.systemd.notify import Notifier
 from agentctl.testing.definitions import stored, task
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 
 class Told:

@@ -19,8 +19,8 @@ from agentctl.core.events import (
     StepSucceeded,
     Usage,
 )
-from agentctl.service.genai import call_attributes
-from agentctl.service.spans import RunSpans, trace_id
+from agentctl.telemetry.genai import call_attributes
+from agentctl.telemetry.spans import RunSpans, trace_id
 
 ACTIONS = {"ask": "llm", "each": "foreach", "each.probe": "shell", "call": "skill", "on_failure.tell": "shell"}
 SECRET = "s3cret"

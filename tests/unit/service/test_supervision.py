@@ -14,7 +14,7 @@ import pytest
 
 from agentctl.core.events import Error, RunCreated, RunFinished
 from agentctl.ports import Append, Deployment, NewRun, Progress
-from agentctl.service.supervision import Supervision, failing
+from agentctl.service.parts.failure_monitor import FailureMonitor, failing
 from agentctl.store.ledger import Ledger, open_store
 from agentctl.testing.clock import VirtualClock
 
@@ -94,7 +94,7 @@ async def test_what_is_gone_does_not_fail(health: Loop) -> None:
 async def supervised(store: Ledger) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """The part works; what comes back lets half a minute pass, in which there is something to look at."""
     clock = VirtualClock()
-    part = Supervision(store, clock)
+    part = FailureMonitor(store, clock)
     await part.begin()
     task = asyncio.create_task(part.run())
 

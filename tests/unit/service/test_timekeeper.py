@@ -13,12 +13,12 @@ import pytest
 
 from agentctl.model import Trigger
 from agentctl.ports import Call, Deployment, HistoryFilter, RunRow, SlotRow, StoredDefinition
-from agentctl.service import timekeeper
-from agentctl.service.timekeeper import Timekeeper
+from agentctl.service.parts import scheduler
+from agentctl.service.parts.scheduler import Scheduler
 from agentctl.store.ledger import Ledger, open_store
 from agentctl.testing.clock import VirtualClock
 from agentctl.testing.definitions import inputs, set_step, stored, task
-from agentctl.testing.world import World
+from agentctl.testing.fixtures import World
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 MONDAY = datetime(2026, 6, 1, 12, tzinfo=ZoneInfo("UTC")).timestamp()
@@ -51,8 +51,8 @@ class Host:
     def collect(self) -> None:
         self.looks += 1
 
-    def _keeper(self) -> Timekeeper:
-        return Timekeeper(self.store, self, self.clock, self, {})
+    def _keeper(self) -> Scheduler:
+        return Scheduler(self.store, self, self.clock, self, {})
 
     async def deploy(self, *definitions: StoredDefinition) -> None:
         self.deployed = {one.definition.name: one for one in definitions}
@@ -73,7 +73,7 @@ class Host:
         await self.keeper.begin()
 
     async def serve(self, seconds: float) -> None:
-        """What `Timekeeper.run` does for so long, without waiting for it."""
+        """What `Scheduler.run` does for so long, without waiting for it."""
         until = self.clock.now() + seconds
         while (again := await self.keeper.tick()) <= until:
             self.clock.set(max(again, self.clock.now()))
@@ -125,7 +125,7 @@ async def test_it_runs_by_itself_and_sleeps_until_the_next_start(host: Host) -> 
 
 
 async def test_it_notices_a_clock_that_was_put_back_while_it_slept(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timekeeper, "LOOK", 0.05)
+    monkeypatch.setattr(scheduler, "POLL_INTERVAL", 0.05)
     host.clock.idle = lambda: False  # time stands still, but for what the test does
     await host.start(loop(every="1m"))
     running = asyncio.create_task(host.keeper.run())
@@ -269,7 +269,7 @@ async def test_a_quarter_of_a_million_missed_slots_are_settled_in_small_commits_
 async def test_years_of_missed_slots_are_summed_up_and_the_last_are_told_one_by_one(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timekeeper, "MOST", 1000)
+    monkeypatch.setattr(scheduler, "MOST", 1000)
     await host.start(loop(every="1s"))
     host.clock.set(0.0)  # a host without a battery
     await host.keeper.tick()
@@ -283,7 +283,7 @@ async def test_years_of_missed_slots_are_summed_up_and_the_last_are_told_one_by_
 
 
 async def test_a_leap_day_is_made_up_for_however_long_ago_it_was(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timekeeper, "MOST", 100)
+    monkeypatch.setattr(scheduler, "MOST", 100)
     leap = datetime(2028, 2, 29, tzinfo=ZoneInfo("UTC")).timestamp()
     await host.start(loop(cron="* * 29 2 *"))
     host.clock.set(leap + 500 * DAY)
@@ -486,7 +486,7 @@ async def test_a_run_that_serve_drives_itself_is_told_to_end_for_the_newest(busy
     busy.world.shell.behave["work"] = work
     await busy.start("cancel_running")
     engine = busy.world.serving()
-    busy.host.keeper = Timekeeper(engine.store, engine, busy.host.clock, busy.host, {})
+    busy.host.keeper = Scheduler(engine.store, engine, busy.host.clock, busy.host, {})
     await busy.host.keeper.begin()
     await engine.begin()
     driving = asyncio.create_task(engine.run())

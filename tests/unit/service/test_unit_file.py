@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agentctl.service.unit import GRACE, Described, install_commands, unit
+from agentctl.service.systemd.unit import GRACE, Described, install_commands, unit
 
 PLAIN = Described(
     root=Path("/srv/shop loops"),

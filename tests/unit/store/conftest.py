@@ -16,8 +16,8 @@ import pytest
 import agentctl
 from agentctl.core.events import RunCreated, RunStarted
 from agentctl.ports import Append, Lease, NewRun, Progress
+from agentctl.store.db.schema import SCHEMA
 from agentctl.store.ledger import Ledger, open_store
-from agentctl.store.schema import SCHEMA
 
 # Every script begins with this; `store` is opened at the path given as the first argument.
 PRELUDE = """

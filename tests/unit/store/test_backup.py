@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from agentctl.errors import StoreCorrupt, StoreError, StoreFull, StoreMissing, UsageError
-from agentctl.store.backup import back_up
 from agentctl.store.ledger import Ledger, open_store
+from agentctl.store.upkeep.backup import back_up
 
 LARGE = {"text": "x" * 2_000_000}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentctl.store import deployments
+from agentctl.store.schedules import deployments
 
 COUNT = 5_000
 

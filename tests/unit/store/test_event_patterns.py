@@ -6,7 +6,7 @@ import itertools
 import sqlite3
 
 from agentctl.language.event_names import event_matches
-from agentctl.store.patterns import matching
+from agentctl.store.events.patterns import matching
 
 PATTERNS = [".".join(parts) for length in (1, 2, 3) for parts in itertools.product(("a", "b", "*"), repeat=length)]
 NAMES = [".".join(parts) for length in (1, 2, 3) for parts in itertools.product(("a", "b", "c"), repeat=length)]

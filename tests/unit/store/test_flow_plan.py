@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from agentctl.store import arrivals, line
-from agentctl.store.executors import Liveness
+from agentctl.store.limits import admission, queue
+from agentctl.store.runs.executors import Liveness
 
 COUNT = 10_000
 
@@ -37,18 +37,18 @@ def crowd(tables: sqlite3.Connection) -> sqlite3.Connection:
 @pytest.mark.parametrize(
     ("statement", "parameters"),
     [
-        (line.HELD, 1),
-        (line.BEGAN, 2),
-        (line.STARTED, 3),
-        (line.IN_LINE, 4),
-        (line.NEEDS, 1),
-        (line.GROUPS, 0),
-        (line.HEAD, 1),
-        (line.ENDS, 3),
-        (arrivals.FIRST, 2),
-        (arrivals.RATE_ENDS, 3),
-        (arrivals.MEMBERS, 1),
-        (arrivals.HELD_ABOVE, 1),
+        (queue.HELD, 1),
+        (queue.BEGAN, 2),
+        (queue.STARTED, 3),
+        (queue.IN_LINE, 4),
+        (queue.NEEDS, 1),
+        (queue.GROUPS, 0),
+        (queue.HEAD, 1),
+        (queue.ENDS, 3),
+        (admission.FIRST, 2),
+        (admission.RATE_ENDS, 3),
+        (admission.MEMBERS, 1),
+        (admission.HELD_ABOVE, 1),
     ],
 )
 def test_no_query_scans_a_table(
@@ -64,21 +64,21 @@ def test_who_may_start_is_found_without_reading_those_who_may_not(
     crowd: sqlite3.Connection, measured: Callable[..., Any], tmp_path: Path
 ) -> None:
     liveness = Liveness(tmp_path, remove=False)
-    assert line.heads(crowd, liveness, 120.0, 1000) == []
-    assert line.heads(crowd, liveness, 160.0, 1000) == [COUNT + 2]
-    assert line.next_opening(crowd, 120.0) == 160.0
-    assert measured(crowd, lambda: line.next_opening(crowd, 120.0))[1] < 3_000
-    assert measured(crowd, lambda: line.heads(crowd, liveness, 120.0, 1000))[1] < 4_000
+    assert queue.heads(crowd, liveness, 120.0, 1000) == []
+    assert queue.heads(crowd, liveness, 160.0, 1000) == [COUNT + 2]
+    assert queue.next_opening(crowd, 120.0) == 160.0
+    assert measured(crowd, lambda: queue.next_opening(crowd, 120.0))[1] < 3_000
+    assert measured(crowd, lambda: queue.heads(crowd, liveness, 120.0, 1000))[1] < 4_000
     crowd.execute("UPDATE places SET held = NULL WHERE run = 1")
-    assert line.heads(crowd, liveness, 120.0, 1000) == [2]
-    assert measured(crowd, lambda: line.heads(crowd, liveness, 120.0, 1000))[1] < 4_000
+    assert queue.heads(crowd, liveness, 120.0, 1000) == [2]
+    assert measured(crowd, lambda: queue.heads(crowd, liveness, 120.0, 1000))[1] < 4_000
 
 
 def test_what_a_run_in_line_waits_for_is_found_at_once(
     crowd: sqlite3.Connection, measured: Callable[..., Any], tmp_path: Path
 ) -> None:
     liveness = Liveness(tmp_path, remove=False)
-    found = line.standing(crowd, liveness, f"run{COUNT}", 120.0, "me")
+    found = queue.standing(crowd, liveness, f"run{COUNT}", 120.0, "me")
     assert found is not None
     assert found.reason == "waits for a place: concurrency 1 of a is held by run run1"
-    assert measured(crowd, lambda: line.standing(crowd, liveness, f"run{COUNT}", 120.0, "me"))[1] < 3_000
+    assert measured(crowd, lambda: queue.standing(crowd, liveness, f"run{COUNT}", 120.0, "me"))[1] < 3_000

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agentctl.core.events import StepSucceeded
-from agentctl.store.payloads import LARGEST_TEXT, Payloads
+from agentctl.store.runs.payloads import LARGEST_TEXT, Payloads
 
 HERE, THERE = Path("/srv/pro ject \"ü\"/.agentctl/payloads"), Path("/other/payloads")
 

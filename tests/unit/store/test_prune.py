@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from agentctl.core.commands import FindResult, KeepResult
+from agentctl.core.commands import LookupResult, StoreResult
 from agentctl.core.events import CancelRequested, Parent, RunResumed, StepSucceeded
 from agentctl.language.load import load_text
 from agentctl.ports import Append, Awaiter, NewEvent, Progress, Pruned, Reply, StoredDefinition
-from agentctl.store import prune as pruning
-from agentctl.store import sweep
-from agentctl.store.backup import back_up
-from agentctl.store.checkup import examine
 from agentctl.store.ledger import Ledger, open_store
+from agentctl.store.upkeep import orphan_files
+from agentctl.store.upkeep import prune as pruning
+from agentctl.store.upkeep.backup import back_up
+from agentctl.store.upkeep.checkup import examine
 
 DAY = 86_400.0
 NOW = 100 * DAY
@@ -161,8 +161,8 @@ def test_a_recorded_result_outlives_its_run_and_a_cached_one_its_time_only(runs,
             await store.create([runs.new_run(run_id, at=OLD)])
             [lease] = await store.acquire([run_id])
             done = Progress(status="succeeded", started_at=OLD, finished_at=OLD, steps_done=1, steps_total=1)
-            find = FindResult("pay", "pay", run_id, ttl)
-            keep = KeepResult("pay", "pay", run_id, {"receipt": run_id}, ttl)
+            find = LookupResult("pay", "pay", run_id, ttl)
+            keep = StoreResult("pay", "pay", run_id, {"receipt": run_id}, ttl)
             event = StepSucceeded(at=OLD, path="pay")
             await store.append(
                 Append(lease=lease, head=1, events=[event], progress=done, keys=[find, keep], at=OLD, release=True)
@@ -177,7 +177,7 @@ def test_a_recorded_result_outlives_its_run_and_a_cached_one_its_time_only(runs,
         await store.create([runs.new_run("asks", at=NOW)])
         [lease] = await store.acquire(["asks"])
         going = Progress(status="running", started_at=NOW, finished_at=None, steps_done=0, steps_total=1)
-        ask = FindResult("pay", "pay", "for-ever", None)
+        ask = LookupResult("pay", "pay", "for-ever", None)
         await store.append(Append(lease=lease, head=1, events=[], progress=going, keys=[ask], at=NOW))
 
     asyncio.run(story())
@@ -284,7 +284,7 @@ def test_no_file_is_swept_while_a_backup_is_made_or_when_another_store_may_own_i
         old_file(store.place.payloads / store.payload(LARGE.encode())["sha256"])
 
     asyncio.run(keep())
-    with sweep.holding_files(store.place, shared=True):
+    with orphan_files.holding_files(store.place, shared=True):
         assert asyncio.run(swept()) == 0
         back_up(store.path, tmp_path / "second.tar")  # two backups at once are fine
     other = open_store(store.path.with_name("other.db"))

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from agentctl.ports import Finding
-from agentctl.store.checkup import examine, has_wal_bug
 from agentctl.store.ledger import open_store
+from agentctl.store.upkeep.checkup import examine, has_wal_bug
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_a_disk_that_is_nearly_full_is_told(path, monkeypatch, free, status):
 
 
 def test_a_network_file_system_is_an_error(path, monkeypatch):
-    for module in ("agentctl.store.checkup", "agentctl.store.place"):
+    for module in ("agentctl.store.upkeep.checkup", "agentctl.store.db.location"):
         monkeypatch.setattr(f"{module}.file_system_type", lambda _: "nfs4")
     finding = next(finding for finding in examine(path) if finding.check == "store.disk")
     assert finding.status == "error"

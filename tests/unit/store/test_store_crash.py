@@ -12,7 +12,7 @@ import pytest
 from agentctl.core.events import AnyEvent
 from agentctl.errors import LeaseLost
 from agentctl.ports import Lease
-from agentctl.store import crashpoint
+from agentctl.store.db import failpoint
 from agentctl.store.ledger import Ledger, open_store
 
 # Six commits (the first makes the tables, the last gives the leases back), each with a point before it and one after it.
@@ -86,12 +86,12 @@ def test_a_kill_at_any_commit_loses_nothing_acknowledged_and_leaves_nothing_half
 def test_a_hundred_appends_handed_in_together_share_a_few_commits(
     store: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_run, append
 ) -> None:
-    points = crashpoint.CrashPoints(None, None)
+    points = failpoint.CrashPoints(None, None)
 
     async def scenario() -> None:
         await store.create([new_run(f"r{n}") for n in range(100)])
         leases = await store.acquire([f"r{n}" for n in range(100)])
-        monkeypatch.setattr(crashpoint, "_points", points)
+        monkeypatch.setattr(failpoint, "_points", points)
         await asyncio.gather(*(store.append(append(lease, 1)) for lease in leases))
 
     asyncio.run(scenario())

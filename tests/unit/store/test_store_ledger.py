@@ -12,8 +12,8 @@ from agentctl.core.events import StepSucceeded
 from agentctl.errors import LeaseLost, StoreCorrupt, StoreError, StoreMissing
 from agentctl.model import Definition
 from agentctl.ports import HistoryFilter, StoredDefinition
-from agentctl.store import definitions
 from agentctl.store.ledger import Ledger
+from agentctl.store.runs import definitions
 
 
 async def leased(store: Ledger, run):

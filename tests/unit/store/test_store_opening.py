@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from agentctl.errors import StoreBusy, StoreCorrupt, StoreError, StoreVersion
-from agentctl.store import place, schema
+from agentctl.errors import StoreBusy, StoreCorrupt, StoreError, StoreTooNew
+from agentctl.store.db import location, schema
 from agentctl.store.ledger import Ledger, open_store
 
 
@@ -136,7 +136,7 @@ def test_a_store_of_a_newer_agentctl_is_refused_naming_both_versions(filled: Pat
     connection = sqlite3.connect(filled)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreVersion, match=rf"version 99.* up to version {schema.VERSION}: update agentctl"):
+    with pytest.raises(StoreTooNew, match=rf"version 99.* up to version {schema.VERSION}: update agentctl"):
         open_store(filled)
 
 
@@ -211,11 +211,11 @@ host:/ /mnt/with\\040space fuse.sshfs rw 0 0
     ],
 )
 def test_the_nearest_mount_above_a_folder_tells_its_file_system(folder: str, kind: str) -> None:
-    assert place.mount_type(MOUNTS, folder) == kind
+    assert location.mount_type(MOUNTS, folder) == kind
 
 
 def test_a_network_file_system_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(place, "file_system_type", lambda folder: "nfs4")
+    monkeypatch.setattr(location, "file_system_type", lambda folder: "nfs4")
     with pytest.raises(StoreError, match=r"network file system \(nfs4\)"):
         open_store(path)
     assert not path.parent.exists()

@@ -6,7 +6,8 @@ import sqlite3
 
 import pytest
 
-from agentctl.store import schema, statistics
+from agentctl.store.db import schema
+from agentctl.store.runs import statistics
 
 
 @pytest.mark.parametrize("query", [statistics._OF_ALL, statistics._OF_ONE])

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from agentctl.store import events, waitfor, waits
-from agentctl.store.events import waits_for
+from agentctl.store.events import events, waits
+from agentctl.store.events.events import waits_for
+from agentctl.store.runs import waitfor
 
 COUNT = 10_000
 

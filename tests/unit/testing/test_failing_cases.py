@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentctl.testing import stage
+from agentctl.testing import simulator
 from agentctl.testing.compare import MOST_LINES, difference, includes, same
 from agentctl.testing.durations import exact_duration
 
@@ -83,28 +83,28 @@ def test_an_approval_has_to_fill_in_the_form(failure, data, message):
 
 
 def test_a_case_without_an_end_is_stopped(failure, monkeypatch):
-    monkeypatch.setattr(stage, "MOST", 500)
+    monkeypatch.setattr(simulator, "MOST", 500)
     loop = "steps: [{repeat: {until: 'false', every: 1s, max: 100000}, steps: [{set: {a: 1}}]}]"
     assert failure(loop, "cases: [{case: x}]")[1].startswith("the case does not come to an end: 500 things have happened")
 
 
 def test_an_interpreter_that_forgets_what_is_open_is_found_out_by_a_crash(cases, monkeypatch):
-    takes_over = stage.take_over
-    monkeypatch.setattr(stage, "take_over", lambda state, at: stage.Decision(takes_over(state, at).events, []))
+    takes_over = simulator.take_over
+    monkeypatch.setattr(simulator, "take_over", lambda state, at: simulator.Decision(takes_over(state, at).events, []))
     [verdict] = cases(TWO, f"{MOCKS}cases: [{{case: x}}]", crash=True)
     assert verdict.failures[0].what == "crash after event 1 (StepStarted a)"
     assert '-   "status": "succeeded",' in verdict.failures[0].message
 
 
 def test_a_step_that_has_ended_and_executes_again_breaks_a_promise(cases, monkeypatch):
-    takes_over = stage.take_over
+    takes_over = simulator.take_over
 
     def eager(state, at):
         decision = takes_over(state, at)
-        done = [stage.cmd.Execute(path, 1, "shell", {}, [], None, "k", None) for path in ("a",) if path in state.steps]
-        return stage.Decision(decision.events, [*done, *decision.commands])
+        done = [simulator.cmd.Execute(path, 1, "shell", {}, [], None, "k", None) for path in ("a",) if path in state.steps]
+        return simulator.Decision(decision.events, [*done, *decision.commands])
 
-    monkeypatch.setattr(stage, "take_over", eager)
+    monkeypatch.setattr(simulator, "take_over", eager)
     [verdict] = cases(TWO, f"{MOCKS}cases: [{{case: x}}]", crash=True)
     assert verdict.failures[0].message == "step a has ended and executes again"
 

@@ -11,7 +11,7 @@ from agentctl.core.events import Parent
 from agentctl.errors import DefinitionInvalid
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.model import Batch, Concurrency, Debounce, Flow, Input, Trigger
-from agentctl.ports import NOTHING, NewEvent, NewRun, RunRow, Starts, StoredDefinition, Subscription
+from agentctl.ports import NOTHING, NewEvent, NewRun, RunRow, StoredDefinition, Subscription, Triggered
 from agentctl.testing.definitions import set_step, stored
 from agentctl.triggers.events import EventTriggers, run_of_gathered
 
@@ -57,11 +57,11 @@ def paid(data: Any = None, name: str = "order.paid") -> NewEvent:
     return NewEvent(name, {"order": 7, "by": "ada"} if data is None else data, "e1", AT)
 
 
-def starts(*definitions: StoredDefinition, event: NewEvent | None = None, runs: list[RunRow] | None = None) -> Starts:
+def starts(*definitions: StoredDefinition, event: NewEvent | None = None, runs: list[RunRow] | None = None) -> Triggered:
     return EventTriggers(Deployed(*definitions, runs=runs), {"least": 5}).starts(event or paid())
 
 
-def only(found: Starts) -> NewRun:
+def only(found: Triggered) -> NewRun:
     assert (len(found.runs), found.gather) == (1, [])
     return found.runs[0]
 
@@ -208,7 +208,7 @@ def watching(*names: str) -> list[StoredDefinition]:
     return [loop(on(FAILED), name=name) for name in names]
 
 
-def names(found: Starts) -> list[str]:
+def names(found: Triggered) -> list[str]:
     return [run.created.name for run in found.runs]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from agentctl.triggers.describe import in_words, manners
 from agentctl.triggers.schedule import Schedule
-from agentctl.triggers.words import in_words, manners
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentctl.language.flow import trigger
+from agentctl.language.check.flow import trigger
 from agentctl.model import Definition, Trigger
 from agentctl.triggers.schedule import Schedule, schedules
 from agentctl.triggers.slots import due, horizon, next_slots, slots, start, to_come

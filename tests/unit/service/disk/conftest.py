@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from agentctl.language.project import Project, find
-from agentctl.service.part import Part
+from agentctl.language.project.project import Project, find
+from agentctl.service.component import Component
 from agentctl.store.ledger import Ledger, open_store
 
 
@@ -83,11 +83,11 @@ def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def running() -> Callable[[Part], AbstractAsyncContextManager[None]]:
+def running() -> Callable[[Component], AbstractAsyncContextManager[None]]:
     """`async with running(part)`: it has begun and works, within the block."""
 
     @asynccontextmanager
-    async def manager(part: Part) -> Any:
+    async def manager(part: Component) -> Any:
         await part.begin()
         task = asyncio.create_task(part.run())
         try:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from agentctl.errors import NotFound
-from agentctl.language.project import find
+from agentctl.language.project.project import find
 from agentctl.ports import Deployment
-from agentctl.service.deployer import Deployer, bring_in_line
+from agentctl.service.disk.deployer import Deployer, bring_in_line
 from agentctl.store.ledger import open_store
 
 GOOD = "loop: health\ntriggers: [{event: infra.check}]\nsteps: [{shell: 'echo one'}]\n"

@@ -13,7 +13,7 @@ import pytest
 
 from agentctl.language.load import load_text
 from agentctl.ports import HistoryFilter, OpenWait, StoredDefinition
-from agentctl.service.files import STILL, FileWatch
+from agentctl.service.disk.files import STILL, FileWatch
 
 pytestmark = pytest.mark.usefixtures("unwatched")
 
@@ -122,7 +122,7 @@ async def test_a_restart_starts_nothing_again_reads_nothing_again_and_knows_what
         await eventually(lambda: len(store.seen_files("importer")) == 2)
     disk.write("inbox/a.json", "2")
     disk.write("inbox/c.json", "1")
-    from agentctl.service import files, folders
+    from agentctl.service.disk import files, folders
 
     read: list[str] = []
 
@@ -143,7 +143,7 @@ async def test_a_file_that_was_sent_but_not_noted_before_a_crash_starts_no_secon
     disk.write("inbox/a.json", "1")
     async with running(FileWatch(disk.project, store, clock, deployed, store.send)):
         await eventually(lambda: store.seen_files("importer"))
-    await store.note_files("importer", [], ["inbox/a.json"])
+    await store.mark_files_seen("importer", [], ["inbox/a.json"])
     async with running(FileWatch(disk.project, store, clock, deployed, store.send)):
         await eventually(lambda: store.seen_files("importer"))
     assert len(started(store)) == 1
@@ -259,7 +259,7 @@ async def test_what_leads_out_of_the_project_is_told_and_left_alone(
 async def test_a_file_that_cannot_be_read_is_told_once_and_taken_when_it_can_be(
     disk: Any, store: Any, part: FileWatch, running: Any, eventually: Any, caplog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from agentctl.service import files, folders
+    from agentctl.service.disk import files, folders
 
     tries = 0
 
@@ -315,7 +315,7 @@ async def test_a_wait_may_be_for_a_file(disk: Any, store: Any, part: FileWatch, 
 async def test_to_stop_does_not_wait_for_a_large_file_to_be_read(
     disk: Any, store: Any, part: FileWatch, running: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from agentctl.service import folders
+    from agentctl.service.disk import folders
 
     monkeypatch.setattr(folders, "_CHUNK", 1)
     with disk.write("inbox/huge.json", "").open("wb") as stream:

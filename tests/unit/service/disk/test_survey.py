@@ -6,7 +6,7 @@ from typing import Any
 
 from agentctl.model import Definition
 from agentctl.ports import Deployment, StoredDefinition
-from agentctl.service.survey import Reading, changes
+from agentctl.service.disk.scan import Reading, changes
 
 HERE, ELSEWHERE = "..", "../../elsewhere"
 

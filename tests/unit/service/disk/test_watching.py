@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from agentctl.engine.clock import SystemClock
-from agentctl.service.deployer import Deployer
-from agentctl.service.watching import LOOK_AGAIN, Bell, watch
+from agentctl.service.disk.deployer import Deployer
+from agentctl.service.disk.watching import LOOK_AGAIN, Wakeup, watch
 
 pytest.importorskip("watchfiles")
 
@@ -98,7 +98,7 @@ async def test_an_edit_is_deployed_long_before_the_next_look(disk: Any, store: A
 
 
 async def test_a_bell_that_was_rung_before_is_heard_at_once_and_once(clock: Any) -> None:
-    bell = Bell(clock)
+    bell = Wakeup(clock)
     bell.ring()
     bell.ring()
     await asyncio.wait_for(bell.heard(clock.now() + 3600), 5)

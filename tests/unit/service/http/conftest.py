@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from agentctl.core.events import AnyEvent
-from agentctl.language.project import find
-from agentctl.ports import HistoryFilter, NewEvent, RunRow, Sent, Starts
-from agentctl.service.deployer import Deployer
+from agentctl.language.project.project import find
+from agentctl.ports import HistoryFilter, NewEvent, RunRow, SendResult, Triggered
+from agentctl.service.disk.deployer import Deployer
 from agentctl.service.http.address import parse
-from agentctl.service.http.desk import Desk
-from agentctl.service.http.figures import Figures
+from agentctl.service.http.context import Context
+from agentctl.service.http.counters import Counters
 from agentctl.service.http.listener import Listener
-from agentctl.service.http.pulse import Pulse
+from agentctl.service.http.store_probe import StoreProbe
 from agentctl.service.http.token import Token
 from agentctl.store.ledger import Ledger, open_store
 from agentctl.triggers.events import EventTriggers
@@ -65,7 +65,7 @@ class _Engine:
         self.asked = 0
         self.fails: Exception | None = None
 
-    async def record(self, event: NewEvent, starts: Starts) -> Sent:
+    async def record(self, event: NewEvent, starts: Triggered) -> SendResult:
         self.asked += 1
         await asyncio.sleep(self.slow)
         if self.fails is not None:
@@ -95,7 +95,7 @@ class Served:
         self.slots: dict[str, int] = {}
         self.url = ""
         self.store: Ledger = open_store(root / ".agentctl" / "agentctl.db", patience=0.2)
-        self.figures = Figures(self.store)
+        self.figures = Counters(self.store)
         self.engine = _Engine(self.store)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -116,7 +116,7 @@ class Served:
         secrets.values = self.secrets
         self.deployer = Deployer(project, self.store, self.clock)
         await self.deployer.begin()
-        desk = Desk(
+        desk = Context(
             store=self.store,
             engine=self.engine,
             clock=self.clock,
@@ -127,7 +127,7 @@ class Served:
             unready=lambda: self.unready,
             slots=lambda: self.slots,
             figures=self.figures,
-            pulse=Pulse(self.store),
+            pulse=StoreProbe(self.store),
             token=Token(TOKEN, "the test", explicit=True),
         )
         listener = Listener(parse(listen), desk)

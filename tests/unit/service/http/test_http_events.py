@@ -126,7 +126,7 @@ def test_who_sends_much_on_a_connection_to_be_closed_sees_the_answer(listening: 
 
 
 def test_the_rest_of_a_refused_body_is_not_waited_for_long(listening: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agentctl.service.http.linger.SILENCE", 0.05)
+    monkeypatch.setattr("agentctl.service.http.lingering_close.SILENCE", 0.05)
     host, _, port = listening.url.removeprefix("http://").rpartition(":")
     with socket.create_connection((host, int(port)), timeout=10) as client:
         client.sendall(b"POST /events/order.paid HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 100\r\n\r\n{")

@@ -8,9 +8,9 @@ from typing import Any
 
 from agentctl import __version__
 from agentctl.core.events import AttemptFailed, Error, RunFinished, StepStarted, StepSucceeded
-from agentctl.service.http.exposition import Family, render
-from agentctl.store import census
+from agentctl.service.http.prometheus import ChildTracker, render
 from agentctl.store.ledger import open_store
+from agentctl.store.runs import counts
 
 LINE = re.compile(
     r'(?:# (?:HELP|TYPE) \w+ .+|\w+(?:\{\w+="(?:[^"\\\n]|\\\\|\\"|\\n)*"(?:,\w+="(?:[^"\\\n]|\\\\|\\"|\\n)*")*\})? [0-9.e+-]+)'
@@ -85,14 +85,14 @@ def test_the_documentation_names_every_figure_and_no_other(listening: Any, repos
 
 
 def test_what_a_label_may_not_hold_is_escaped() -> None:
-    family = Family("x", "gauge", "two\nlines \\", [({"a": 'say "hi"\n\\', "b": "é"}, 1.5), ({}, 2)])
+    family = ChildTracker("x", "gauge", "two\nlines \\", [({"a": 'say "hi"\n\\', "b": "é"}, 1.5), ({}, 2)])
     assert render([family]) == ('# HELP x two\\nlines \\\\\n# TYPE x gauge\nx{a="say \\"hi\\"\\n\\\\",b="é"} 1.5\nx 2\n')
 
 
 def test_counting_what_has_not_finished_touches_no_run_that_has(tmp_path: Path) -> None:
     store = open_store(tmp_path / "agentctl.db")
     try:
-        plan = store._reader.execute(f"EXPLAIN QUERY PLAN {census.UNFINISHED}").fetchall()  # of what it costs, no other way tells
+        plan = store._reader.execute(f"EXPLAIN QUERY PLAN {counts.UNFINISHED}").fetchall()  # of what it costs, no other way tells
         reads = [row[3] for row in plan if " r " in f"{row[3]} "]
         assert reads
         assert all("USING COVERING INDEX runs_by_name" in line for line in reads), reads

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agentctl.errors import CannotListen, UsageError
+from agentctl.errors import AddressUnavailable, UsageError
 from agentctl.service.http import address, token
 from agentctl.service.http.token import Token
 
@@ -104,7 +104,7 @@ def test_an_address_is_host_and_port(text: str) -> None:
 
 
 def test_a_port_in_use_is_told_in_a_sentence(taken: int) -> None:
-    with pytest.raises(CannotListen) as raised:
+    with pytest.raises(AddressUnavailable) as raised:
         address.bind(address.parse(f"127.0.0.1:{taken}"), only_loopback=True)
     assert str(raised.value) == f"--listen 127.0.0.1:{taken}: the port is in use by another program"
 
@@ -122,13 +122,13 @@ def test_with_one_any_address_of_the_machine_may_be_listened_on() -> None:
 
 @pytest.mark.parametrize("text", ["203.0.113.7:0", "nowhere.invalid:0"])
 def test_an_address_that_the_machine_does_not_have_is_told(text: str) -> None:
-    with pytest.raises((UsageError, CannotListen), match="no such address"):
+    with pytest.raises((UsageError, AddressUnavailable), match="no such address"):
         address.bind(address.parse(text), only_loopback=False)
 
 
 def test_an_address_that_may_come_yet_is_no_mistake_of_the_command_line() -> None:
     """systemd does not start a service again that ends with exit code 2, and at boot the network may be late."""
-    with pytest.raises(CannotListen) as raised:
+    with pytest.raises(AddressUnavailable) as raised:
         address.bind(address.parse("203.0.113.7:0"), only_loopback=False)
     assert raised.value.exit_code == 1
 

@@ -1,0 +1,154 @@
+"""What `approve` and `reject` share: which approval is meant, who signs, and handing the signature in."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agentctl.cli import complete, context, output
+from agentctl.errors import NotFound, UsageError
+from agentctl.expressions.suggestions import did_you_mean
+from agentctl.ports import FINISHED
+
+if TYPE_CHECKING:
+    from agentctl.core.events import ApprovalGiven
+    from agentctl.language.project.project import Project
+    from agentctl.ports import RunRow, Store, Waiting
+
+Step = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="STEP", help="The step, by path or id; needed when several ask.", autocompletion=complete.questions
+    ),
+]
+Comment = Annotated[str | None, typer.Option("--comment", metavar="TEXT", help="A word with it, kept in the journal.")]
+Data = Annotated[list[str] | None, typer.Option("--data", metavar="K=V", help="A field of the form; repeatable.")]
+
+_INSIDE = "AGENTCTL_RUN_ID"  # what every step finds in its environment
+
+
+def sign(run: str, step: str | None, comment: str | None, data: list[str], db: str | None, *, approved: bool, json: bool) -> None:
+    """Answer the approval that `run` (and `step`) names, as the login user.
+
+    Raises UsageError (inside a step, ambiguous, nothing asked, a wrong form, changed meanwhile), NotFound.
+    """
+    from agentctl.language.forms import read_form
+    from agentctl.render.documents import status_document
+
+    if inside_a_step():
+        raise UsageError("this is a step of a run, and steps sign nothing: an approval is a person's")
+    project = context.project(db)
+    with context.recorded(db, run) as (store, row):
+        waiting = _meant(store, row, step)
+    values = read_form(waiting.subject["form"], data, complete=approved)
+    _show(waiting, approved=approved, ask=not json)
+    answer = signature(waiting, values, comment, approved=approved)
+    import asyncio
+
+    row, driver, served = asyncio.run(_hand_in(project, row.id, answer))
+    if json:
+        output.print_json(status_document(row))
+    word = "approved" if approved else "rejected"
+    output.note(f"{word} as {answer.by}: step {waiting.path} of run {row.id}")
+    if served:
+        output.note("agentctl serve is driving it")
+    elif driver.status != "running" and driver.status not in FINISHED:
+        hint = context.Hints(driver.id, project, db).drive
+        output.note(f"if nobody drives the run ({driver.status}), this takes it on: {hint}")
+
+
+def _meant(store: Store, row: RunRow, step: str | None) -> Waiting:
+    """The one open approval of the run, or the one that STEP names by path or by id."""
+    asking = [waiting for waiting in store.waits(row.id) if waiting.kind == "approval"]
+    if step is not None:
+        named = [w for w in asking if w.path == step] or [w for w in asking if w.path.rpartition(".")[2] == step]
+        if not named:
+            hint = did_you_mean(step, [w.path for w in asking])
+            raise NotFound(f"run {row.id} does not wait for an approval at step {step!r}{hint}")
+        asking = named
+    if not asking:
+        raise UsageError(f"run {row.id} ({row.status}) waits for no approval; `agentctl inbox` lists what does")
+    if len(asking) > 1:
+        paths = ", ".join(shlex.quote(waiting.path) for waiting in asking)
+        raise UsageError(f"run {row.id} waits for several approvals; name the step: {paths}")
+    if asking[0].answered is not None:
+        where = f"step {asking[0].path} of run {row.id}"
+        raise UsageError(f"the approval at {where} was answered already; the answer counts when the run goes on")
+    return asking[0]
+
+
+def _show(waiting: Waiting, *, approved: bool, ask: bool) -> None:
+    """Print what is signed; on a terminal, ask once more before an approval. Ends the command when the answer is not yes."""
+    from agentctl.render.waits import asked
+
+    for line in asked(waiting):
+        output.note(f"    {line}".rstrip())
+    if approved and ask and sys.stdin.isatty() and sys.stderr.isatty():
+        sys.stderr.write("approve this? [y/N] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise UsageError("nothing was signed")
+
+
+async def _hand_in(project: Project, run_id: str, answer: ApprovalGiven) -> tuple[RunRow, RunRow, bool]:
+    """The run, the one that drives it, and whether `serve` lives.
+
+    Raises UsageError when the approval is not the one that was shown any more.
+    """
+    from agentctl.cli.foreground.drive import working
+
+    with working(project) as (engine, _):
+        if not await engine.answer(run_id, answer):
+            raise UsageError(
+                f"step {answer.path} of run {run_id} was answered meanwhile, or shows something else now: nothing was signed"
+            )
+        row = engine.store.run(run_id)
+        assert row is not None  # it was found a moment ago, and has not ended: it was asking
+        return row, context.driver(engine.store, run_id), engine.store.serving() is not None
+
+
+def signature(waiting: Waiting, data: dict[str, Any], comment: str | None, *, approved: bool) -> ApprovalGiven:
+    """The login user's answer, as of now, bound to what was shown. `data`: the fields of the form."""
+    from agentctl.core.events import ApprovalGiven
+
+    return ApprovalGiven(
+        at=time.time(),
+        path=waiting.path,
+        approved=approved,
+        digest=waiting.digest,
+        by=login_name(),
+        comment=comment,
+        data=data,
+    )
+
+
+def login_name() -> str:
+    """Whom the kernel takes this process for; the environment, which anybody may write, is not asked."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
+
+
+def inside_a_step() -> bool:
+    """True in a process that a step started, or that such a one started: its ancestors' environments say so, too."""
+    if _INSIDE in os.environ:
+        return True
+    mark = f"{_INSIDE}=".encode()
+    pid = os.getppid()
+    while pid > 1:
+        try:
+            if any(entry.startswith(mark) for entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")):
+                return True
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            return False  # another user's process, or no /proc: this far and no further
+    return False

@@ -1,0 +1,45 @@
+"""`agentctl export`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from agentctl.cli import context, output, params, parse
+from agentctl.ports import HistoryFilter
+
+
+def command(
+    loop: params.OfLoop = None,
+    status: params.InStatus = None,
+    since: params.Since = None,
+    db: params.Db = None,
+    json: params.Json = False,
+) -> None:
+    """Print runs as JSON lines, for other programs.
+
+    One line a run, oldest first, each the document of `show --json`. With --json: one list of them.
+    """
+    query = HistoryFilter(
+        name=loop,
+        status=parse.run_statuses(status or []),
+        since=None if since is None else parse.point_in_time("--since", since, time.time()),
+    )
+    from agentctl.cli.commands.show import document
+
+    with context.reading(db) as store:
+        lines = () if store is None else (output.json_line(document(store, row)) for row in store.walk(query))
+        if json:
+            _print_list(lines)
+        else:
+            for line in lines:
+                output.say(line)
+
+
+def _print_list(documents: Iterable[str]) -> None:
+    """As they come: there may be more of them than memory."""
+    before = "["
+    for text in documents:
+        output.say(before + text)
+        before = ","
+    output.say("[]" if before == "[" else "]")

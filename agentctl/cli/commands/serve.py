@@ -1,0 +1,78 @@
+"""`agentctl serve`."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentctl.cli import context, output, params, parse
+from agentctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from agentctl.language.project.project import Project
+    from agentctl.service.http.address import Address
+
+
+def command(
+    workers: Annotated[str, typer.Option(metavar="N", help="Steps performed at once.")] = "16",
+    grace: Annotated[str, typer.Option(metavar="DURATION", help="Told to stop: how long running steps may go on.")] = "30s",
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Listen for HTTP: events, webhooks, health and metrics.")
+    ] = None,
+    log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
+    db: params.Db = None,
+    json: params.Json = False,
+) -> None:
+    """Live on, and drive all runs: those that are triggered, queued, or waiting.
+
+    SIGTERM or Ctrl-C: no step starts any more, running ones have their grace, then it ends; what is left goes on with the next
+    `agentctl serve`. SIGHUP: read the definitions anew. One process serves a store.
+    """
+    from agentctl.service.log import LEVELS, begin_log
+
+    if log_level not in LEVELS:
+        raise UsageError(f"--log-level takes one of {', '.join(LEVELS)}, not {log_level!r}")
+    at_once, seconds = parse.count("--workers", workers), parse.duration("--grace", grace)
+    address = None
+    if listen is not None:
+        from agentctl.service.http import address as addresses
+
+        address = addresses.parse(listen)
+    begin_log(log_level, os.environ)
+    import asyncio
+
+    asyncio.run(_serve(context.project(db), at_once, seconds, address, json=json))
+
+
+async def _serve(project: Project, workers: int, grace: float, address: Address | None, *, json: bool) -> None:
+    from agentctl.telemetry.setup import telemetry
+    from agentctl.wiring import build_service, calm_collector, deploy_now, open_store
+
+    with ExitStack() as ending:
+        store = open_store(project.store_path)
+        ending.callback(store.close)
+        if store.serving() is None:
+            # Before anybody can find us serving: an event that is sent from then on starts what the files say.
+            with suppress(OSError):  # a folder that cannot be listed is the deployer's to tell
+                await deploy_now(project, store)
+        store.serve()
+        traces = telemetry(store)
+        if traces is not None:
+            ending.callback(traces.close)
+
+        def tell(url: str) -> None:
+            calm_collector()
+            if json:
+                output.print_json({"pid": os.getpid(), "store": str(store.path), "listen": url or None})
+                output.flush()
+            output.note(f"ready: serving {store.path} as process {os.getpid()}{f', listening at {url}' if url else ''}")
+
+        observers = [] if traces is None else [traces]
+        service = build_service(
+            project, store, workers=workers, grace=grace, listen=address, told=tell, observers=observers
+        )
+        await service.run()
+    output.note("stopped")

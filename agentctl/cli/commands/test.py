@@ -1,0 +1,117 @@
+"""`agentctl test`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentctl.cli import context, output, params
+from agentctl.cli.exit_codes import FAILED, INVALID
+from agentctl.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from agentctl.testing.suite import Invalid, Verdict
+
+
+def command(
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="PATH", help="Test files, or folders that hold them; the project's tests/.")
+    ] = None,
+    record: Annotated[
+        str | None, typer.Option("--record", metavar="RUN", help="Write a test file from a recorded run (to PATH) and play it.")
+    ] = None,
+    crash_everywhere: Annotated[
+        bool, typer.Option("--crash-everywhere", help="Play each case also with a crash around every event; all must end alike.")
+    ] = False,
+    db: params.Db = None,
+    json: params.Json = False,
+) -> int:
+    """Play the test cases of loops and skills, in virtual time, with steps mocked.
+
+    A test file is named *.test.yaml. Exit code 0: all passed; 1: a case failed; 2: a test file is invalid.
+    """
+    if record is not None:
+        if len(paths or []) > 1:
+            raise UsageError("--record writes one file; give one PATH at most")
+        from agentctl.cli.record import write
+
+        target = write(record, paths[0] if paths else None, db)
+        output.note(f"wrote {target}")
+        paths = [str(target)]
+    files = _files(paths)
+    started = time.monotonic()
+    verdicts, invalid = _play(files, crash=crash_everywhere, quiet=json)
+    seconds = time.monotonic() - started
+    if json:
+        _print_document(verdicts, invalid)
+    else:
+        _print_failures(verdicts, invalid, seconds)
+    if invalid:
+        return INVALID
+    return FAILED if any(verdict.failures for verdict in verdicts) else 0
+
+
+def _files(paths: list[str] | None) -> list[Path]:
+    from agentctl.testing.prepare import files_at
+
+    if paths:
+        return list(dict.fromkeys(file for path in paths for file in files_at(Path(path))))
+    root = context.project(None).root
+    folder = root / "tests"
+    if not folder.is_dir():
+        raise NotFound(f"there is no folder {folder}; `agentctl test PATH` names test files or folders that hold them")
+    return files_at(folder)
+
+
+def _play(files: list[Path], *, crash: bool, quiet: bool) -> tuple[list[Verdict], list[Invalid]]:
+    """Every case, told of as it is played."""
+    from agentctl.render.cases import case_line
+    from agentctl.testing.suite import Verdict, run_files
+
+    verdicts: list[Verdict] = []
+    invalid: list[Invalid] = []
+    for answer in run_files([(file, _shown(file)) for file in files], crash=crash):
+        if isinstance(answer, Verdict):
+            verdicts.append(answer)
+            if not quiet:
+                output.say(case_line(answer))
+                output.flush()
+        else:
+            invalid.append(answer)
+    return verdicts, invalid
+
+
+def _shown(file: Path) -> str:
+    """As seen from the current folder, where editors look for it."""
+    here = Path.cwd()
+    return str(file.absolute().relative_to(here)) if file.absolute().is_relative_to(here) else str(file)
+
+
+def _print_failures(verdicts: list[Verdict], invalid: list[Invalid], seconds: float) -> None:
+    from agentctl.cli.problems import problem_blocks
+    from agentctl.render.cases import failure_block, totals
+
+    for verdict in verdicts:
+        if verdict.failures:
+            output.say(f"\n{failure_block(verdict)}")
+    for found in invalid:
+        output.say(f"\n{problem_blocks(found.problems, {problem.file: found.path for problem in found.problems})}")
+    output.note(totals(verdicts, len(invalid), seconds))
+
+
+def _print_document(verdicts: list[Verdict], invalid: list[Invalid]) -> None:
+    from agentctl.cli.problems import problem_document
+    from agentctl.render.cases import case_document
+
+    failed = sum(bool(verdict.failures) for verdict in verdicts)
+    output.print_json(
+        {
+            "passed": len(verdicts) - failed,
+            "failed": failed,
+            "cases": [case_document(verdict) for verdict in verdicts],
+            "problems": [problem_document(problem) for found in invalid for problem in found.problems],
+        }
+    )

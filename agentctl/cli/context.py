@@ -1,0 +1,159 @@
+"""Where a command works: the project around a folder, its store, the definition that was asked for."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentctl.errors import NotFound, StoreError, StoreMissing, StoreNeedsMigration
+
+if TYPE_CHECKING:
+    from agentctl.core.events import AnyEvent
+    from agentctl.core.state import RunState
+    from agentctl.language.project.project import Project
+    from agentctl.ports import RunRow, Store
+
+
+def project(db: str | None, start: Path | None = None) -> Project:
+    """The project around `start` (the current folder), with `--db` applied."""
+    from agentctl.language.project.project import find
+
+    return find(start or Path.cwd(), db=db)
+
+
+def located(target: str, db: str | None) -> tuple[Project, Path]:
+    """FILE|NAME -> the project and the definition's file. Raises NotFound with the nearest name."""
+    path = Path(target)
+    if path.is_file():
+        return project(db, path.resolve().parent), path
+    if path.suffix in (".yaml", ".yml") or "/" in target:
+        raise NotFound(f"{target} is a folder, not a definition" if path.is_dir() else f"no such file: {target}")
+    from agentctl.language.catalog import Catalog
+
+    here = project(db)
+    return here, Catalog(here).path(target)
+
+
+@contextmanager
+def reading(db: str | None) -> Iterator[Store | None]:
+    """The store, opened for reading; None when no run has made one yet."""
+    path = project(db).store_path
+    if not _exists(path):
+        yield None
+        return
+    from agentctl.wiring import open_store
+
+    try:
+        store = open_store(path, read_only=True)
+    except StoreMissing:
+        yield None
+        return
+    except StoreNeedsMigration:  # the first command after an update may well be one that only looks
+        store = open_store(path)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _exists(path: Path) -> bool:
+    """False when nothing is there. What may not be looked at is there: the store says what is wrong with it."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
+
+
+@contextmanager
+def glance(used: Project) -> Iterator[Store | None]:
+    """The same for a command that goes on to write: a store that cannot be read as it is counts as none yet."""
+    from agentctl.wiring import open_store
+
+    store = None
+    if _exists(used.store_path):
+        with suppress(StoreError):  # an older one is migrated, and anything worse is told, when it is opened for writing
+            store = open_store(used.store_path, read_only=True)
+    try:
+        yield store
+    finally:
+        if store is not None:
+            store.close()
+
+
+@contextmanager
+def writing(used: Project) -> Iterator[Store]:
+    """The store, opened for writing, for a command that drives nothing. To be entered within the event loop that uses it."""
+    from agentctl.wiring import open_store
+
+    store = open_store(used.store_path)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+async def follow_files(used: Project, store: Store) -> None:
+    """For a command that triggers something: deploy what the files say, unless `serve` lives, which has. Raises StoreError."""
+    from agentctl.wiring import deploy_now
+
+    if store.serving() is not None:
+        return
+    try:
+        await deploy_now(used, store)
+    except OSError as error:
+        from agentctl.cli import output
+
+        output.note(f"{error.filename}: {error.strerror}; everything stays as it is deployed")
+
+
+@contextmanager
+def recorded(db: str | None, run: str) -> Iterator[tuple[Store, RunRow]]:
+    """The store, opened for reading, and the run that a prefix or `last` names. Raises NotFound, AmbiguousPrefix."""
+    with reading(db) as store:
+        row = found(store, run)
+        assert store is not None  # else nothing would have been found
+        yield store, row
+
+
+def found(store: Store | None, run: str) -> RunRow:
+    """The run that a prefix or `last` names. Raises NotFound, AmbiguousPrefix."""
+    if store is None:
+        raise NotFound(f"no such run: {run} (there is no store here yet; `agentctl run` makes one)")
+    return store.find(run)
+
+
+def folded(store: Store, events: Iterable[AnyEvent]) -> RunState:
+    """A journal folded, with the definitions that the run was and is pinned to. Raises StoreCorrupt when one is missing."""
+    from agentctl.core.interpreter import fold
+    from agentctl.engine.definitions import stored_plan
+
+    return fold(events, lambda version: stored_plan(store, version))
+
+
+def driver(store: Store, run_id: str) -> RunRow:
+    """Who drives that run: the topmost of the unfinished runs that started it, or itself."""
+    from agentctl.ports import FINISHED
+
+    row = store.run(run_id)
+    assert row is not None
+    while row.parent is not None:
+        parent = store.run(row.parent.run_id)
+        if parent is None or parent.status in FINISHED:
+            break
+        row = parent
+    return row
+
+
+class Hints:
+    """The commands that go on from here. They name the store when the current folder does not lead to it."""
+
+    def __init__(self, run_id: str, used: Project, db: str | None) -> None:
+        here = project(None).store_path
+        where = "" if db is None and used.store_path == here else f" --db {shlex.quote(str(used.store_path))}"
+        self.where = where
+        self.show = f"agentctl show {run_id}{where}"
+        self.resume = f"agentctl resume {run_id}{where}"
+        self.drive = f"agentctl serve, or {self.resume}"

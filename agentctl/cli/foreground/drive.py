@@ -1,0 +1,158 @@
+"""Driving one run in the foreground, and saying how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from agentctl.cli import output
+from agentctl.cli.exit_codes import FAILED, INTERRUPTED, UNFINISHED
+from agentctl.cli.foreground.follow import drive_or_follow, mirrored
+from agentctl.cli.foreground.unresolved import unsettled_lines
+from agentctl.cli.foreground.watch import Watch
+from agentctl.cli.logging import show_log
+from agentctl.errors import LeaseLost, StoreBusy, StoreError
+from agentctl.ports import FINISHED
+from agentctl.render.documents import outcome_document
+from agentctl.render.text import error_line, indented, visible
+
+if TYPE_CHECKING:
+    from agentctl.cli.context import Hints
+    from agentctl.cli.foreground.interrupts import Interrupts
+    from agentctl.engine.engine import Engine
+    from agentctl.language.project.project import Project
+    from agentctl.ports import Observer, RunRow
+
+_EXIT_CODES = {
+    "succeeded": 0,
+    "failed": FAILED,
+    "cancelled": FAILED,
+    "queued": UNFINISHED,
+    "waiting": UNFINISHED,
+    "blocked": UNFINISHED,
+    "interrupted": INTERRUPTED,
+}
+_PATIENCE = 0.5  # seconds of a stop after which people are told what it waits for
+
+
+class Ended(NamedTuple):
+    """`stopped`: a signal ended our part in the run, not the run's own end.  `served`: `agentctl serve` goes on with it.
+
+    `unsettled`: lines for a person to look at.
+    """
+
+    row: RunRow
+    stopped: bool
+    unsettled: list[str]
+    served: bool = False
+
+
+@contextmanager
+def working(project: Project) -> Iterator[tuple[Engine, Watch]]:
+    """An engine on the project's store, with somebody watching. To be entered within the event loop that uses it."""
+    from agentctl.telemetry.setup import telemetry
+    from agentctl.wiring import build_engine, calm_collector, open_store
+
+    show_log()
+    with ExitStack() as ending:
+        store = open_store(project.store_path)
+        ending.callback(store.close)
+        watch = Watch(store)
+        observers: list[Observer] = [watch]
+        traces = telemetry(store)
+        if traces is not None:
+            observers.append(traces)
+            ending.callback(traces.close)
+        engine = build_engine(project, store, observers=observers)
+        calm_collector()
+        yield engine, watch
+
+
+async def drive(engine: Engine, watch: Watch, run_id: str, *, wait: bool, hints: Hints, interrupts: Interrupts) -> Ended:
+    """Drive the run to its end, or without `wait` until only waiting is left. What a living `serve` drives is followed instead.
+
+    The first SIGINT or SIGTERM stops the engine: nothing new starts, everything is kept, the run is `interrupted`.
+    The second ends the process at once, which costs the attempts under way and nothing else.
+    """
+    loop = asyncio.get_running_loop()
+    stopping: list[asyncio.Task[None]] = []
+    slow: list[asyncio.TimerHandle] = []
+
+    def stop() -> None:
+        stopping.append(loop.create_task(engine.stop()))
+        slow.append(loop.call_later(_PATIENCE, output.note, "stopping what is under way; once more ends it at once"))
+
+    try:
+        watch.begin(run_id, hints.where)
+        async with watch.shown(), _asking(engine, watch, hints, wait=wait), mirrored(engine, watch):
+            watch.tell_of_all_waits(run_id)
+            with interrupts.answered(stop, watch.close, f"interrupted; go on with: {hints.resume}"):
+                row = await drive_or_follow(engine, run_id, wait=wait, left=interrupts.came)
+                await asyncio.gather(*stopping)
+            row = engine.store.run(run_id) or row
+            watch.settle(row)
+        unsettled = unsettled_lines(engine.store, row, hints.where)
+    except (StoreBusy, LeaseLost):
+        raise
+    except StoreError:
+        output.note(f"what was recorded is kept; go on with: {hints.resume}")
+        raise
+    finally:
+        for timer in slow:
+            timer.cancel()
+    served = engine.store.serving() is not None
+    return Ended(row, stopped=bool(stopping) and row.status not in FINISHED, unsettled=unsettled, served=served)
+
+
+@asynccontextmanager
+async def _asking(engine: Engine, watch: Watch, hints: Hints, *, wait: bool) -> AsyncIterator[None]:
+    """While inside, approvals are asked on the terminal, if there is one and we stay until they are answered."""
+    from agentctl.cli.foreground.prompt import Asker, can_ask
+
+    if wait and can_ask():
+        async with Asker(engine, watch, hints.where).attending():
+            yield
+    else:
+        yield
+
+
+def report(ended: Ended, hints: Hints, *, json: bool) -> int:
+    """Say how the run ended; returns the exit code."""
+    row = ended.row
+    if json:
+        output.print_json(outcome_document(row))
+    elif row.status == "succeeded" and row.output is not None:
+        as_it_is = isinstance(row.output, str) and not output.on_terminal()  # for a program or a file: no byte is altered
+        output.say(row.output if as_it_is else indented(row.output))
+    if ended.served and row.status not in FINISHED and row.status != "blocked":
+        output.note(f"{'interrupted' if ended.stopped else row.status}; agentctl serve goes on with it; look at it: {hints.show}")
+    else:
+        for line in [f"interrupted; go on with: {hints.resume}"] if ended.stopped else ending(row, hints):
+            output.note(line)
+    for line in ended.unsettled:
+        output.note(line)
+    return INTERRUPTED if ended.stopped else _EXIT_CODES.get(row.status, FAILED)
+
+
+def ending(row: RunRow, hints: Hints) -> list[str]:
+    """For people: anything but success in words, with what can be done about it."""
+    if row.status == "succeeded":
+        return []
+    if row.status == "failed":
+        return [f"error: {why(row)}", f"  look at it:   {hints.show}", f"  try it again: {hints.resume}"]
+    if row.status == "cancelled":
+        said = why(row) if row.error is not None else f"cancelled: {why(row)}"
+        return [said, f"  look at it:   {hints.show}", f"  go on anyway: {hints.resume}"]
+    if row.status == "blocked":
+        return ["blocked: nobody can say whether this took effect; look, and say what became of it"]
+    return [f"{row.status}; it is taken on by: {hints.drive}"]
+
+
+def why(row: RunRow) -> str:
+    if row.error is None:
+        return f"run {row.id}"
+    where = f"step {visible(row.error.step)}: " if row.error.step else ""
+    more = [visible(line) for line in row.error.message.splitlines() if line.strip()][1:]
+    return "\n".join([where + error_line(row.error, 400), *(f"  {line}" for line in more)])

@@ -1,0 +1,87 @@
+"""Watching runs that another process drives: `agentctl serve`, when it took up first what `run` or `resume` is about."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from agentctl.cli import output
+from agentctl.errors import StoreBusy
+from agentctl.ports import FINISHED
+
+if TYPE_CHECKING:
+    from agentctl.cli.foreground.watch import Watch
+    from agentctl.engine.engine import Engine
+    from agentctl.ports import RunRow, Store
+
+_LOOK = 0.2  # seconds between looks at what another process wrote
+
+
+async def drive_or_follow(engine: Engine, run_id: str, *, wait: bool, left: asyncio.Event) -> RunRow:
+    """Drive the run; while a living `serve` holds it, stay until it has come as far, or until `left` is set.
+
+    Raises StoreBusy when another process than `serve` holds it, and what `Engine.drive` raises.
+    """
+    while True:
+        try:
+            return await engine.drive(run_id, until="finished" if wait else "rest")
+        except StoreBusy:
+            served_by = engine.store.serving()
+            if served_by is None:
+                raise
+        output.note(f"agentctl serve{f' (process {served_by})' if served_by else ''} drives the run; following it")
+        row = await _follow(engine.store, run_id, wait=wait, left=left)
+        if row is not None:
+            return row
+
+
+async def _follow(store: Store, run_id: str, *, wait: bool, left: asyncio.Event) -> RunRow | None:
+    """None: nobody serves any more, so the run is ours to drive."""
+    while True:
+        mail = store.mail([run_id])  # before the row: who takes the mail changes the row with it
+        row = store.run(run_id)
+        assert row is not None  # it was found before
+        if left.is_set() or (row.owner is None and _is_through(row, wait=wait) and not mail):
+            return row
+        if store.serving() is None:
+            return None
+        await _pause(left)
+
+
+def _is_through(row: RunRow, *, wait: bool) -> bool:
+    """Ended, or only a person can go on; without `wait`, only waiting is left."""
+    if row.status in FINISHED or (row.status == "blocked" and row.wake_at is None):
+        return True
+    return not wait and row.status in ("waiting", "blocked")
+
+
+async def _pause(left: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(_LOOK):
+            await left.wait()
+    except TimeoutError:
+        pass
+
+
+@asynccontextmanager
+async def mirrored(engine: Engine, watch: Watch) -> AsyncIterator[None]:
+    """While inside, people see also what `serve` does with the runs they watch."""
+    mirror = asyncio.create_task(_mirror(engine, watch))
+    try:
+        yield
+    finally:
+        mirror.cancel()
+        await asyncio.gather(mirror, return_exceptions=True)
+        if watch.is_shared:
+            watch.catch_up(engine.holds)
+
+
+async def _mirror(engine: Engine, watch: Watch) -> None:
+    while True:
+        if engine.store.serving() is not None:
+            watch.is_shared = True
+        if watch.is_shared:
+            watch.catch_up(engine.holds)
+        await asyncio.sleep(_LOOK)

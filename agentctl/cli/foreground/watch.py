@@ -1,0 +1,247 @@
+"""What people see while a run goes on: a live picture on a terminal, else one plain line for each thing that happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from agentctl.cli import output
+from agentctl.core.events import AnyEvent, RetryScheduled, StepKeyed, StepStarted
+from agentctl.model import Definition
+from agentctl.ports import FINISHED, UNFINISHED, HistoryFilter, Progress, RunRow, Store, Waiting
+from agentctl.render.journal import JournalView, view
+from agentctl.render.progress import (
+    line_of_result,
+    line_of_standing,
+    lines_of_awaited_runs,
+    picture,
+    progress_lines,
+    waiting_line,
+)
+from agentctl.render.timeline import coloured
+from agentctl.render.waits import waiting_lines
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    from agentctl.cli.foreground.prompt import Asker
+
+_REFRESH = 0.125  # seconds between two frames
+
+
+class Watch:
+    """An Observer of every run that an engine drives."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._views: dict[str, JournalView] = {}  # the first is the run that was asked for
+        self._definitions: dict[str, Definition | None] = {}  # by version: a foreach may start the same skill often
+        self._heads: dict[str, int] = {}  # events that each view holds
+        self.is_shared = False  # another process may drive these runs, too, so that only the journal says what is new of them
+        self._wake_at: dict[str, float | None] = {}
+        self._live: Live | None = None
+        self._paused = False
+        self._where = ""
+        self._told: set[tuple[str, str, float]] = set()  # waits, by run, path and begin
+        self._untold: set[str] = set()  # runs that may have new ones
+        self.asker: Asker | None = None  # who asks approvals on the terminal
+        self.plain = not sys.stderr.isatty()
+
+    def begin(self, run_id: str, where: str) -> None:
+        """Take in what happened to a run before we drive it. `where`: the options of commands that lead to the store."""
+        self._views[run_id] = self._opened(run_id)
+        self._where = where
+
+    def tell_of_all_waits(self, run_id: str) -> None:
+        """Of those of a run and of the unfinished ones it started, before any of them moves."""
+        seen = self._views.get(run_id)
+        for line in lines_of_awaited_runs(seen) if self.plain and seen is not None else ():
+            output.note(line)
+        self.tell_of_waits(run_id)
+        for child in self._store.history(HistoryFilter(parent=run_id, status=UNFINISHED)):
+            self.tell_of_all_waits(child.id)
+
+    def tell_of_waits(self, run_id: str) -> bool:
+        """Say for what a run waits, and how to answer, each once; True when there was something to say."""
+        waits = [found for found in self._store.waits(run_id) if found.kind != "unknown"]  # that is told when all else has ended
+        new = [found for found in waits if (found.run_id, found.path, found.since) not in self._told]
+        seen = self._views.get(run_id)
+        for path, holder in self._store.awaited_results(run_id).items():
+            if seen is None or seen.step(path).waits_for == holder:
+                continue
+            seen.step(path).waits_for = holder
+            if self.plain:
+                output.note(line_of_result(seen, path, holder))
+            other = self._store.run(holder.partition("/")[0])
+            if other is not None and other.status == "interrupted":
+                self._tell_of_nobody(other)
+        for waiting in new:
+            self._told.add((waiting.run_id, waiting.path, waiting.since))
+            self._tell(waiting)
+        return bool(new)
+
+    def _look_for_waits(self, run_id: str, seen: JournalView, events: Sequence[AnyEvent]) -> bool:
+        """Tell of new waits, but not of one that an event kept for it is about to end; True when something was told."""
+        if any(_may_wait(seen, event) for event in events):
+            self._untold.add(run_id)
+        if run_id not in self._untold or self._store.mail([run_id]):
+            return False
+        self._untold.discard(run_id)
+        return self.tell_of_waits(run_id)
+
+    def _tell(self, waiting: Waiting) -> None:
+        if self.asker is not None and waiting.kind == "approval" and waiting.answered is None:
+            self.asker.ask(waiting)
+            return
+        for line in waiting_lines(waiting, self._where):
+            output.note(line)
+
+    def __call__(self, run_id: str, events: Sequence[AnyEvent], progress: Progress) -> None:
+        seen = self._views.get(run_id)
+        if seen is None:
+            seen = self._views[run_id] = self._opened(run_id)  # these events included: they are durable
+        else:
+            events = self._new(run_id, events)
+            seen.apply(events)
+        if progress.status not in FINISHED:
+            seen.status = progress.status
+        if not events:
+            self._tell_of_line(run_id, seen.name)
+        for line in progress_lines(seen, events) if self.plain else ():
+            output.note(line)
+        told = self._look_for_waits(run_id, seen, events)
+        if self.plain and not told and not any(isinstance(event, RetryScheduled) for event in events):  # whose line says how long
+            self._tell_of_waiting(run_id, seen.name, progress)
+        if self.asker is not None:
+            self.asker.look(run_id)
+        if progress.status in FINISHED and run_id != next(iter(self._views)):  # a child: its parent's step shows the outcome
+            del self._views[run_id]
+            self._wake_at.pop(run_id, None)
+
+    def _new(self, run_id: str, events: Sequence[AnyEvent]) -> Sequence[AnyEvent]:
+        if self.is_shared:
+            events = list(self._store.journal(run_id, after=self._heads[run_id]))
+        self._heads[run_id] += len(events)
+        return events
+
+    def catch_up(self, is_ours: Callable[[str], bool]) -> None:
+        """Take in what another process did with the runs that are shown, but for those of which we are told at once."""
+        for run_id in list(self._views):
+            row = None if is_ours(run_id) else self._store.run(run_id)
+            if row is not None and row.head > self._heads[run_id]:
+                self(run_id, (), progress_of(row))
+                self._show_children(run_id)
+
+    def _show_children(self, run_id: str) -> None:
+        for child in self._store.history(HistoryFilter(parent=run_id, status=UNFINISHED)):
+            if child.id not in self._views:
+                self._views[child.id] = self._opened(child.id)
+
+    def _tell_of_line(self, run_id: str, name: str) -> None:
+        standing = self._store.standing(run_id)
+        if standing is not None and standing.reason:
+            output.note(line_of_standing(name, standing))
+            for holder in map(self._store.run, standing.holders):
+                if holder is not None and holder.owner is None:  # one that only waits keeps its place though nobody drives it
+                    self._tell_of_nobody(holder)
+
+    def _tell_of_nobody(self, row: RunRow) -> None:
+        """Nobody drives a run whose end we wait for: this would be a wait for ever."""
+        if self._store.serving() is None:
+            by = f"agentctl serve, or agentctl resume {row.id}{self._where}"
+            output.note(f"  nobody drives run {row.id} ({row.status}); it is taken on by: {by}")
+
+    def settle(self, row: RunRow) -> None:
+        """What the last picture says of the run: how the store has it now."""
+        self._views[row.id].status = row.status
+
+    def _tell_of_waiting(self, run_id: str, name: str, progress: Progress) -> None:
+        wake_at = progress.wake_at if progress.status == "waiting" else None
+        if wake_at is not None and wake_at != self._wake_at.get(run_id) and wake_at - time.time() > 1:
+            output.note(waiting_line(name, wake_at, time.time()))
+        self._wake_at[run_id] = wake_at
+
+    def _opened(self, run_id: str) -> JournalView:
+        """The view of a run that somebody else, or nobody yet, has driven."""
+        row = self._store.run(run_id)
+        assert row is not None  # the engine drives it
+        if row.version not in self._definitions:
+            stored = self._store.definition(row.version)
+            self._definitions[row.version] = None if stored is None else stored.definition
+        events = list(self._store.journal(run_id))
+        self._heads[run_id] = len(events)
+        return view(run_id, self._definitions[row.version], events)
+
+    @contextlib.asynccontextmanager
+    async def shown(self) -> AsyncIterator[None]:
+        """While inside, the picture is kept up to date; the last one stays on the screen."""
+        if self.plain:
+            yield
+            return
+        from rich.live import Live
+
+        screen = output.console(stderr=True)
+        with Live(self._frame(screen), console=screen, auto_refresh=False) as live:
+            self._live = live
+            refreshing = asyncio.create_task(self._refresh(live, screen))
+            try:
+                yield
+            finally:
+                refreshing.cancel()
+                live.update(self._frame(screen), refresh=True)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """While inside, the screen is somebody else's."""
+        self._paused = True
+        if self._live is not None:
+            self._live.stop()
+        try:
+            yield
+        finally:
+            self._paused = False
+            if self._live is not None:
+                self._live.start()
+
+    def close(self) -> None:
+        """Give the terminal back at once."""
+        if self._live is not None:
+            self._live.stop()
+
+    async def _refresh(self, live: Live, screen: Console) -> None:
+        while True:
+            if not self._paused:
+                live.update(self._frame(screen), refresh=True)
+            await asyncio.sleep(_REFRESH)
+
+    def _frame(self, screen: Console) -> Text:
+        first, *children = self._views.values() or [JournalView("", {})]
+        return coloured(picture([first, *children], time.time(), width=screen.width, height=screen.height - 1))
+
+
+def progress_of(row: RunRow) -> Progress:
+    """What an observer would have been told of a run as the store has it."""
+    return Progress(
+        status=row.status,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        steps_done=row.steps_done,
+        steps_total=row.steps_total,
+        usage=row.usage,
+        output=row.output,
+        error=row.error,
+        wake_at=row.wake_at,
+    )
+
+
+def _may_wait(seen: JournalView, event: AnyEvent) -> bool:
+    """Whether the store may know of a new wait: for an event, a person, or another run's result."""
+    if isinstance(event, StepStarted):
+        return seen.step(event.path).action in ("wait", "approve")
+    return isinstance(event, StepKeyed)

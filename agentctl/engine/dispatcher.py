@@ -1,0 +1,102 @@
+"""What a serving engine takes up by itself: every run of the store that can be driven on, a bounded number of them at a time.
+
+The store is the queue. What waits there (queued, for a time, for mail, left behind by a process that died) costs a row and
+nothing here; which run is next, and when, is asked of it again whenever something may have changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Protocol
+
+from agentctl.engine.clock import sleep_unless
+from agentctl.engine.store_retry import is_passing
+from agentctl.errors import StoreError
+from agentctl.ports import Clock, Store
+
+log = logging.getLogger(__name__)
+
+MOST_HELD = 256  # runs in memory; beyond `workers`, they wait for a worker or for one another
+POLL_INTERVAL = 2.0  # seconds between looks when nobody calls for one: a process may die without a word
+LOOK_OFTEN = 0.1  # the same where other processes cannot wake us
+CALM = 0.01  # seconds between looks at least, however much happens
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 600.0  # seconds for which a run is set aside that could not be driven
+
+
+class Holder(Protocol):
+    """The engine, as far as it concerns us."""
+
+    @property
+    def room(self) -> int:
+        """How many more runs may be held."""
+
+    def take(self, run_id: str) -> None:
+        """Hold it, unless it is held already."""
+
+    def collect(self) -> None:
+        """Look for mail of those that are held."""
+
+
+class Intake:
+    """`look` says that something may have changed; `run` does the looking."""
+
+    def __init__(self, store: Store, clock: Clock, holder: Holder) -> None:
+        self._store = store
+        self._clock = clock
+        self._holder = holder
+        self._called = asyncio.Event()
+        self.is_woken = True  # other processes call for a look when they have written
+        self._aside: dict[str, tuple[float, float]] = {}  # run -> (until when, for how long): those that could not be driven
+
+    def look(self) -> None:
+        self._called.set()
+
+    def set_aside(self, run_id: str) -> None:
+        """Do not take it up for a while, longer each time: whatever goes wrong with it may go wrong again at once."""
+        _, before = self._aside.get(run_id, (0.0, 0.0))
+        pause = min(max(_FIRST_PAUSE, 2 * before), _LONGEST_PAUSE)
+        self._aside[run_id] = (self._clock.now() + pause, pause)
+
+    def went_well(self, run_id: str) -> None:
+        self._aside.pop(run_id, None)
+
+    async def run(self) -> None:
+        """Until cancelled. Raises StoreError for a store that will not be well again."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            self._called.clear()
+            await sleep_unless(self._called, self._clock, self._look_again())
+            await asyncio.sleep(max(0.0, began + CALM - loop.time()))
+
+    def _look_again(self) -> float:
+        """Take up what can be driven; returns when to do so next, if nobody calls before."""
+        now = self._clock.now()
+        look = POLL_INTERVAL if self.is_woken else LOOK_OFTEN
+        try:
+            if self._store.changed():
+                self._holder.collect()
+                self._called.clear()
+            self.take_up()
+            due = self._store.next_due(now)
+        except StoreError as error:
+            if not is_passing(error):
+                raise
+            log.error("%s; looking again", error)
+            due = None
+        if due is None or self._holder.room <= 0:  # without room, whoever lets go of a run calls
+            return now + look
+        return min(max(due, now + CALM), now + look)
+
+    def take_up(self) -> None:
+        """Hold as many of the runs that could be driven on as there is room for, oldest first."""
+        room = self._holder.room
+        if room <= 0:
+            return
+        now = self._clock.now()
+        for run_id in self._store.due(now, limit=room + len(self._aside)):
+            if self._holder.room <= 0:
+                break
+            if self._aside.get(run_id, (0.0, 0.0))[0] <= now:
+                self._holder.take(run_id)

@@ -1,0 +1,105 @@
+"""The runs of this process that stand in line for a place: they cost a name here, and are asked for whenever one may be free."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from agentctl.engine.store_retry import StoreRetry
+from agentctl.errors import AgentctlError
+from agentctl.ports import Clock, Lease, Store
+
+_FEW = 20  # runs of which each is looked at by itself
+
+
+class AdmissionQueue:
+    """`start`: called with the lease of a run whose turn has come, or that is to be cancelled.  `wait_on`: called with one that
+    was asked for, and has to wait on.  `wake_at`: have `look` called for a run at a time.  `fail`: the store could not be asked.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        patience: StoreRetry,
+        start: Callable[[Lease], None],
+        wait_on: Callable[[str], None],
+        wake_at: Callable[[str, float], None],
+        fail: Callable[[Exception], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._patience = patience
+        self._start = start
+        self._wait_on = wait_on
+        self._wake_at = wake_at
+        self._fail = fail
+        self._waiting: dict[str, float | None] = {}  # in the order in which they came; until when, where that is known
+        self._task: asyncio.Task[None] | None = None
+        self._again = False
+
+    def __contains__(self, run_id: object) -> bool:
+        return run_id in self._waiting
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def is_quiet(self) -> bool:
+        return self._task is None
+
+    def add(self, run_id: str, until: float | None) -> None:
+        self._waiting[run_id] = until
+        if until is not None:
+            self._wake_at(run_id, until)
+
+    def discard(self, run_id: str) -> None:
+        self._waiting.pop(run_id, None)
+
+    def look(self) -> None:
+        """A place may be free: ask for those in line, all at once. Returns at once."""
+        if not self._waiting:
+            return
+        self._again = True
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._ask())
+
+    def look_if_free(self) -> None:
+        """Look, if one of those in line might start. For looks that come often: asking for places takes the writers' lock."""
+        now = self._clock.now()
+        if len(self._waiting) > _FEW or any(self._is_free(run_id, now) for run_id in self._waiting):
+            self.look()
+
+    def _is_free(self, run_id: str, now: float) -> bool:
+        standing = self._store.standing(run_id, now)
+        return standing is None or not standing.reason
+
+    async def leave(self) -> None:
+        """Stand in line no more. The store lets go of the runs when this process ends."""
+        self._waiting.clear()
+        if self._task is not None:
+            await self._task
+
+    async def _ask(self) -> None:
+        try:
+            while self._again and self._waiting:
+                self._again = False
+                for lease in await self._patience.insist(self._acquire):
+                    self._waiting.pop(lease.run_id, None)
+                    self._start(lease)
+                self._go_on_waiting()
+        except AgentctlError as error:
+            self._fail(error)
+        finally:
+            self._task = None
+
+    def _go_on_waiting(self) -> None:
+        now = self._clock.now()
+        for run_id, until in list(self._waiting.items()):
+            if until is not None and until <= now:  # its window opened, and others were first
+                standing = self._store.standing(run_id, now)
+                self.add(run_id, None if standing is None else standing.until)
+            self._wait_on(run_id)
+
+    async def _acquire(self) -> Sequence[Lease]:
+        return await self._store.acquire(list(self._waiting), self._clock.now())

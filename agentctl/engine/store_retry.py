@@ -1,0 +1,76 @@
+"""Writing to a store that for the time being cannot be written, such as one on a full disk."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from agentctl.engine.clock import sleep_unless
+from agentctl.errors import LeaseLost, StoreCorrupt, StoreError, StoreMissing, StoreTooNew
+from agentctl.ports import Clock
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_HOPELESS = (LeaseLost, StoreCorrupt, StoreMissing, StoreTooNew)  # trying again changes nothing
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0  # seconds between two tries
+_REMIND = 60.0  # seconds until people are told once more
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the store may be well again later: a full disk, a lock that another process holds for long."""
+    return isinstance(error, StoreError) and not isinstance(error, _HOPELESS)
+
+
+class StoreRetry:
+    """Tries a write until the store takes it.
+
+    What an attempt did is known to this process alone until it is written: giving up would make it happen once more, or leave an
+    effect in doubt. Without `endure`, and after `give_up`, the first failure is raised instead.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._endures = False
+        self._given_up = asyncio.Event()
+        self._told_at: float | None = None  # since when the store cannot be written and people know of it
+
+    def endure(self) -> None:
+        self._endures = True
+
+    def give_up(self) -> None:
+        self._endures = False
+        self._given_up.set()
+
+    @property
+    def is_tried(self) -> bool:
+        """The store could not be written when it was tried last."""
+        return self._told_at is not None
+
+    async def insist(self, write: Callable[[], Awaitable[T]]) -> T:
+        """The result of `write()`, called again until it succeeds. Raises StoreError when it never will."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                result = await write()
+            except StoreError as error:
+                if not self._endures or not is_passing(error):
+                    raise
+                self._tell(error)
+                # Who gives up cuts it short; then the write is tried a last time.
+                await sleep_unless(self._given_up, self._clock, self._clock.now() + pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                if self._told_at is not None:
+                    self._told_at = None
+                    log.warning("the store can be written again")
+                return result
+
+    def _tell(self, error: StoreError) -> None:
+        now = self._clock.now()
+        if self._told_at is None or now - self._told_at > _REMIND:
+            self._told_at = now
+            log.error("%s; trying again until it can be written", error)

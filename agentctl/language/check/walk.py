@@ -1,0 +1,351 @@
+"""The walk over every step and every expression of a definition: names, references, needs.
+
+Lists of steps are nested, so is the walk: each list under way is a `Frame`, and a reference `steps.x` belongs to the
+innermost frame that has an x. There it becomes a need of the step that the walk is inside of at that level.
+What it learns (ids, needs, skills called) is what `build` makes the definition from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+from agentctl.errors import ExpressionError
+from agentctl.expressions.parse import parse_expression, parse_value
+from agentctl.expressions.references import references
+from agentctl.expressions.secrecy import misused_secrets
+from agentctl.expressions.template import Template
+from agentctl.expressions.values import SECRET_MISUSE
+from agentctl.language.check.dependencies import order
+from agentctl.language.check.keywords import check_keywords, check_output_keywords
+from agentctl.language.check.references import Names
+from agentctl.language.check.shell import check_shell
+from agentctl.language.event_names import event_name_flaw, wait_pattern_flaw
+from agentctl.language.inputs import has_default
+from agentctl.language.vocabulary import ALWAYS, NOT_YET, TAKEN, actions_of, step_ids
+from agentctl.language.yaml.reader import Source
+from agentctl.language.yaml.tree import Path, Place
+from agentctl.model import HANDLERS
+
+# Keys of a step that hold other steps or expressions of an inner scope; everything else is looked at as it stands.
+_NESTED = frozenset({"steps", "fallback", "undo", "on_unknown", "foreach", "repeat", "output", "shell", "wait"})
+_FIXED = frozenset(
+    {"id", "name", "needs", "timeout", "retry", "continue_on_error", "effect", "parse", "as", "max_parallel", "detach", "skill"}
+)
+# Actions whose parameters may hold a secret: those that use it there and then.
+_SECRETS = frozenset({"shell", "python", "http", "llm", "agent", "env", "stdin", "cwd", "if"})
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_BARE = re.compile(r"(steps|input)\.([a-z_][a-z0-9_]*)(?:\.[A-Za-z0-9_]+)*")
+
+
+@dataclass
+class Frame:
+    """A list of steps under way. `current`: the step the walk is inside of; None once the list is done.
+
+    `own`: inside an undo step, the step it undoes, whose result it may use.
+    """
+
+    ids: dict[str, int]
+    current: int | None = None
+    own: str | None = None
+    refs: dict[int, dict[str, Place]] = field(default_factory=dict)  # step -> referred id -> where
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What an expression can see: the lists around it and the names beside those always there.
+
+    `no_secrets`: what to call the place when a secret has no business there; None where one may be used.
+    """
+
+    frames: tuple[Frame, ...] = ()
+    names: frozenset[str] = frozenset()
+    no_secrets: str | None = None
+    only: frozenset[str] | None = None  # in triggers and flow control: the names there are
+    item: str | None = None  # what the innermost foreach calls its item
+
+    def inside(self, frame: Frame) -> Scope:
+        return Scope((*self.frames, frame), self.names, item=self.item)
+
+    def knowing(self, *names: str) -> Scope:
+        return Scope(self.frames, self.names | set(names), item=self.item)
+
+    def each(self, item: str, *, one_by_one: bool) -> Scope:
+        """Of what a foreach does. Not one by one: the item before may not have ended, so there is no `last`."""
+        names = {item, "index", *(["last"] if one_by_one else [])}
+        return Scope(self.frames, self.names - {"last"} | names, item=item)
+
+    def without_secrets(self, where: str) -> Scope:
+        return Scope(self.frames, self.names, where, self.only, self.item)
+
+    @property
+    def known(self) -> frozenset[str]:
+        return ALWAYS | self.names if self.only is None else self.only
+
+
+def is_bare_expression(key: object, scope: Scope) -> bool:
+    """Whether a key is an expression without `${{ }}`: it reads as one, about a value that there is, be it elsewhere.
+
+    As a text it would put all together, which nobody means who names a value; `daily` is a text.
+    """
+    if not isinstance(key, str) or "${{" in key:
+        return False
+    try:
+        found = references(parse_expression(key))
+    except ExpressionError:
+        return False
+    return any(name.path[0] in scope.names or (len(name.path) > 1 and name.path[0] in ALWAYS) for name in found)
+
+
+@dataclass
+class Walk:
+    """One walk. After `definition()`: `ids` by path of the step, `needs` likewise, `skills` called anywhere with their path."""
+
+    source: Source
+    names: Names
+    ids: dict[Path, str] = field(default_factory=dict)
+    needs: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+    skills: list[tuple[str, Path]] = field(default_factory=list)
+    not_yet: list[Path] = field(default_factory=list)  # actions that this version cannot perform
+    bare_keys: set[Path] = field(default_factory=set)  # keys that are expressions without `${{ }}`
+
+    def definition(self) -> None:
+        data = self.source.data
+        beside = {handler: f"the definition's '{handler}'" for handler in HANDLERS if handler in data}
+        main = self.steps(("steps",), data.get("steps"), Scope(), beside)
+        after = Scope().inside(main)
+        if "output" in data:
+            self.value(("output",), data["output"], after.without_secrets("output"))
+        for handler in HANDLERS:
+            self.steps((handler,), data.get(handler), after.knowing("error"))
+
+    def steps(self, path: Path, steps: Any, scope: Scope, beside: Mapping[str, str] = _NOTHING) -> Frame:
+        """Walk a list of steps. Returns its frame, for what may look at the list once it is done.
+
+        `beside`: ids that would give a step the path of other steps, with a word for these.
+        """
+        if not isinstance(steps, list):
+            return Frame({})
+        ids = step_ids(steps)
+        frame = Frame({})
+        for index, name in enumerate(ids):
+            if name in frame.ids:
+                line = self.source.at((*path, frame.ids[name]))[0]
+                place = self.source.at((*path, index, "id"))
+                self.source.report(place, "duplicate-id", f"the id '{name}' is taken by the step in line {line}")
+            elif name in beside:
+                place = self.source.at((*path, index, "id"))
+                said = f"the id '{name}' is taken by {beside[name]}: their steps would have the same path"
+                self.source.report(place, "duplicate-id", said)
+            else:
+                frame.ids[name] = index
+            self.ids[(*path, index)] = name
+        for index, step in enumerate(steps):
+            frame.current = index
+            self.step((*path, index), step, scope.inside(frame))
+        frame.current = None
+        order(self.source, path, steps, ids, frame.ids, frame.refs, self.needs)
+        return frame
+
+    def step(self, path: Path, step: Any, scope: Scope) -> None:
+        if not isinstance(step, dict):
+            return
+        self.not_yet += [(*path, action) for action in NOT_YET.intersection(actions_of(step))]
+        for key, value in step.items():
+            if key == "if":
+                self.expression((*path, key), value, scope)
+            elif key == "idempotency_key":
+                self.key((*path, key), value, scope.without_secrets(f"'{key}'"))
+            elif key == "cache" and isinstance(value, dict):
+                self.key((*path, key, "key"), value.get("key"), scope.without_secrets(f"'{key}'"))
+            elif key in _FIXED:
+                self.fixed((*path, key), value, key)
+            elif key not in _NESTED:
+                allowed = key in _SECRETS or (key == "with" and "python" in step)
+                self.value((*path, key), value, scope if allowed else scope.without_secrets(f"'{key}'"))
+        if "shell" in step:
+            check_shell(self.source, path, step)
+            self.shell((*path, "shell"), step["shell"], scope)
+        if "wait" in step:
+            self.wait((*path, "wait"), step["wait"], scope.without_secrets("'wait'"))
+        if isinstance(step.get("emit"), dict):
+            self.event_name((*path, "emit", "event"), step["emit"].get("event"), event_name_flaw)
+        for action in ("llm", "agent"):
+            if isinstance(step.get(action), dict):
+                check_output_keywords(self.source, (*path, action, "schema"), step[action].get("schema"))
+        if isinstance(step.get("approve"), dict):
+            self.approve((*path, "approve"), step["approve"])
+        self.called(path, step)
+        self.nested(path, step, scope)
+        self.beside(path, step, scope)
+
+    def shell(self, path: Path, shell: Any, scope: Scope) -> None:
+        if isinstance(shell, list):
+            self.value(path, shell, scope)
+        elif isinstance(shell, dict):
+            for key, value in shell.items():
+                if key == "run" and not isinstance(value, list):
+                    continue
+                if key in ("parse", "ok_codes", "interpreter"):
+                    self.fixed((*path, key), value, key)
+                else:
+                    self.value((*path, key), value, scope)
+
+    def event_name(self, path: Path, name: Any, flaw: Callable[[str], str | None]) -> None:
+        """What can be said of it before its expressions, if there are any, are evaluated."""
+        said = flaw(name) if isinstance(name, str) and name and "${{" not in name else None
+        if said is not None:
+            self.source.report(self.source.at(path), "bad-event-name", said)
+
+    def wait(self, path: Path, wait: Any, scope: Scope) -> None:
+        if not isinstance(wait, dict):
+            self.value(path, wait, scope)
+            return
+        self.event_name((*path, "event"), wait.get("event"), wait_pattern_flaw)
+        for key, value in wait.items():
+            if key == "if":
+                self.expression((*path, key), value, scope)
+            elif key in ("timeout", "on_timeout"):
+                self.fixed((*path, key), value, key)
+            else:
+                self.value((*path, key), value, scope)
+
+    def approve(self, path: Path, approve: dict[str, Any]) -> None:
+        """The form; an approval that its timeout gives has nobody who fills it in."""
+        form = approve.get("form")
+        for name, schema in form.items() if isinstance(form, dict) else ():
+            check_keywords(self.source, (*path, "form", name), schema)
+            if approve.get("on_timeout") == "approve" and not has_default(schema):
+                said = f"the field '{name}' needs a default: 'on_timeout: approve' approves with nobody there to fill it in"
+                self.source.report(self.source.at((*path, "form", name)), "missing-default", said)
+
+    def nested(self, path: Path, step: dict[str, Any], scope: Scope) -> None:
+        """The inner list of a group, foreach or repeat, and what looks at it."""
+        inner = scope
+        if "foreach" in step:
+            self.value((*path, "foreach"), step["foreach"], scope.without_secrets("'foreach'"))
+            name = step.get("as", "item")
+            name = name if isinstance(name, str) else "item"
+            if name in TAKEN:
+                said = f"an item cannot be called '{name}': in expressions that is something else already"
+                self.source.report(self.source.at((*path, "as")), "bad-id", said)
+            inner = scope.each(name, one_by_one=step.get("max_parallel", 1) == 1)
+        elif "repeat" in step:
+            inner = scope.knowing("index", "last")
+        frame = self.steps((*path, "steps"), step.get("steps"), inner, _beside_group(step))
+        done = inner.inside(frame)
+        if isinstance(repeat := step.get("repeat"), dict):
+            for key, value in repeat.items():
+                if key in ("until", "while"):
+                    self.expression((*path, "repeat", key), value, done if key == "until" else inner)
+                else:
+                    self.fixed((*path, "repeat", key), value, key)
+        if "output" in step:
+            self.value((*path, "output"), step["output"], done.without_secrets("'output'"))
+
+    def beside(self, path: Path, step: dict[str, Any], scope: Scope) -> None:
+        """fallback, undo and probe: steps that belong to a step."""
+        self.steps((*path, "fallback"), step.get("fallback"), scope.knowing("error"))
+        unknown = step.get("on_unknown")
+        if unknown is not None and step.get("effect") == "repeatable":
+            place = self.source.at((*path, "on_unknown"))
+            self.source.report(place, "misplaced-key", "'on_unknown' has a meaning only beside 'effect: once'")
+        if isinstance(unknown, dict):
+            self.steps((*path, "on_unknown", "probe"), unknown.get("probe"), scope)
+        undo = step.get("undo")
+        if isinstance(undo, dict):
+            own = scope.frames[-1]
+            own.own = self.ids[path]
+            at = (*path, "undo")
+            if "needs" in undo:
+                place = self.source.at((*at, "needs"))
+                self.source.report(place, "misplaced-key", "'needs' has no meaning in an undo step: it runs alone, in its turn")
+            self.ids[at] = undo["id"] if isinstance(undo.get("id"), str) else "undo"
+            self.needs[at] = ()
+            self.step(at, undo, scope.inside(Frame({self.ids[at]: 0}, current=0)))
+            own.own = None
+
+    def called(self, path: Path, step: dict[str, Any]) -> None:
+        if isinstance(name := step.get("skill"), str):
+            self.skills.append((name, (*path, "skill")))
+        if not isinstance(agent := step.get("agent"), dict):
+            return
+        for index, name in enumerate(agent["skills"] if isinstance(agent.get("skills"), list) else []):
+            if isinstance(name, str):
+                self.skills.append((name, (*path, "agent", "skills", index)))
+        for index, tool in enumerate(agent["tools"] if isinstance(agent.get("tools"), list) else []):
+            if isinstance(tool, dict) and isinstance(tool.get("skill"), str):
+                self.skills.append((tool["skill"], (*path, "agent", "tools", index, "skill")))
+
+    # --- one text at a time ---
+
+    def expression(self, path: Path, value: Any, scope: Scope) -> None:
+        """A bare expression, as in `if`."""
+        if isinstance(value, str):
+            self.text(path, lambda: parse_expression(value), scope, is_condition=True)
+
+    def value(self, path: Path, value: Any, scope: Scope) -> None:
+        """Any value with `${{ }}` inside."""
+        if isinstance(value, str):
+            if "${{" in value:
+                self.text(path, lambda: parse_value(value), scope)
+            elif match := _BARE.fullmatch(value):
+                self.bare(path, value, match[1], match[2], scope)
+        elif isinstance(value, dict | list):
+            for key, item in _items(value):
+                self.value((*path, key), item, scope)
+
+    def key(self, path: Path, value: Any, scope: Scope) -> None:
+        """What makes runs or results count as the same."""
+        if is_bare_expression(value, scope):
+            self.bare_keys.add(path)
+            self.expression(path, value, scope)
+        else:
+            self.value(path, value, scope)
+
+    def bare(self, path: Path, text: str, top: str, name: str, scope: Scope) -> None:
+        """Warn of a text that is the name of something there is, so most likely its value is meant."""
+        if name in self.names.inputs if top == "input" else any(name in frame.ids for frame in scope.frames):
+            message = f"this is the text '{text}'; write ${{{{ {text} }}}} for its value"
+            self.source.report(self.source.at(path), "bare-expression", message, "warning")
+
+    def fixed(self, path: Path, value: Any, key: str) -> None:
+        """A value that is the same for every run."""
+        if isinstance(value, str) and "${{" in value.replace("$${{", ""):
+            place = self.source.inside(path, value.index("${{"))
+            self.source.report(place, "expression-here", f"'{key}' is a fixed value and takes no expression")
+        elif isinstance(value, dict | list):
+            for inner, item in _items(value):
+                self.fixed((*path, inner), item, key)
+
+    def text(self, path: Path, parse: Callable[[], Template], scope: Scope, *, is_condition: bool = False) -> None:
+        try:
+            template = parse()
+        except ExpressionError as error:
+            said = error.message
+            if error.suggestion and "did you mean" not in said:
+                said += f"; did you mean '{error.suggestion}'?"
+            self.source.report(self.source.inside(path, error.offset), "expression", said)
+            return
+        for reference in references(template):
+            where = partial(self.source.inside, path, reference.offset)
+            self.names.check(reference.path, where, scope, optional=reference.optional)
+        if scope.no_secrets is None:  # else each of them is refused already
+            for offset in misused_secrets(template, is_condition=is_condition):
+                self.source.report(self.source.inside(path, offset), "secret-here", SECRET_MISUSE)
+
+
+def _beside_group(step: dict[str, Any]) -> Mapping[str, str]:
+    """What has its steps at `group.fallback` and the like. The steps of a foreach or a repeat are `each[0].fallback`."""
+    if "foreach" in step or "repeat" in step:
+        return _NOTHING
+    there = {"fallback": "fallback" in step, "undo": "undo" in step, "probe": isinstance(step.get("on_unknown"), dict)}
+    return {word: f"'{word}' of the group" for word, is_there in there.items() if is_there}
+
+
+def _items(value: dict[str, Any] | list[Any]) -> Iterable[tuple[str | int, Any]]:
+    return value.items() if isinstance(value, dict) else enumerate(value)

@@ -1,0 +1,87 @@
+"""Being told at once that something changed on disk, where `watchfiles` is installed. Who asks looks at times all the same.
+
+Folders are watched, never files: a file that is replaced by another of its name would be lost from sight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from agentctl.engine.clock import sleep_unless
+from agentctl.ports import Clock
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN = 2.0  # seconds between two looks at the disk by whoever is not told
+_STEP = 100  # milliseconds without a change until one is told, and between two looks of the watching thread for its end
+
+
+class Wakeup:
+    """Something to look for, rung by anybody in the event loop; rung twice before it is heard, it is heard once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        self._rung.set()
+
+    async def heard(self, until: float) -> None:
+        """Return when it is rung, or has been since it was last heard; and at the time `until` at the latest."""
+        await sleep_unless(self._rung, self._clock, until)
+        self._rung.clear()
+
+
+async def watch(
+    folders: Callable[[], Iterable[Path]], wake: Callable[[str], None], clock: Clock, *, recursive: bool = True
+) -> None:
+    """Call `wake` with the path of whatever changes in any of the folders, or with `recursive` below them, until cancelled.
+
+    The folders may come, go, be replaced, and become others; which they are is asked again every few seconds. Returns where they
+    cannot be watched at all.
+    """
+    try:
+        from watchfiles import awatch
+    except ImportError:
+        return
+    while True:
+        watched = _present(folders())
+        if watched:
+            changes = awatch(
+                *watched,
+                watch_filter=None,
+                step=_STEP,
+                rust_timeout=int(LOOK_AGAIN * 1000),
+                yield_on_timeout=True,
+                ignore_permission_denied=True,
+                recursive=recursive,
+            )
+            try:
+                async for change in changes:
+                    for _, path in change:
+                        wake(path)
+                    if _present(folders()) != watched:
+                        break
+            except FileNotFoundError:
+                pass  # a folder that has gone since it was looked for
+            except (OSError, RuntimeError) as error:
+                log.warning("changes of files are seen some seconds later, because folders cannot be watched: %s", error)
+                return
+            finally:
+                await changes.aclose()
+        await clock.sleep_until(clock.now() + LOOK_AGAIN)
+
+
+def _present(folders: Iterable[Path]) -> dict[Path, tuple[int, int]]:
+    """Which of them are there, and as what: one that was replaced by another of its name is another."""
+    found = {}
+    for folder in folders:
+        with suppress(OSError):
+            status = os.stat(folder)
+            found[folder] = status.st_dev, status.st_ino
+    return found

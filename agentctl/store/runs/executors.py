@@ -1,0 +1,102 @@
+"""Who is alive. An executor is a process that leases runs; it holds a lock on a file of its own for as long as it lives.
+
+The kernel gives the lock back the moment the process is gone, however it died (kill -9, out of memory, a closed
+container of the same host), and never before. So on one machine a lease needs no expiry, no heartbeat and no clock: an
+owner is dead exactly when its file is missing or its lock can be taken. A process that is merely slow, stopped or asleep
+keeps its runs. Across machines nothing of this would hold; stores on network file systems are refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import uuid
+from pathlib import Path
+
+from agentctl.store.db.location import private_folder
+from agentctl.store.db.lock_owner import holder
+from agentctl.store.upkeep.serving import SERVE_LOCK
+
+
+class Executor:
+    """This process as an owner of leases. The file exists from `start` to `stop`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.id = uuid.uuid4().hex
+        self.folder = folder
+        self._path = folder / self.id
+        self._descriptor: int | None = None
+
+    @property
+    def started(self) -> bool:
+        return self._descriptor is not None
+
+    def start(self) -> None:
+        """Become an owner. The descriptor closes on exec: a child process that lives on must not keep us alive.
+
+        Somebody may look between the creation and the lock, take us for dead and remove the file: then once more.
+        Files of the dead are removed: who died without a lease is in nobody's way, and nobody else would look.
+        """
+        private_folder(self.folder)
+        others = Liveness(self.folder, remove=True)
+        for name in os.listdir(self.folder):
+            others.alive(name)
+        while self._descriptor is None:
+            descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _same_file(descriptor, self._path):
+                os.truncate(descriptor, 0)
+                os.write(descriptor, str(os.getpid()).encode())
+                self._descriptor = descriptor
+            else:
+                os.close(descriptor)
+
+    def stop(self) -> None:
+        if self._descriptor is None:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
+        os.close(self._descriptor)
+        self._descriptor = None
+
+
+class Liveness:
+    """Answers of one call, so that a thousand runs of one owner cost one look. `remove`: tidy away the files of the dead."""
+
+    def __init__(self, folder: Path, *, remove: bool) -> None:
+        self._folder = folder
+        self._remove = remove
+        self._known: dict[str, bool] = {}
+        self._served: bool | None = None
+
+    def attended(self, owner: str | None) -> bool:
+        """Whether somebody alive will drive a run of that owner on: the owner itself, or `serve`, which takes on every run."""
+        if self.alive(owner):
+            return True
+        if self._served is None:
+            self._served = holder(self._folder.with_name(SERVE_LOCK)) is not None
+        return self._served
+
+    def alive(self, owner: str | None) -> bool:
+        if owner is None:
+            return False
+        answer = self._known.get(owner)
+        if answer is None:
+            answer = self._known[owner] = self._look(owner)
+        return answer
+
+    def _look(self, owner: str) -> bool:
+        try:
+            return holder(self._folder / owner, remove=self._remove) is not None
+        except PermissionError:
+            return True  # another user's: not ours to judge dead
+
+
+def _same_file(descriptor: int, path: Path) -> bool:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    held = os.fstat(descriptor)
+    return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)

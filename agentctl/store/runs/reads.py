@@ -1,0 +1,218 @@
+"""Queries on a connection of their own: they see every acknowledged write and block no writer."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any, get_args
+
+import msgspec
+
+from agentctl.core.events import AnyEvent, Error, Parent, Usage
+from agentctl.errors import AmbiguousPrefix, NotFound
+from agentctl.ports import HistoryFilter, Mail, RunRow, RunStatus
+from agentctl.store.db.arrays import array
+from agentctl.store.limits.queue import heads, next_opening
+from agentctl.store.runs.executors import Liveness
+from agentctl.store.runs.payloads import Payloads
+
+_COLUMNS = (
+    "id, name, kind, version, status, trigger, parent, parent_path, parent_depth, created_at, started_at, finished_at,"
+    " steps_done, steps_total, usage, output, error, wake_at, input, event, head, epoch, owner"
+)
+_LAST_CHARACTER = "\U0010ffff"
+
+_usage = msgspec.json.Decoder(Usage)
+_error = msgspec.json.Decoder(Error)
+
+
+def read_row(row: Sequence[Any], payloads: Payloads, liveness: Liveness) -> RunRow:
+    """A RunRow of `_COLUMNS`. Stored `running` without a living owner is shown as `interrupted`."""
+    (id_, name, kind, version, status, trigger, parent, parent_path, parent_depth, created_at, started_at, finished_at) = row[:12]
+    (steps_done, steps_total, usage, output, error, wake_at, input_, event, head, epoch, owner) = row[12:]
+    if status == "running" and not liveness.alive(owner):
+        status = "interrupted"
+    return RunRow(
+        id=id_,
+        name=name,
+        kind=kind,
+        version=version,
+        status=status,
+        trigger=trigger,
+        parent=None if parent is None else Parent(parent, parent_path, parent_depth),
+        created_at=created_at,
+        started_at=started_at,
+        finished_at=finished_at,
+        steps_done=steps_done,
+        steps_total=steps_total,
+        usage=None if usage is None else _usage.decode(usage),
+        output=payloads.read_json(output),
+        error=None if error is None else _error.decode(payloads.read(error)),
+        wake_at=wake_at,
+        input=payloads.read_json(input_),
+        event=payloads.read_json(event),
+        head=head,
+        epoch=epoch,
+        owner=owner,
+    )
+
+
+def run(connection: sqlite3.Connection, payloads: Payloads, liveness: Liveness, run_id: str) -> RunRow | None:
+    row = connection.execute(f"SELECT {_COLUMNS} FROM runs WHERE id = ?", (run_id,)).fetchone()
+    return None if row is None else read_row(row, payloads, liveness)
+
+
+def find(connection: sqlite3.Connection, prefix: str) -> str:
+    """The id that `prefix` means. Raises NotFound, AmbiguousPrefix."""
+    if prefix == "last":
+        newest = connection.execute(
+            "SELECT id FROM runs WHERE parent IS NULL ORDER BY created_at DESC, key DESC LIMIT 1"
+        ).fetchone()
+        if newest is None:
+            raise NotFound("there is no run yet")
+        return str(newest[0])
+    ids = [
+        row[0]
+        for row in connection.execute(
+            "SELECT id FROM runs WHERE id >= ? AND id < ? ORDER BY id LIMIT 4", (prefix, prefix + _LAST_CHARACTER)
+        )
+    ]
+    if not ids:
+        raise NotFound(f"no run begins with {prefix!r}")
+    if len(ids) > 1 and ids[0] != prefix:
+        some = ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
+        raise AmbiguousPrefix(f"several runs begin with {prefix!r}: {some}")
+    return str(ids[0])
+
+
+def history(connection: sqlite3.Connection, payloads: Payloads, liveness: Liveness, query: HistoryFilter) -> list[RunRow]:
+    """Newest first. One indexed range per status, merged; so a rare status in a large store costs its own rows only."""
+    if query.limit <= 0:
+        return []
+    plain, values = filters(query)
+    keys: list[tuple[float, int]] = []
+    for condition, more in _by_status(connection, liveness, query):
+        where = " AND ".join([*plain, *condition]) or "TRUE"
+        statement = f"SELECT created_at, key FROM runs WHERE {where} ORDER BY created_at DESC, key DESC LIMIT ?"
+        keys.extend(connection.execute(statement, (*values, *more, query.limit)))
+    newest = sorted(set(keys), reverse=True)[: query.limit]
+    by_key = f"SELECT {_COLUMNS} FROM runs WHERE key = ?"
+    return [read_row(connection.execute(by_key, (key,)).fetchone(), payloads, liveness) for _, key in newest]
+
+
+def filters(query: HistoryFilter) -> tuple[list[str], list[Any]]:
+    wanted = {
+        "name = ?": query.name,
+        "created_at >= ?": query.since,
+        "created_at <= ?": query.until,
+        "parent = ?": query.parent,
+        "trigger = ?": query.trigger,
+    }
+    given = {condition: value for condition, value in wanted.items() if value is not None}
+    return list(given), list(given.values())
+
+
+def _by_status(connection: sqlite3.Connection, liveness: Liveness, query: HistoryFilter) -> Iterator[tuple[list[str], list[Any]]]:
+    """Conditions of the ranges to merge: (SQL conditions, their values).
+
+    `running` and `interrupted` are told apart by whether the owner lives.
+    """
+    if not query.status and query.name is None:
+        yield [], []
+        return
+    living = owners(connection, liveness, alive=True)
+    marks = ",".join("?" * len(living))
+    for status in query.status or get_args(RunStatus):
+        if status == "running" and query.status:
+            yield ["status = 'running'", f"owner IN ({marks})"], living
+            continue
+        yield ["status = ?"], [status]
+        if status == "interrupted" and query.status:
+            yield ["status = 'running'", f"(owner IS NULL OR owner NOT IN ({marks}))"], living
+
+
+def owners(connection: sqlite3.Connection, liveness: Liveness, *, alive: bool) -> list[str]:
+    """The executors that hold leases and live, or do not. There are a handful; the index of owners is skipped through."""
+    found = connection.execute(
+        "WITH RECURSIVE holder (owner) AS (SELECT min(owner) FROM runs WHERE owner IS NOT NULL"
+        " UNION ALL SELECT (SELECT min(owner) FROM runs WHERE owner > holder.owner) FROM holder WHERE holder.owner IS NOT NULL)"
+        " SELECT owner FROM holder WHERE owner IS NOT NULL"
+    ).fetchall()
+    return [owner for (owner,) in found if liveness.alive(owner) == alive]
+
+
+def journal(connection: sqlite3.Connection, payloads: Payloads, run_id: str, after: int) -> Iterator[AnyEvent]:
+    """Fetched at once: an open query would keep the log from being copied back."""
+    rows = connection.execute(
+        "SELECT event FROM journal WHERE run = (SELECT key FROM runs WHERE id = ?) AND seq > ? ORDER BY seq", (run_id, after)
+    ).fetchall()
+    return (payloads.read_event(text) for (text,) in rows)
+
+
+def last_event_times(connection: sqlite3.Connection, payloads: Payloads, run_ids: Sequence[str]) -> dict[str, float]:
+    """The time of the last event of each, by id."""
+    ids = array(run_ids)
+    rows = connection.execute(
+        "SELECT r.id, j.event FROM json_each(?) i CROSS JOIN runs r ON r.id = i.value"
+        " CROSS JOIN journal j ON j.run = r.key AND j.seq = r.head",
+        (ids,),
+    ).fetchall()
+    return {run_id: payloads.read_event(text).at for run_id, text in rows}
+
+
+def mail(connection: sqlite3.Connection, payloads: Payloads, run_ids: Sequence[str]) -> list[Mail]:
+    ids = array(run_ids)
+    rows = connection.execute(
+        "SELECT m.id, r.id, m.event FROM mail m JOIN runs r ON r.key = m.run"
+        " WHERE r.id IN (SELECT value FROM json_each(?)) ORDER BY m.id",
+        (ids,),
+    ).fetchall()
+    return [Mail(number, run_id, payloads.read_event(text)) for number, run_id, text in rows]
+
+
+def mailed(connection: sqlite3.Connection, after: int) -> list[tuple[int, str]]:
+    """By the primary key alone: the cost is of the news, not of the runs that wait."""
+    return connection.execute(
+        "SELECT m.id, r.id FROM mail m JOIN runs r ON r.key = m.run WHERE m.id > ? ORDER BY m.id", (after,)
+    ).fetchall()
+
+
+# INDEXED BY: these two indexes hold nothing but candidates; the planner, which has no statistics, would take the one by status.
+_DUE = """
+SELECT id FROM (
+    SELECT * FROM (SELECT id, created_at, key FROM runs INDEXED BY runs_free
+        WHERE owner IS NULL AND status IN ('queued', 'running', 'interrupted') AND in_line IS NOT 1
+        ORDER BY created_at, key LIMIT :limit)
+    UNION
+    SELECT * FROM (SELECT id, created_at, key FROM runs INDEXED BY runs_asleep
+        WHERE owner IS NULL AND status IN ('waiting', 'blocked') AND wake_at IS NOT NULL AND wake_at <= :now
+        ORDER BY wake_at LIMIT :limit)
+    UNION
+    SELECT id, created_at, key FROM runs WHERE key IN (SELECT run FROM mail)
+        AND (owner IS NULL OR owner IN (SELECT value FROM json_each(:dead)))
+    UNION
+    SELECT id, created_at, key FROM runs
+        WHERE owner IN (SELECT value FROM json_each(:dead)) AND finished_at IS NULL AND in_line IS NOT 1
+    UNION
+    SELECT id, created_at, key FROM runs WHERE key IN (SELECT value FROM json_each(:heads))
+        AND (owner IS NULL OR owner = :executor OR owner IN (SELECT value FROM json_each(:dead)))
+) ORDER BY created_at, key LIMIT :limit
+"""
+
+
+def next_due(connection: sqlite3.Connection, now: float) -> float | None:
+    """The earliest time at which a run that nobody holds wants to be driven on."""
+    found: float | None = connection.execute(
+        "SELECT min(wake_at) FROM runs INDEXED BY runs_asleep"
+        " WHERE owner IS NULL AND status IN ('waiting', 'blocked') AND wake_at IS NOT NULL"
+    ).fetchone()[0]
+    opens = next_opening(connection, now)
+    return min((at for at in (found, opens) if at is not None), default=None)
+
+
+def due(connection: sqlite3.Connection, liveness: Liveness, executor: str, now: float, limit: int) -> list[str]:
+    """Oldest first. A dead owner's unfinished runs are all among them: only taking one over shows what it waited for."""
+    dead = array(owners(connection, liveness, alive=False))
+    first = array(heads(connection, liveness, now, limit))
+    values = {"dead": dead, "executor": executor, "now": now, "limit": limit, "heads": first}
+    return [row[0] for row in connection.execute(_DUE, values)]

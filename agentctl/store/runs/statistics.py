@@ -1,0 +1,106 @@
+"""Figures over the runs of a time, by definition: from the rows of those runs, and the journals of those taken up again."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from agentctl.core.events import Usage, add_usage
+from agentctl.ports import Statistics
+from agentctl.store.runs.payloads import Payloads
+
+_usage = msgspec.json.Decoder(Usage)
+# Both are ranges of an index: of the time, or of the time in each status of one name.
+_COLUMNS = "SELECT key, name, kind, status, finished_at - started_at, usage, epoch FROM runs"
+_OF_ALL = f"{_COLUMNS} INDEXED BY runs_by_time WHERE created_at >= :since"
+_OF_ONE = f"""{_COLUMNS} INDEXED BY runs_by_name WHERE name = :name AND created_at >= :since AND status IN
+    ('queued', 'running', 'waiting', 'blocked', 'succeeded', 'failed', 'cancelled', 'interrupted')"""
+
+
+class _Cost(msgspec.Struct, frozen=True):
+    """What matters here of an event; the rest of its text is skipped."""
+
+    type: str
+    path: str | None = None
+    usage: Usage | None = None
+
+
+_cost = msgspec.json.Decoder(_Cost)
+
+
+def read(connection: sqlite3.Connection, payloads: Payloads, since: float, name: str | None) -> list[Statistics]:
+    """One entry for each definition that has runs created at or after `since` (epoch seconds), by name."""
+    found: dict[tuple[str, str], _Figures] = {}
+    rows = connection.execute(_OF_ALL if name is None else _OF_ONE, {"since": since, "name": name}).fetchall()
+    for key, of, kind, status, duration, usage, epoch in rows:
+        figures = found.setdefault((of, kind), _Figures())
+        figures.add(status, duration, None if usage is None else _usage.decode(usage))
+        if usage is not None and epoch > 1:  # a run that was never taken on again was never interrupted
+            journal = connection.execute("SELECT event FROM journal WHERE run = ? ORDER BY seq", (key,)).fetchall()
+            for saved in spared(_cost.decode(payloads.read(text)) for (text,) in journal):
+                figures.saved = add_usage(figures.saved, saved)
+    return [figures.told(of, kind) for (of, kind), figures in sorted(found.items())]
+
+
+def spared(events: Iterable[_Cost]) -> Iterator[Usage]:
+    """What checkpointing saved a run: its events in order -> the usage of each purchase that it was spared.
+
+    Without a journal, a run that was cut off (RunRecovered), or that is asked to go on after it failed (RunResumed), would begin
+    again and buy everything anew. So each time it goes on, it is spared the price of every recorded llm step, and of every skill
+    that has ended, which it then does not start again before the next time it goes on.
+    """
+    recorded: dict[str, Usage] = {}
+    kept: dict[str, Usage] = {}
+    for event in events:
+        path = event.path or ""
+        if event.type in ("RunRecovered", "RunResumed"):
+            yield from kept.values()
+            kept = dict(recorded)
+        elif event.type == "StepStarted":
+            recorded.pop(path, None)
+            kept.pop(path, None)
+        elif event.type in ("StepSucceeded", "ChildFinished") and event.usage is not None:
+            recorded[path] = event.usage
+    yield from kept.values()
+
+
+class _Figures:
+    """The runs of one definition, counted."""
+
+    def __init__(self) -> None:
+        self.statuses: dict[str, int] = {}
+        self.durations: list[float] = []
+        self.usage: Usage | None = None
+        self.saved: Usage | None = None
+
+    def add(self, status: str, duration: float | None, usage: Usage | None) -> None:
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+        if duration is not None:
+            self.durations.append(duration)
+        if usage is not None:
+            self.usage = add_usage(self.usage, usage)
+
+    def told(self, name: str, kind: str) -> Statistics:
+        self.durations.sort()
+        return Statistics(
+            name=name,
+            kind=kind,
+            runs=sum(self.statuses.values()),
+            succeeded=self.statuses.get("succeeded", 0),
+            failed=self.statuses.get("failed", 0),
+            cancelled=self.statuses.get("cancelled", 0),
+            p50=percentile(self.durations, 0.50),
+            p95=percentile(self.durations, 0.95),
+            usage=self.usage,
+            saved=self.saved,
+        )
+
+
+def percentile(ordered: Sequence[float], share: float) -> float | None:
+    """The smallest of the values that at least this share of them does not exceed (nearest rank); None of nothing."""
+    if not ordered:
+        return None
+    rank = -(-len(ordered) * share // 1)
+    return ordered[max(0, int(rank) - 1)]

@@ -1,0 +1,103 @@
+"""Attempts that a case allows to really run: the project's own actions, in its root, with the case's secrets and no others.
+
+They take no virtual time, but for one that runs into its timeout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from functools import cached_property
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import IO
+from weakref import finalize
+
+import msgspec
+
+from agentctl import JSON
+from agentctl.core import commands as cmd
+from agentctl.core import events as ev
+from agentctl.core.state import RunState
+from agentctl.errors import ActionError
+from agentctl.language.cases import Case
+from agentctl.language.project.project import Project
+from agentctl.ports import Call, Outcome, Scrubber, SecretSource
+from agentctl.testing.mocks import Answer, call_of
+
+
+class Earnest:
+    def __init__(self, project: Project, case: Case) -> None:
+        self._project = project
+        self._case = case
+
+    def perform(self, command: cmd.Execute, state: RunState) -> Answer:
+        """One attempt, to its end in the real world."""
+        import asyncio
+
+        from agentctl.expressions.values import insert_secrets
+        from agentctl.performing.json_values import flaw
+
+        around = self._around
+        try:
+            params = insert_secrets(command.params, command.secrets, around.secrets.read)
+            outcome = asyncio.run(self._attempt(command, call_of(command, state, params)))
+        except KeyError as error:
+            return Answer(error=ev.Error("expression", f"the case gives no value for the secret {error.args[0]}"))
+        except TimeoutError:
+            said = f"the attempt took longer than {command.timeout:g} s"
+            return Answer(error=ev.Error("timeout", said), takes=command.timeout or 0.0)
+        except ActionError as error:
+            usage = None if error.usage is None else msgspec.convert(error.usage, ev.Usage)
+            told = ev.Error(error.type, around.scrub(error.message), data=around.scrub(error.data))
+            return Answer(error=told, usage=usage, retry_after=error.retry_after)
+        why = flaw(outcome.output)
+        if why is not None:
+            return Answer(error=ev.Error("output.invalid", f"the output cannot be kept: {why}"))
+        return Answer(output=around.scrub(outcome.output), usage=outcome.usage)
+
+    async def _attempt(self, command: cmd.Execute, call: Call) -> Outcome:
+        import asyncio
+
+        from agentctl.actions.registry import build
+
+        action = build(self._project.models, policy=self._project.policy)[command.uses]
+        async with asyncio.timeout(command.timeout):
+            return await action.perform(call, self._around)
+
+    @cached_property
+    def _around(self) -> _Around:
+        return _Around(self._project.root, self._case.secrets or {})
+
+
+class _Around:
+    """See `ports.Surroundings`. What steps log goes nowhere; large outputs stand in a folder that goes with it."""
+
+    def __init__(self, root: Path, values: dict[str, str]) -> None:
+        from agentctl.actions.secrets import Secrets
+
+        self.root = root
+        self.store = Path(mkdtemp(prefix="agentctl-test-"))
+        finalize(self, shutil.rmtree, self.store, ignore_errors=True)
+        self._secrets = Secrets(self.store, ("env",), values)  # that folder has no .env, so the values are all there is
+
+    @property
+    def secrets(self) -> SecretSource:
+        return self._secrets
+
+    def log(self, call: Call, stream: str, text: str) -> None:
+        pass
+
+    def scrub(self, value: JSON) -> JSON:
+        return self._secrets.scrub(value)
+
+    def scrubber(self) -> Scrubber:
+        return self._secrets.scrubber()
+
+    def keep(self, data: bytes | IO[bytes]) -> JSON:
+        if not isinstance(data, bytes):
+            data.seek(0)
+            data = data.read()
+        digest = hashlib.sha256(data).hexdigest()
+        (self.store / digest).write_bytes(data)
+        return {"file": str(self.store / digest), "bytes": len(data), "sha256": digest}

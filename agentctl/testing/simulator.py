@@ -1,0 +1,275 @@
+"""Runs on a stage: the interpreter of production, with time that jumps, steps that are mocked, and a crash on demand.
+
+`Simulator` drives one run and the runs it starts, in memory. What is to come stands in an agenda, sorted by virtual time. A crash
+empties it but for what comes from outside (events, people), folds every journal anew and takes the runs over, as a new process
+would. What the world has seen (attempts that were performed, events that were kept) no crash undoes.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import msgspec
+
+from agentctl import JSON
+from agentctl.core import commands as cmd
+from agentctl.core import events as ev
+from agentctl.core.graph import Plan
+from agentctl.core.interpreter import Decision, decide, fold, take_over
+from agentctl.core.lifecycle import ENDED
+from agentctl.core.state import RunState
+from agentctl.core.timestamps import rfc3339
+from agentctl.language.cases import Case
+from agentctl.language.step_paths import without_rounds
+from agentctl.ports import StoredDefinition
+from agentctl.testing.external_events import Outside
+from agentctl.testing.mocks import Answer, Broken, Mocks
+from agentctl.testing.result_cache import Results
+from agentctl.testing.staged_children import Children
+
+MOST = 500_000  # things that happen in one case
+ROOT = "test"
+
+# When a crash strikes: after a commit, before anything it asks for is done; or before it, so that what it tells is lost.
+Moment = Literal["after", "before"]
+Action = Callable[[], None]
+
+
+class StagedRun:
+    """One run. `prefix`: what stands before the paths of its steps, `triage/`.  `ended`: paths whose end is in the journal."""
+
+    state: RunState
+
+    def __init__(self, prefix: str, stored: StoredDefinition, created: ev.RunCreated) -> None:
+        self.id = created.run_id
+        self.prefix = prefix
+        self.stored = stored
+        self.plan = Plan(stored.definition)
+        self.created = created
+        self.journal: list[ev.AnyEvent] = [created]
+        self.ended: set[str] = set()
+
+
+class Simulator:
+    """`load`: a skill by name.  `crash`: (number of the commit from 1, moment); None for a run without one.
+
+    After `play`: `commits`, the last event of each in words; `began`, path -> attempts begun, in the order of the first ones;
+    `inputs`, path -> the parameters of the last first attempt; `memory`, name -> what its definition remembers;
+    `broken_promises`, what must never have happened.
+    `is_comparable`: False when a crash lost an outcome for good, so that the run may end otherwise than without it.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        created: ev.RunCreated,
+        stored: StoredDefinition,
+        load: Callable[[str], StoredDefinition],
+        mocks: Mocks,
+        crash: tuple[int, Moment] | None = None,
+    ) -> None:
+        self.case = case
+        self.start = self.now = created.at
+        self.mocks = mocks
+        self.crashed = False
+        self.commits: list[str] = []
+        self.began: dict[str, int] = {}
+        self.inputs: dict[str, JSON] = {}
+        self.broken_promises: list[str] = []
+        self.is_comparable = True
+        self.runs: dict[str, StagedRun] = {}
+        self.memory: dict[str, dict[str, JSON]] = {stored.definition.name: dict(case.state)}
+        self._crash = crash
+        self._agenda: list[tuple[float, int, bool, Action]] = []
+        self._sequence = 0
+        self._performed: dict[tuple[str, str, int], tuple[float, Answer]] = {}
+        self._tries: dict[tuple[str, str], list[Answer]] = {}  # (run id, path) of `effect: once` steps -> how they ended
+        self._children = Children(self, load)
+        self._results = Results(self)
+        self._outside = Outside(self)
+        self.root = self.create("", stored, created)
+
+    def play(self) -> None:
+        """Until nothing is left to happen. Raises Broken."""
+        for _ in range(MOST):
+            if not self._agenda:
+                return
+            at, _, _, action = heapq.heappop(self._agenda)
+            self.now = max(self.now, at)
+            action()
+        raise Broken(f"the case does not come to an end: {MOST:,} things have happened, up to {rfc3339(self.now)}")
+
+    # --- for those that play along ---------------------------------------------------------------------------------
+
+    def at(self, due: float, action: Action, *, lasting: bool = False) -> None:
+        """`lasting`: it comes from outside, so a crash does not take it away."""
+        self._sequence += 1
+        heapq.heappush(self._agenda, (max(due, self.now), self._sequence, lasting, action))
+
+    def create(self, prefix: str, stored: StoredDefinition, created: ev.RunCreated) -> StagedRun:
+        run = self.runs[created.run_id] = StagedRun(prefix, stored, created)
+        self._fold(run)
+        self.at(self.now, partial(self._begin, run))
+        return run
+
+    def deliver(self, run: StagedRun, event: ev.AnyEvent, again: Action | None = None) -> None:
+        """Hand an event in, as of now. `again`: how to hand it in once more when a crash came before its commit."""
+        event = msgspec.structs.replace(event, at=self.now)
+        self._commit(run, decide(run.state, event), again)
+
+    def soon(self, run: StagedRun, event: ev.AnyEvent, due: float | None = None) -> None:
+        """Deliver at `due` (now), unless a crash comes first."""
+        self.at(self.now if due is None else due, partial(self.deliver, run, event))
+
+    def performed(self, run: StagedRun, path: str, attempt: int) -> tuple[float, Answer] | None:
+        """When and how an attempt that was performed ended, or will end."""
+        return self._performed.get((run.id, path, attempt))
+
+    def once_performed(self, run: StagedRun, path: str, attempt: int, answer: Callable[[], Answer]) -> tuple[float, Answer]:
+        """The same, beginning the attempt if need be. Executed again after a crash, it ends when it would have ended."""
+        key = (run.id, path, attempt)
+        if key not in self._performed:
+            made = answer()
+            self._performed[key] = (self.now + made.takes, made)
+        return self._performed[key]
+
+    # --- the journal -----------------------------------------------------------------------------------------------
+
+    def _fold(self, run: StagedRun) -> None:
+        run.state = fold(run.journal, lambda version: run.plan, self.mocks.secret_names(run.stored))
+
+    def _begin(self, run: StagedRun) -> None:
+        """A run that is created begins; one that a crash left goes on."""
+        if run.state.status == "queued":
+            self.deliver(run, ev.RunStarted(at=self.now, state=dict(self.memory.get(run.state.name, {}))))
+        else:
+            self._commit(run, take_over(run.state, self.now))
+
+    def _commit(self, run: StagedRun, decision: Decision, again: Action | None = None) -> None:
+        number = len(self.commits) + 1
+        if decision.events:
+            if self._crash == (number, "before"):
+                self._die()
+                if again is not None:
+                    self.at(self.now, again, lasting=True)
+                return
+            self._journal(run, decision)
+            if self._crash == (number, "after"):
+                self._die()
+                return
+        for command in decision.commands:
+            self._perform(run, command)
+
+    def _journal(self, run: StagedRun, decision: Decision) -> None:
+        """What becomes durable in one piece."""
+        run.journal += decision.events
+        self.commits.append(f"{type(decision.events[-1]).__name__} {_place(run, decision.events[-1])}".strip())
+        for event in decision.events:
+            if isinstance(event, ev.StepStarted):
+                path = run.prefix + event.path
+                self.began[path] = self.began.get(path, 0) + 1
+                if event.attempt == 1:
+                    self.inputs[path] = event.input
+            step = run.state.steps.get(event.path) if isinstance(event, ev.StepEvent) else None
+            if step is not None and step.status in ENDED:
+                run.ended.add(step.path)
+            if isinstance(event, ev.StepSucceeded) and step is not None and step.uses == "emit" and event.status == "succeeded":
+                self._outside.receive({**event.output, "event": event.output["name"]}, event.output["id"])
+        for command in decision.commands:
+            match command:
+                case cmd.StoreResult() | cmd.InvalidateResult():
+                    self._results.commit(run, command)
+                case cmd.Remember(_, values):
+                    self.memory.setdefault(run.state.name, {}).update(values)
+
+    def _die(self) -> None:
+        """The process is gone, and another one starts."""
+        self._crash = None
+        self.crashed = True
+        self._agenda = [entry for entry in self._agenda if entry[2]]
+        heapq.heapify(self._agenda)
+        self._outside.forget_all()
+        for number, run in enumerate(self.runs.values()):
+            self._fold(run)
+            under_way = (step.node.step for step in run.state.executing.values())
+            if any(step.effect == "once" and step.on_unknown != "ask" for step in under_way):
+                self.is_comparable = False
+            begin: Action = partial(self._begin, run)
+            heapq.heappush(self._agenda, (self.now, number - MOST, False, begin))  # before all else
+
+    # --- what the interpreter asks for -----------------------------------------------------------------------------
+
+    def _perform(self, run: StagedRun, command: cmd.Command) -> None:
+        match command:
+            case cmd.Execute():
+                self._execute(run, command)
+            case cmd.Stop(path, attempt):
+                error = ev.Error("cancelled", "the attempt was stopped", path, attempt)
+                self.soon(run, ev.AttemptFailed(at=self.now, path=path, attempt=attempt, error=error))
+            case cmd.SetTimer(path, timer, due):
+                self.soon(run, ev.TimerFired(at=due, path=path, timer=timer), due)
+            case cmd.StartChild():
+                self._children.start(run, command)
+            case cmd.AwaitRun(path, run_id):
+                self._children.await_run(run, path, run_id)
+            case cmd.CancelChild(path, run_id):
+                self._children.cancel(run, path, run_id)
+            case cmd.AwaitEvent():
+                self._outside.await_event(run, command)
+            case cmd.AwaitPerson():
+                self._outside.await_person(run, command)
+            case cmd.LookupResult():
+                self._results.find(run, command)
+            case cmd.CancelWait(path):
+                self._outside.forget(run, path)
+            case cmd.ReleaseClaim():
+                self._results.give_back(run, command)
+            case cmd.Finish():
+                self._children.finish(run)
+            case _:
+                pass  # done with the commit
+
+    def _execute(self, run: StagedRun, command: cmd.Execute) -> None:
+        path = run.prefix + command.path
+        if command.path in run.ended:
+            self.broken_promises.append(f"step {path} has ended and executes again")
+        number = command.attempt
+        is_new = self.performed(run, command.path, number) is None
+        node = run.state.steps[command.path].node
+        tries = self._tries.setdefault((run.id, without_rounds(command.path)), []) if node.is_once else []
+        if node.is_once:
+            number = len(tries) + 1
+            if any(answer.error is None for answer in tries) and node.probe is None:  # a probe may say what it likes
+                self.broken_promises.append(f"step {path} has `effect: once`, was done, and executes again")
+        due, answer = self.once_performed(
+            run, command.path, command.attempt, lambda: self.mocks.answer(path, number, command, run.state)
+        )
+        if is_new:
+            tries.append(answer)
+        self.at(due, partial(self._answer, run, command, answer))
+
+    def _answer(self, run: StagedRun, command: cmd.Execute, answer: Answer) -> None:
+        path, attempt, error = command.path, command.attempt, answer.error
+        if error is None:
+            event: ev.AnyEvent = ev.StepSucceeded(
+                at=self.now, path=path, attempt=attempt, output=answer.output, usage=answer.usage
+            )
+        else:
+            event = ev.AttemptFailed(
+                at=self.now,
+                path=path,
+                attempt=attempt,
+                error=ev.Error(error.type, error.message, path, attempt, error.data),
+                retry_after=answer.retry_after,
+                usage=answer.usage,
+            )
+        self.deliver(run, event)
+
+
+def _place(run: StagedRun, event: ev.AnyEvent) -> str:
+    if isinstance(event, ev.StepEvent):
+        return run.prefix + event.path
+    return f"of {run.prefix.removesuffix('/')}" if run.prefix else ""
