@@ -6,10 +6,10 @@ import json
 import re
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
 SERVE = Path(__file__).resolve().parent.parent.parent / "docs" / "serve.md"
 
@@ -45,13 +45,6 @@ def small(project):
     project.write("skills/helper.yaml", HELPER)
 
 
-def until(answer, seconds: float = 30):
-    deadline = time.monotonic() + seconds
-    while not answer():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def restore_commands(backup: Path) -> str:
     """The block that docs/serve.md gives, with the name of our backup."""
     section = SERVE.read_text(encoding="utf-8").split("\n### Restore\n")[1].split("\n#")[0]
@@ -62,7 +55,7 @@ def restore_commands(backup: Path) -> str:
 def test_a_run_in_flight_goes_on_from_the_backup_by_the_documented_way(project, agentctl, tmp_path):
     project.write("loops/work.yaml", LOOP)
     running = agentctl.start("run", "work")
-    until((project.root / "trace").exists)
+    eventually((project.root / "trace").exists)
     [run] = agentctl("history", "--json").json
     backup = tmp_path / "b.tar"
     made = agentctl("backup", backup, "--json").json
@@ -148,11 +141,11 @@ def test_prune_removes_what_ended_long_ago(small, agentctl, project):
 def test_backup_prune_and_export_work_beside_a_service(small, agentctl, project, tmp_path):
     project.write("loops/tick.yaml", "loop: tick\ntriggers:\n  - every: 200ms\nsteps:\n  - shell: 'true'\n")
     serving = agentctl.start("serve")
-    until(lambda: len(agentctl("history", "--loop", "tick", "--status", "succeeded", "--json").json) >= 3)
+    eventually(lambda: len(agentctl("history", "--loop", "tick", "--status", "succeeded", "--json").json) >= 3)
     assert agentctl("backup", tmp_path / "b.tar", "--json").json["runs"] >= 3
     assert len(agentctl("export", "--loop", "tick").out.splitlines()) >= 3
     assert agentctl("prune", "--older-than", "0s", "--json").json["runs"] >= 3
-    until(lambda: len(agentctl("history", "--loop", "tick", "--status", "succeeded", "--json").json) >= 2)
+    eventually(lambda: len(agentctl("history", "--loop", "tick", "--status", "succeeded", "--json").json) >= 2)
     serving.terminate()
     assert serving.wait(30) == 0
     rows = agentctl("history", "--json").json

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import eventually
 
 CHARGE = """
     loop: charge
@@ -23,14 +23,6 @@ CHARGE = """
 """
 
 
-def until(found: Any, seconds: float = 20.0) -> None:
-    """Wait for something to come true; fails the test when it does not."""
-    end = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.02)
-
-
 def paid(root: Path) -> int:
     ledger = root / "ledger"
     return len(ledger.read_text().splitlines()) if ledger.exists() else 0
@@ -44,7 +36,7 @@ def cut_off(project: Any, agentctl: Any) -> Any:
         project.write(target, definition)
         (project.root / "slow").touch()
         process = agentctl.start("run", target)
-        until(lambda: paid(project.root) == 1)
+        eventually(lambda: paid(project.root) == 1)
         process.send_signal(number)
         _, said = process.communicate(timeout=30)
         (project.root / "slow").unlink()
@@ -206,7 +198,7 @@ def test_a_key_of_a_dead_run_is_waited_for_and_show_says_for_whom(agentctl: Any,
     project.write("loops/keyed.yaml", KEYED)
     (project.root / "slow").touch()
     process = agentctl.start("run", "keyed", "-i", "order=7")
-    until(lambda: paid(project.root) == 1)
+    eventually(lambda: paid(project.root) == 1)
     process.kill()
     process.communicate()
     (project.root / "slow").unlink()
@@ -230,10 +222,10 @@ def test_a_key_whose_holder_fails_goes_to_the_next_process(agentctl: Any, projec
     project.write("loops/keyed.yaml", KEYED)
     (project.root / "slow").touch()
     process = agentctl.start("run", "keyed", "-i", "order=7")
-    until(lambda: paid(project.root) == 1)
+    eventually(lambda: paid(project.root) == 1)
     (project.root / "slow").unlink()
     second = agentctl.start("run", "keyed", "-i", "order=7", "--json")
-    until(lambda: "waiting" in agentctl("history", "--json").out)
+    eventually(lambda: "waiting" in agentctl("history", "--json").out)
     agentctl("cancel", run_id(agentctl))
     out, _ = second.communicate(timeout=30)
     assert process.wait(timeout=30) == 1
@@ -297,7 +289,7 @@ def test_a_cancelled_run_is_undone(agentctl: Any, project: Any) -> None:
     project.write("loops/order.yaml", UNDO.replace("if [ ! -e stock ]; then exit 1; fi", "touch shipping; sleep 60"))
     (project.root / "bank").touch()
     process = agentctl.start("run", "order")
-    until((project.root / "shipping").exists)
+    eventually((project.root / "shipping").exists)
     agentctl("cancel", "last", "--reason", "changed my mind")
     process.communicate(timeout=30)
     assert process.returncode == 1

@@ -6,10 +6,10 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 WORK = """
@@ -278,9 +278,8 @@ def test_following_a_run_prints_lines_as_they_come_and_ends_with_the_run(agentct
         """,
     )
     run = agentctl.start("run", "slow", "--json")
-    deadline = time.monotonic() + 20
-    while "one" not in agentctl("logs", "last").out and time.monotonic() < deadline:
-        assert run.poll() is None
+    eventually(lambda: "one" in agentctl("logs", "last").out, "the first line in the log")
+    assert run.poll() is None
     following = agentctl.start("logs", "last", "-f")
     first = following.stdout.readline()
     assert first.endswith("talk  one\n")

@@ -11,24 +11,13 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from waiting import eventually
 
 PATIENCE = 30.0  # seconds until something that should happen counts as not happening
-
-
-def eventually(condition: Callable[[], Any]) -> Any:
-    """The first true answer of `condition`; fails the test when there is none in time."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not happen in time")
 
 
 class Process:

@@ -6,9 +6,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
+from waiting import eventually
 
 PATIENCE = 30.0  # seconds
 
@@ -22,16 +22,6 @@ steps:
   - {id: order, shell: [cat, "${{ input.path }}"], parse: json}
   - {set: {number: "${{ steps.order.output.number }}", change: "${{ event.name }}"}}
 """
-
-
-def eventually(condition: Callable[[], Any]) -> Any:
-    """The first true answer of `condition`; fails the test when there is none in time."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.1)
-    raise AssertionError("it did not happen in time")
 
 
 @pytest.fixture

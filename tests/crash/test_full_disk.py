@@ -15,11 +15,12 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from waiting import eventually
 
 from agentctl.ports import UNFINISHED, HistoryFilter
 from agentctl.store.ledger import open_store
@@ -157,15 +158,6 @@ def serving(project: Any, agentctl: Any, disk: Disk) -> Iterator[Serving]:
     yield Serving(process)
     process.kill()
     process.wait()
-
-
-def eventually(condition: Callable[[], Any], what: str) -> Any:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{what}: it did not happen in time")
 
 
 def test_what_is_acknowledged_outlives_a_full_disk_and_serve_goes_on_when_there_is_room(

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from waiting import eventually_async
 
 from agentctl import model
 from agentctl.engine import dispatcher
@@ -53,11 +54,6 @@ def held_up(world: World, path: str = "work") -> asyncio.Event:
     return go_on
 
 
-async def until(true: Callable[[], bool]) -> None:
-    while not true():
-        await asyncio.sleep(0.002)
-
-
 def virtual(world: World, make: Callable[..., Any]) -> tuple[Any, VirtualClock]:
     clock = VirtualClock()
     engine = make(clock)
@@ -68,7 +64,7 @@ def virtual(world: World, make: Callable[..., Any]) -> tuple[Any, VirtualClock]:
 async def serve(engine: ServingEngine, done: Callable[[], bool]) -> None:
     await engine.begin()
     serving = asyncio.create_task(engine.run())
-    await until(done)
+    await eventually_async(done)
     serving.cancel()
     await engine.stop()
 
@@ -113,7 +109,7 @@ async def test_runs_with_different_keys_do_not_wait_for_each_other(world: World)
     definition = stored("keyed", task("work"), input=inputs("who"), flow=limited(1, "${{ input.who }}"))
     ids = await engine.create_many(definition, [{"who": {"name": "a"}}, {"who": ["b"]}, {"who": {"name": "a"}}])
     drives = [asyncio.create_task(engine.drive(run_id)) for run_id in ids]
-    await until(lambda: len(world.shell.calls) == 2)
+    await eventually_async(lambda: len(world.shell.calls) == 2)
     assert [engine.store.run(run_id).status for run_id in ids] == ["running", "running", "queued"]
     go_on.set()
     assert await all_of(*drives) == ["succeeded"] * 3
@@ -134,10 +130,10 @@ async def test_a_run_starts_as_soon_as_another_process_frees_its_place(world: Wo
     definition = stored("shared", task("work"), flow=limited())
     first, _ = await holder.start(definition, {}, reserve=True)
     driving = asyncio.create_task(holder.drive(first))
-    await until(lambda: bool(world.shell.calls))
+    await eventually_async(lambda: bool(world.shell.calls))
     second, _ = await waiter.start(definition, {}, reserve=True)
     waiting = asyncio.create_task(waiter.drive(second))
-    await until(lambda: second in waiter._line)
+    await eventually_async(lambda: second in waiter._line)
     assert waiter.store.standing(second).reason == f"waits for a place: concurrency 1 of shared is held by run {first}"
     go_on.set()
     began = asyncio.get_running_loop().time()
@@ -150,7 +146,7 @@ async def test_a_run_that_may_not_wait_is_left_in_the_queue(world: World) -> Non
     go_on = held_up(world)
     ids = await engine.create_many(stored("shared", task("work"), flow=limited()), [{}] * 2)
     driving = asyncio.create_task(engine.drive(ids[0]))
-    await until(lambda: bool(world.shell.calls))
+    await eventually_async(lambda: bool(world.shell.calls))
     assert (await engine.drive(ids[1], until="rest")).status == "queued"
     go_on.set()
     await driving
@@ -161,7 +157,7 @@ async def test_a_run_that_is_cancelled_in_line_ends_without_a_place(world: World
     go_on = held_up(world)
     ids = await engine.create_many(stored("shared", task("work"), flow=limited()), [{}] * 3)
     drives = [asyncio.create_task(engine.drive(run_id)) for run_id in ids]
-    await until(lambda: len(engine._line) == 2)
+    await eventually_async(lambda: len(engine._line) == 2)
     await engine.cancel(ids[1])
     assert (await drives[1]).status == "cancelled"
     assert engine.store.run(ids[0]).status == "running"
@@ -175,7 +171,7 @@ async def test_an_engine_that_stops_leaves_those_in_line_in_the_queue(world: Wor
     held_up(world)
     ids = await engine.create_many(stored("shared", task("work"), flow=limited()), [{}] * 2)
     drives = [asyncio.create_task(engine.drive(run_id)) for run_id in ids]
-    await until(lambda: len(engine._line) == 1)
+    await eventually_async(lambda: len(engine._line) == 1)
     await engine.stop()
     assert await all_of(*drives) == ["interrupted", "queued"]
     engine.store.close()
@@ -196,10 +192,10 @@ async def test_a_failed_run_that_is_resumed_waits_for_a_place_again(world: World
     go_on = held_up(world)
     second = await engine.create(definition, {})
     driving = asyncio.create_task(engine.drive(second))
-    await until(lambda: len(world.shell.calls) == 2)
+    await eventually_async(lambda: len(world.shell.calls) == 2)
     await engine.resume(first)
     resumed = asyncio.create_task(engine.drive(first))
-    await until(lambda: first in engine._line)
+    await eventually_async(lambda: first in engine._line)
     go_on.set()
     assert await all_of(driving, resumed) == ["succeeded", "succeeded"]
 
@@ -221,7 +217,7 @@ async def test_cancel_running_keeps_the_newest(world: World) -> None:
     definition = stored("latest", task("work"), flow=limited(on_limit="cancel_running"))
     first = await engine.create(definition, {})
     old = asyncio.create_task(engine.drive(first))
-    await until(lambda: bool(world.shell.calls))
+    await eventually_async(lambda: bool(world.shell.calls))
     second = await engine.create(definition, {})
     assert (await old).status == "cancelled"
     go_on.set()
@@ -323,7 +319,7 @@ async def with_a_child_in_line(world: World, engine: Engine) -> tuple[asyncio.Ta
     go_on = held_up(world)
     definition = helper(world, task("work"), flow=limited())
     busy = asyncio.create_task(engine.drive(await engine.create(definition, {})))
-    await until(lambda: bool(world.shell.calls))
+    await eventually_async(lambda: bool(world.shell.calls))
     return busy, await engine.create(stored("parent", skill("call", "helper")), {}), go_on
 
 
@@ -341,7 +337,7 @@ async def test_a_child_that_stands_in_line_is_cancelled_with_its_parent(world: W
     engine = world.engine()
     busy, parent, go_on = await with_a_child_in_line(world, engine)
     driving = asyncio.create_task(engine.drive(parent))
-    await until(lambda: len(engine._line) == 1)
+    await eventually_async(lambda: len(engine._line) == 1)
     await engine.cancel(parent)
     assert (await driving).status == "cancelled"
     assert [child.status for child in world.children(parent)] == ["cancelled"]

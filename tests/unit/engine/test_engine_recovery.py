@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import eventually_async
 
 from agentctl.engine.engine import Engine
 from agentctl.errors import ActionError, LeaseLost, StoreBusy
@@ -20,12 +21,6 @@ from agentctl.testing.fixtures import World
 
 def die(*_: Any) -> Any:
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def test_a_run_goes_on_at_the_step_at_which_its_process_was_killed(world: World) -> None:
@@ -147,7 +142,7 @@ async def test_two_engines_never_drive_the_same_run(world: World) -> None:
     first, second = world.engine(), world.engine()
     run_id = await first.create(stored("mine", task("a")), {})
     driving = asyncio.create_task(first.drive(run_id))
-    await until(lambda: world.shell.calls)
+    await eventually_async(lambda: world.shell.calls)
     with pytest.raises(StoreBusy, match="being driven by another process"):
         await second.drive(run_id)
     release.set()
@@ -163,7 +158,7 @@ async def test_a_cancel_written_by_another_process_reaches_who_drives_the_run(wo
     first, second = world.engine(), world.engine()
     run_id = await first.create(stored("far", task("a")), {})
     driving = asyncio.create_task(first.drive(run_id))
-    await until(lambda: world.shell.calls)
+    await eventually_async(lambda: world.shell.calls)
     await second.cancel(run_id)
     assert (await driving).status == "cancelled"
 
@@ -172,7 +167,7 @@ async def test_a_cancel_written_by_another_process_wakes_a_sleeping_run(world: W
     first, second = world.engine(), world.engine()
     run_id = await first.create(stored("asleep", wait("w", "1h")), {})
     driving = asyncio.create_task(first.drive(run_id))
-    await until(lambda: first.store.run(run_id).status == "waiting" and first.store.run(run_id).owner is None)  # type: ignore[union-attr]
+    await eventually_async(lambda: first.store.run(run_id).status == "waiting" and first.store.run(run_id).owner is None)  # type: ignore[union-attr]
     await second.cancel(run_id)
     assert (await driving).status == "cancelled"
     assert first.store.mail([run_id]) == []
@@ -182,7 +177,7 @@ async def test_a_sleeping_run_that_another_process_finished_is_seen_to_have_ende
     first, second = world.engine(), world.engine()
     run_id = await first.create(stored("other", wait("w", "1h")), {})
     driving = asyncio.create_task(first.drive(run_id))
-    await until(lambda: first.store.run(run_id).owner is None and first.store.run(run_id).status == "waiting")  # type: ignore[union-attr]
+    await eventually_async(lambda: first.store.run(run_id).owner is None and first.store.run(run_id).status == "waiting")  # type: ignore[union-attr]
     first._deliver = lambda run_ids: None  # type: ignore[method-assign]  # the mail is the other's to read
     await second.cancel(run_id)
     assert (await second.drive(run_id)).status == "cancelled"
@@ -222,7 +217,7 @@ async def test_mail_that_says_nothing_new_is_taken_away(world: World) -> None:
     await engine.cancel(run_id, "second")
     await engine.drive(run_id)
     assert world.journal(run_id).count("CancelRequested") == 1
-    await until(lambda: engine.store.mail([run_id]) == [])
+    await eventually_async(lambda: engine.store.mail([run_id]) == [])
 
 
 async def test_thousands_of_sleeping_runs_are_neither_held_nor_leased(world: World) -> None:

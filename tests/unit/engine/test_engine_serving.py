@@ -9,6 +9,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from waiting import eventually_async
 
 from agentctl.core.events import StepSucceeded
 from agentctl.engine.dispatcher import POLL_INTERVAL
@@ -21,12 +22,6 @@ from agentctl.testing.definitions import AT_ONCE, set_step, skill, stored, task,
 from agentctl.testing.fixtures import World
 
 GRACE = 10.0
-
-
-async def until(condition: Any, seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 @asynccontextmanager
@@ -52,7 +47,7 @@ async def test_a_run_that_another_process_queues_is_driven_at_once(world: World)
         other = world.engine()
         began = asyncio.get_running_loop().time()
         run_id = await other.create(stored("x", task("a"), task("b")), {})
-        await until(lambda: status(other, run_id) == "succeeded")
+        await eventually_async(lambda: status(other, run_id) == "succeeded")
         took = asyncio.get_running_loop().time() - began
 
         assert world.shell.paths == ["a", "b"]
@@ -96,19 +91,19 @@ async def test_an_event_wakes_a_run_that_costs_no_memory_while_it_waits(world: W
     async with served(world.serving()) as engine:
         other = world.engine()
         run_id = await other.create(stored("x", wait_for_event("w", "go"), task("after")), {})
-        await until(lambda: status(other, run_id) == "waiting" and not engine.held)
+        await eventually_async(lambda: status(other, run_id) == "waiting" and not engine.held)
         assert (engine._parked, engine._expected, engine._timers._due) == (set(), {}, {})
 
         await other.send("go", {})
-        await until(lambda: status(other, run_id) == "succeeded")
+        await eventually_async(lambda: status(other, run_id) == "succeeded")
 
 
 async def test_a_timer_is_kept_by_the_store_and_fires_on_time(world: World) -> None:
     async with served(world.serving()) as engine:
         other = world.engine()
         run_id = await other.create(stored("x", wait("w", "1500ms")), {})
-        await until(lambda: status(other, run_id) == "waiting" and not engine.held)
-        await until(lambda: status(other, run_id) == "succeeded", seconds=POLL_INTERVAL + 1)
+        await eventually_async(lambda: status(other, run_id) == "waiting" and not engine.held)
+        await eventually_async(lambda: status(other, run_id) == "succeeded", seconds=POLL_INTERVAL + 1)
 
 
 async def test_no_more_runs_are_held_than_there_is_room_for(world: World) -> None:
@@ -124,7 +119,7 @@ async def test_no_more_runs_are_held_than_there_is_room_for(world: World) -> Non
     world.shell.behave["a"] = measure
     ids = await world.engine().create_many(stored("x", task("a")), [{} for _ in range(40)])
     async with served(engine):
-        await until(lambda: all(status(engine, run_id) == "succeeded" for run_id in ids))
+        await eventually_async(lambda: all(status(engine, run_id) == "succeeded" for run_id in ids))
     assert 0 < most <= 3
 
 
@@ -146,7 +141,7 @@ async def test_children_of_a_full_house_wait_in_the_store_for_their_turn(world: 
     parents = stored("parent", skill("a", "child", needs=AT_ONCE), skill("b", "child", needs=AT_ONCE))
     async with served(world.serving(most_held=1)) as engine:
         ids = await world.engine().create_many(parents, [{} for _ in range(4)])
-        await until(lambda: all(status(engine, run_id) == "succeeded" for run_id in ids))
+        await eventually_async(lambda: all(status(engine, run_id) == "succeeded" for run_id in ids))
         assert len(world.shell.paths) == 8
 
 
@@ -154,7 +149,7 @@ async def test_detached_children_are_driven_though_nobody_waits_for_them(world: 
     world.skills["child"] = stored("child", task("x"), kind="skill")
     async with served(world.serving()) as engine:
         run_id = await world.engine().create(stored("parent", skill("a", "child", detach=True)), {})
-        await until(lambda: [row.status for row in world.children(run_id)] == ["succeeded"])
+        await eventually_async(lambda: [row.status for row in world.children(run_id)] == ["succeeded"])
         assert status(engine, run_id) == "succeeded"
 
 
@@ -168,7 +163,7 @@ def test_what_a_killed_process_left_behind_has_been_taken_over_before_it_is_read
         world.shell.behave["b"] = note
         run_id = await engine.create(stored("x", task("a"), task("b")), {})
         driving = asyncio.ensure_future(engine.drive(run_id))
-        await until((world.root / "id").exists)
+        await eventually_async((world.root / "id").exists)
         driving.cancel()
 
     world.killed(scenario)
@@ -185,7 +180,7 @@ def test_what_a_killed_process_left_behind_has_been_taken_over_before_it_is_read
         await engine.begin()
         assert "RunRecovered" in world.journal(run_id)
         release.set()
-        await until(lambda: status(engine, run_id) == "succeeded")
+        await eventually_async(lambda: status(engine, run_id) == "succeeded")
         await engine.stop()
 
     asyncio.run(go_on())
@@ -224,10 +219,10 @@ async def test_an_outcome_that_cannot_be_written_is_kept_until_it_can_be(world: 
     world.shell.behave["pay"] = pay
     async with served(engine):
         run_id = await world.engine().create(stored("x", task("pay", effect="once"), task("after")), {})
-        await until(lambda: bool(well) and engine.is_tried)
+        await eventually_async(lambda: bool(well) and engine.is_tried)
         assert (status(engine, run_id), world.shell.paths) == ("running", ["pay"])
         well[0].set()
-        await until(lambda: status(engine, run_id) == "succeeded")
+        await eventually_async(lambda: status(engine, run_id) == "succeeded")
 
     assert paid == ["pay"]
     assert not engine.is_tried
@@ -244,7 +239,7 @@ async def test_no_patience_outlives_the_order_to_stop(world: World) -> None:
     world.shell.behave["a"] = full
     async with served(engine):
         run_id = await world.engine().create(stored("x", task("a")), {})
-        await until(lambda: engine.is_tried)
+        await eventually_async(lambda: engine.is_tried)
     assert status(engine, run_id) == "interrupted"
 
 
@@ -261,11 +256,11 @@ async def test_a_run_that_cannot_be_driven_disturbs_no_other(world: World, caplo
     engine.store.journal = read  # type: ignore[method-assign]
     async with served(engine):
         well = await world.engine().create(stored("well", task("x")), {})
-        await until(lambda: status(engine, well) == "succeeded")
+        await eventually_async(lambda: status(engine, well) == "succeeded")
         assert status(engine, broken) == "interrupted"
         assert "failed unexpectedly" in caplog.text
         engine.store.journal = journal  # type: ignore[method-assign]
-        await until(lambda: status(engine, broken) == "succeeded")
+        await eventually_async(lambda: status(engine, broken) == "succeeded")
 
 
 async def test_a_store_that_is_damaged_ends_the_engine(world: World) -> None:
@@ -292,7 +287,7 @@ async def stop_in_the_middle(world: World, engine: ServingEngine, release: async
     world.shell.behave["a"] = hang
     await engine.begin()
     running = asyncio.create_task(engine.run())
-    await until(lambda: world.shell.paths == ["a"])
+    await eventually_async(lambda: world.shell.paths == ["a"])
     running.cancel()
     stopping = asyncio.create_task(engine.stop(grace))
     await asyncio.sleep(0.05)
@@ -311,7 +306,7 @@ async def test_a_step_that_ends_within_the_grace_is_journaled_and_the_next_does_
     assert status(engine, run_id) == "interrupted"
 
     async with served(world.serving()) as following:
-        await until(lambda: status(following, run_id) == "succeeded")
+        await eventually_async(lambda: status(following, run_id) == "succeeded")
     assert world.shell.paths == ["a", "c"]
     assert "RunRecovered" not in world.journal(run_id)
 
@@ -335,7 +330,7 @@ async def test_a_retry_does_not_begin_within_the_grace(world: World) -> None:
     world.shell.behave["a"] = fail
     await engine.begin()
     running = asyncio.create_task(engine.run())
-    await until(lambda: world.shell.paths == ["a"])
+    await eventually_async(lambda: world.shell.paths == ["a"])
     running.cancel()
     stopping = asyncio.create_task(engine.stop(0.3))
     await asyncio.sleep(0)
@@ -346,7 +341,7 @@ async def test_a_retry_does_not_begin_within_the_grace(world: World) -> None:
 
     del world.shell.behave["a"]
     async with served(world.serving()) as following:
-        await until(lambda: status(following, run_id) == "succeeded")
+        await eventually_async(lambda: status(following, run_id) == "succeeded")
 
 
 async def test_a_step_that_outlasts_the_grace_is_stopped_and_executes_again(world: World) -> None:
@@ -360,13 +355,13 @@ async def test_a_step_that_outlasts_the_grace_is_stopped_and_executes_again(worl
 
     world.shell.behave["a"] = hang
     await engine.begin()
-    await until(lambda: world.shell.paths == ["a"])
+    await eventually_async(lambda: world.shell.paths == ["a"])
     await engine.stop(0.05)
     assert status(engine, run_id) == "interrupted"
 
     del world.shell.behave["a"]
     async with served(world.serving()) as following:
-        await until(lambda: status(following, run_id) == "succeeded")
+        await eventually_async(lambda: status(following, run_id) == "succeeded")
     assert world.shell.paths == ["a", "a"]
 
 
@@ -380,7 +375,7 @@ async def test_an_attempt_that_never_found_a_worker_is_in_no_doubt(world: World)
     assert status(engine, run_id) == "interrupted"
 
     async with served(world.serving()) as following:
-        await until(lambda: status(following, run_id) == "succeeded")
+        await eventually_async(lambda: status(following, run_id) == "succeeded")
     assert sorted(world.shell.paths) == ["a", "b", "c"]
     assert [call.attempt for call in world.shell.calls] == [1, 1, 1]
 
@@ -394,7 +389,7 @@ async def test_a_second_stop_ends_the_grace(world: World) -> None:
 
     world.shell.behave["a"] = hang
     await engine.begin()
-    await until(lambda: world.shell.paths == ["a"])
+    await eventually_async(lambda: world.shell.paths == ["a"])
     stopping = asyncio.create_task(engine.stop(1000))
     await asyncio.sleep(0.02)
     await engine.stop()
@@ -420,5 +415,5 @@ async def test_a_child_under_way_ends_and_its_parent_goes_on_with_the_next_proce
     assert world.shell.paths == ["a"]
 
     async with served(world.serving()) as following:
-        await until(lambda: status(following, run_id) == "succeeded")
+        await eventually_async(lambda: status(following, run_id) == "succeeded")
     assert world.shell.paths == ["a", "z", "after"]

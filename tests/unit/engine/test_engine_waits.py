@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from waiting import eventually_async
 
 from agentctl.core.events import ApprovalGiven, EventReceived
 from agentctl.engine.engine import Engine
@@ -29,8 +30,7 @@ async def rested(engine: Engine, definition: StoredDefinition = PAID, input: dic
 
 
 async def until_waiting(engine: Engine, run_id: str) -> None:
-    while not engine.store.waits(run_id):
-        await asyncio.sleep(0.005)
+    await eventually_async(lambda: engine.store.waits(run_id), f"run {run_id} waits")
 
 
 def taken(engine: Engine, run_id: str) -> list[str]:

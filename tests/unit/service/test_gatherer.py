@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import eventually_async
 
 from agentctl.engine.engine import Engine
 from agentctl.expressions.parse import parse_value
@@ -78,9 +79,8 @@ async def ticks(engine: Engine, clock: VirtualClock, *ids: str) -> None:
 
 async def until_runs(engine: Engine, count: int) -> list[RunRow]:
     """All runs there are once there are so many, oldest first."""
-    while len(rows := engine.store.history(HistoryFilter())) < count:
-        await asyncio.sleep(0.001)
-    return rows[::-1]
+    await eventually_async(lambda: len(engine.store.history(HistoryFilter())) >= count, f"{count} runs")
+    return engine.store.history(HistoryFilter())[::-1]
 
 
 def orders(row: RunRow) -> list[str]:

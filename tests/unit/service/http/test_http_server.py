@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import pytest
+from waiting import eventually
 
 from agentctl.errors import StoreError, StoreFull
 from agentctl.service.http import app, server
@@ -28,9 +29,7 @@ def dribble(connection: socket.socket, until: float) -> None:
 
 def asked(served: Any, times: int) -> None:
     """Returns when the engine has been asked so often to keep an event."""
-    deadline = time.monotonic() + 5
-    while served.engine.asked < times and time.monotonic() < deadline:
-        time.sleep(0.01)
+    eventually(lambda: served.engine.asked >= times, f"{times} events")
 
 
 def ended(connection: socket.socket) -> bool:
