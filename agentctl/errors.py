@@ -26,7 +26,10 @@ Core raises `IllegalTransition` (an AssertionError of ours): a bug, never an out
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+# What is known of the effect of a failed attempt: it was not begun, the other side answered, or nobody can say.
+ErrorOutcome = Literal["not_begun", "answered", "unknown"]
 
 
 class AgentctlError(Exception):
@@ -111,9 +114,11 @@ class LeaseLost(StoreError):
 
 
 class ActionError(Exception):
-    """An attempt failed. `type` is one of the dotted names of LANGUAGE section 4.
+    """An attempt failed. `type`: one of the dotted names of docs/language.md.
 
-    `retry_after`: seconds a server asked us to wait, if it did.  `usage`: what the failed attempt cost all the same.
+    `retry_after`: seconds a server asked us to wait, if it did.
+    `usage`: what the failed attempt cost all the same.
+    `outcome`: what is known of the effect; None: what is usual for `type`.
     """
 
     def __init__(
@@ -124,6 +129,7 @@ class ActionError(Exception):
         *,
         retry_after: float | None = None,
         usage: dict[str, Any] | None = None,
+        outcome: ErrorOutcome | None = None,
     ) -> None:
         super().__init__(message)
         self.type = type
@@ -131,6 +137,7 @@ class ActionError(Exception):
         self.data = data
         self.retry_after = retry_after
         self.usage = usage
+        self.outcome = outcome
 
 
 class ExpressionError(Exception):

@@ -9,7 +9,7 @@ from agentctl.core import budget, dispatch, ending, retry, start
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.core.fold import apply
-from agentctl.core.fold_attempts import gave_no_answer, outcome_lost
+from agentctl.core.fold_attempts import outcome_lost
 from agentctl.core.frames import round_key
 from agentctl.core.scope import Scope, scope_of
 from agentctl.core.state import Frame, RunState, StepState
@@ -178,7 +178,7 @@ class Decider:
         if step.stopping or step.frame.is_halted():
             self.emit(ev.StepCancelled(at=self.at, path=step.path))
             return
-        if step.node.is_once and step.node.body is None and gave_no_answer(error):
+        if step.node.is_once and step.node.body is None and error.leaves_doubt:
             said = f"the attempt gave no answer that could be read ({error.type}: {error.message})"
             error = ev.Error("step.unknown_outcome", said, step.path, step.attempt, error.data)
             self.emit(ev.OutcomeUnknown(at=self.at, path=step.path, error=error))
@@ -235,9 +235,7 @@ class Decider:
             if refused is not None:
                 self.emit(ev.AttemptFailed(at=self.at, path=step.path, attempt=attempt, error=refused))
                 return
-        self.emit(
-            ev.StepStarted(at=self.at, path=step.path, attempt=attempt, input=input, secrets=secrets or [], child=child)
-        )
+        self.emit(ev.StepStarted(at=self.at, path=step.path, attempt=attempt, input=input, secrets=secrets or [], child=child))
 
     def child_id(self, step: StepState) -> str:
         """The id of the run that an attempt of a skill step starts: derived, so that a repeated spawn is the same run."""
@@ -278,9 +276,7 @@ class Decider:
 
     # --- expressions -----------------------------------------------------------------------------------------------
 
-    def evaluate(
-        self, template: Template, frame: Frame, names: dict[str, JSON] | None = None
-    ) -> tuple[JSON, ev.Error | None]:
+    def evaluate(self, template: Template, frame: Frame, names: dict[str, JSON] | None = None) -> tuple[JSON, ev.Error | None]:
         """The value of a template in `frame`, or the error object of a failed expression."""
         scope = scope_of(self.state, frame)
         if names:
@@ -290,9 +286,7 @@ class Decider:
         except ExpressionError as error:
             return None, _failed(template, error.message)
 
-    def holds(
-        self, condition: Template, frame: Frame, names: dict[str, JSON] | None = None
-    ) -> tuple[bool, ev.Error | None]:
+    def holds(self, condition: Template, frame: Frame, names: dict[str, JSON] | None = None) -> tuple[bool, ev.Error | None]:
         """Whether a condition is true in `frame`; false with the error object when it cannot be told, as of a secret."""
         value, error = self.evaluate(condition, frame, names)
         if isinstance(value, SecretText):

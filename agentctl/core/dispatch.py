@@ -136,9 +136,7 @@ def find_result(step: StepState) -> cmd.LookupResult:
 def keep_result(step: StepState) -> cmd.StoreResult:
     assert step.key is not None
     cache = step.node.step.cache
-    return cmd.StoreResult(
-        step.claim, place_in_definition(step), step.key, step.output, ttl=None if cache is None else cache.ttl
-    )
+    return cmd.StoreResult(step.claim, place_in_definition(step), step.key, step.output, ttl=None if cache is None else cache.ttl)
 
 
 def give_back(step: StepState) -> cmd.ReleaseClaim:

@@ -11,16 +11,40 @@ from __future__ import annotations
 import msgspec
 
 from agentctl import JSON
+from agentctl.errors import ErrorOutcome
+
+# Types of errors whose attempt may have taken effect all the same: cut off, or answered by what cannot be read.
+# It holds for errors that do not say their outcome, as those of older journals.
+_UNKNOWN = frozenset({"timeout", "cancelled", "internal", "shell.signal", "http.connect", "http.too_large", "output.invalid"})
 
 
 class Error(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The error object of LANGUAGE section 4. `step`: path of the step where it arose."""
+    """The error object of steps and runs.
+
+    `step`: path of the step where it arose.
+    `outcome`: what is known of the effect of the attempt; None: what is usual for `type`.
+    """
 
     type: str
     message: str
     step: str | None = None
     attempts: int = 0
     data: JSON = None
+    outcome: ErrorOutcome | None = None
+
+    @property
+    def known_outcome(self) -> ErrorOutcome:
+        """What is known of the effect of the attempt that failed with this."""
+        if self.outcome is not None:
+            return self.outcome
+        if isinstance(self.data, dict) and self.data.get("sent") is False:
+            return "not_begun"
+        return "unknown" if self.type in _UNKNOWN else "answered"
+
+    @property
+    def leaves_doubt(self) -> bool:
+        """Whether the attempt may have taken effect although it failed."""
+        return self.known_outcome == "unknown"
 
     def to_json(self) -> dict[str, JSON]:
         return {"type": self.type, "message": self.message, "step": self.step, "attempts": self.attempts, "data": self.data}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import structs
+
 from agentctl import JSON
 from agentctl.core import events as ev
 from agentctl.core import lifecycle
@@ -13,11 +15,6 @@ from agentctl.core.frames import close_frame, open_frame, round_key, without_rou
 from agentctl.core.reopen import go_on, open_items
 from agentctl.core.state import Frame, RunState, StepState
 from agentctl.model import Approve, Wait
-
-# Error types of attempts that may have done their work and could not say so: cut off, or answered by what cannot be read.
-NO_ANSWER = frozenset(
-    {"timeout", "cancelled", "internal", "shell.signal", "http.connect", "http.too_large", "output.invalid"}
-)
 
 
 def step_started(state: RunState, e: ev.StepStarted) -> None:
@@ -181,9 +178,9 @@ def attempt_failed(state: RunState, e: ev.AttemptFailed) -> None:
     step.status = lifecycle.next_step_status(e.path, step.status, "AttemptFailed")
     step.attempt = e.attempt
     error = e.error
-    step.error = error if error.step else ev.Error(error.type, error.message, e.path, step.attempt, error.data)
+    step.error = error if error.step else structs.replace(error, step=e.path, attempts=step.attempt)
     step.retry_after, step.halted, step.stopping = e.retry_after, None, step.stopping and step.halted is None
-    if e.usage is None and gave_no_answer(error):
+    if e.usage is None and error.leaves_doubt:
         state.lost_tokens += state.reserved.get(e.path, 0)
     add_usage(state, step, e.usage)
     let_go(state, step)
@@ -237,17 +234,12 @@ def outcome_lost(step: StepState) -> ev.Error:
     return ev.Error("step.unknown_outcome", "the process ended while the step executed", step.path, step.attempt)
 
 
-def gave_no_answer(error: ev.Error) -> bool:
-    """True when the attempt may have taken effect all the same. `data.sent` false: it never left this machine."""
-    return error.type in NO_ANSWER and not (isinstance(error.data, dict) and error.data.get("sent") is False)
-
-
 def is_in_doubt(step: StepState) -> bool:
     """True when an attempt of an `effect: once` step was begun and did not say how it ended."""
     if not step.node.is_once or step.node.body is not None:  # of a container, only the steps in it can be
         return False
     return step.status in ("running", "unknown") or (
-        step.status == "failing" and step.error is not None and gave_no_answer(step.error)
+        step.status == "failing" and step.error is not None and step.error.leaves_doubt
     )
 
 

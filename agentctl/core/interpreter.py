@@ -36,9 +36,7 @@ class Decision(msgspec.Struct, frozen=True):
     commands: list[cmd.Command]
 
 
-def fold(
-    journal: Iterable[ev.AnyEvent], plan_of: Callable[[str], Plan], secret_names: frozenset[str] = frozenset()
-) -> RunState:
+def fold(journal: Iterable[ev.AnyEvent], plan_of: Callable[[str], Plan], secret_names: frozenset[str] = frozenset()) -> RunState:
     """The state that a journal adds up to. `plan_of(version)`: the plan of a definition by its content hash."""
     state = RunState(plan_of, secret_names)
     for event in journal:

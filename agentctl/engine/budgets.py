@@ -9,7 +9,6 @@ import msgspec
 from agentctl.core import budget
 from agentctl.core.commands import Command, Execute
 from agentctl.core.events import AnyEvent, AttemptFailed, AttemptWithdrawn, RunRecovered, StepSucceeded, Usage
-from agentctl.core.fold_attempts import gave_no_answer
 from agentctl.core.state import RunState
 from agentctl.ports import Refusal, Reservation, Settlement
 
@@ -29,7 +28,7 @@ def settlements(state: RunState, events: Iterable[AnyEvent]) -> list[Settlement]
         if isinstance(event, RunRecovered):
             found.append(Settlement(None, None))
         elif isinstance(event, StepSucceeded | AttemptFailed) and event.attempt:
-            cut_off = isinstance(event, AttemptFailed) and gave_no_answer(event.error)
+            cut_off = isinstance(event, AttemptFailed) and event.error.leaves_doubt
             found.append(Settlement(event.path, event.usage or (None if cut_off else _NOTHING)))
         elif isinstance(event, AttemptWithdrawn):
             found.append(Settlement(event.path, _NOTHING))

@@ -225,6 +225,7 @@ class Attempts:
             step=command.path,
             attempts=command.attempt,
             data=self._around.scrub(data),
+            outcome=problem.outcome,
         )
         return AttemptFailed(
             at=self._clock.now(),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from agentctl import JSON
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
-from agentctl.core.fold_attempts import gave_no_answer
 from agentctl.expressions.duration import format_duration
 from agentctl.expressions.suggestions import did_you_mean
 from agentctl.language.cases import Happening
@@ -137,7 +136,7 @@ class Outside:
         verdict, output, due = "retry", None, stage.now
         if found is not None:
             due, answer = found
-            if answer.error is not None and gave_no_answer(answer.error):
+            if answer.error is not None and answer.error.leaves_doubt:
                 self._answer_at_once(run, self._asked[run.id, path], due)
                 return
             verdict, output = ("failed", None) if answer.error is not None else ("done", answer.output)

@@ -12,7 +12,6 @@ from random import Random
 from agentctl import JSON
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
-from agentctl.core.fold_attempts import gave_no_answer
 from agentctl.core.frames import without_rounds
 from agentctl.core.graph import Plan
 from agentctl.core.interpreter import Decision, decide, fold, forget, take_over
@@ -197,7 +196,7 @@ class Simulation:
         match event:
             case ev.StepSucceeded(path=path) | ev.StepResolved(path=path) | ev.AttemptWithdrawn(path=path):
                 self.intents.discard(without_rounds(path))
-            case ev.AttemptFailed(path=path, error=error) if not gave_no_answer(error) and error.type != "step.unknown_outcome":
+            case ev.AttemptFailed(path=path, error=error) if not error.leaves_doubt and error.type != "step.unknown_outcome":
                 self.intents.discard(without_rounds(path))
             case ev.BlockFinished(path=path, output={"done": bool()}):
                 self.intents.discard(without_rounds(path).removesuffix(".probe"))
