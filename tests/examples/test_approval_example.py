@@ -1,4 +1,4 @@
-"""The purchase of examples/approval, as its README tells it."""
+"""The purchase of examples/approval, as its README describes it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def purchase(tmp_path, agentctl, repository) -> str:
     return result.json["run_id"]
 
 
-def test_a_purchase_is_signed_told_and_delivered(agentctl, purchase):
+def test_a_purchase_is_signed_announced_and_delivered(agentctl, purchase):
     [entry] = agentctl("inbox", "--json").json
     assert entry["message"] == "Order 4 desks for 980 EUR?"
     assert entry["show"] == {"number": purchase, "item": "4 desks", "price": 980}
@@ -31,13 +31,13 @@ def test_a_purchase_is_signed_told_and_delivered(agentctl, purchase):
     resumed = agentctl("resume", "last", "--json")
     assert resumed.code == 0, resumed.err
     assert (resumed.json["output"]["item"], resumed.json["output"]["delivered"]) == ("4 desks", 4)
-    told = {step["path"]: step["output"] for step in agentctl("show", "last", "--json").json["steps"]}["tell"]
-    assert (told["name"], told["data"]) == ("purchase.ordered", {"number": purchase, "cost_center": 12})
+    announced = {step["path"]: step["output"] for step in agentctl("show", "last", "--json").json["steps"]}["announce"]
+    assert (announced["name"], announced["data"]) == ("purchase.ordered", {"number": purchase, "cost_center": 12})
 
 
-def test_a_purchase_that_is_rejected_tells_nobody(agentctl, purchase):
+def test_a_rejected_purchase_is_announced_to_nobody(agentctl, purchase):
     assert agentctl("reject", purchase, "--comment", "too dear").code == 0
     resumed = agentctl("resume", purchase, "--json")
     assert (resumed.code, resumed.json["error"]["type"]) == (1, "approval.rejected")
     steps = {step["path"]: step["status"] for step in agentctl("show", purchase, "--json").json["steps"]}
-    assert (steps["tell"], steps["delivery"]) == ("not_run", "not_run")
+    assert (steps["announce"], steps["delivery"]) == ("not_run", "not_run")
