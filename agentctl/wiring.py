@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from agentctl.engine.host import EngineConfig
     from agentctl.language.catalog import Catalog
     from agentctl.language.project.project import Project
-    from agentctl.ports import Admission, Finding, Observer, Store, StoredDefinition
+    from agentctl.ports import Admission, Client, Finding, Observer, Store, StoredDefinition
     from agentctl.service.component import Component
     from agentctl.service.http.address import Address
     from agentctl.service.serve import Service
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "back_up",
+    "build_client",
     "build_engine",
     "build_service",
     "calm_collector",
@@ -36,6 +37,15 @@ __all__ = [
     "release_gathered",
     "skill_loader",
 ]
+
+
+def build_client(project: Project, store: Store) -> Client:
+    """A client on an open store of a project, for commands that drive nothing."""
+    from agentctl.engine.client import Client
+    from agentctl.engine.clock import SystemClock
+    from agentctl.triggers.events import EventTriggers
+
+    return Client(store, SystemClock(), EventTriggers(store, project.vars))
 
 
 def build_engine(project: Project, store: Store, *, observers: Sequence[Observer] = (), workers: int = 16) -> Engine:

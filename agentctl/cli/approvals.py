@@ -101,16 +101,14 @@ async def _hand_in(project: Project, run_id: str, answer: ApprovalGiven) -> tupl
 
     Raises UsageError when the approval is not the one that was shown any more.
     """
-    from agentctl.cli.foreground.drive import working
-
-    with working(project) as (engine, _):
-        if not await engine.answer(run_id, answer):
+    with context.requesting(project) as (client, store):
+        if not await client.approve(run_id, answer):
             raise UsageError(
                 f"step {answer.path} of run {run_id} was answered meanwhile, or shows something else now: nothing was signed"
             )
-        row = engine.store.run(run_id)
+        row = store.run(run_id)
         assert row is not None  # it was found a moment ago, and has not ended: it was asking
-        return row, context.driver(engine.store, run_id), engine.store.serving() is not None
+        return row, context.driver(store, run_id), store.serving() is not None
 
 
 def signature(waiting: Waiting, data: dict[str, Any], comment: str | None, *, approved: bool) -> ApprovalGiven:

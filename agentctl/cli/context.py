@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agentctl.core.events import AnyEvent
     from agentctl.core.state import RunState
     from agentctl.language.project.project import Project
-    from agentctl.ports import RunRow, Store
+    from agentctl.ports import Client, RunRow, Store
 
 
 def project(db: str | None, start: Path | None = None) -> Project:
@@ -93,6 +93,17 @@ def writing(used: Project) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+@contextmanager
+def requesting(used: Project) -> Iterator[tuple[Client, Store]]:
+    """A client of the project's store, for a command that only asks. To be entered within the event loop that uses it."""
+    from agentctl.cli.logging import show_log
+    from agentctl.wiring import build_client
+
+    show_log()
+    with writing(used) as store:
+        yield build_client(used, store), store
 
 
 async def follow_files(used: Project, store: Store) -> None:

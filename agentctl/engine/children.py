@@ -53,9 +53,7 @@ class Children:
     def _again(self, command: StartChild, row: RunRow, at: float, vars: dict[str, Any]) -> ChildStart:
         """The child is there: the process died after it was created, or the parent was resumed."""
         if row.status == "succeeded":
-            ended = ChildFinished(
-                at=at, path=command.path, run_id=row.id, status=row.status, output=row.output, usage=row.usage
-            )
+            ended = ChildFinished(at=at, path=command.path, run_id=row.id, status=row.status, output=row.output, usage=row.usage)
             return ChildStart(ended=ended)
         created = RunCreated(
             at=at, run_id=row.id, name=row.name, kind=row.kind, version=row.version, input=row.input, parent=row.parent

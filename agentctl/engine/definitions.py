@@ -25,12 +25,29 @@ def _stored(store: Store, version: str) -> StoredDefinition:
     return stored
 
 
-class Definitions:
-    def __init__(self, store: Store, load_skill: Callable[[str], StoredDefinition]) -> None:
+class Registry:
+    """Registers definitions in a store: each again after a while, because a store forgets those that nobody runs."""
+
+    def __init__(self, store: Store) -> None:
         self._store = store
+        self._registered: dict[str, float] = {}  # version -> when, by the monotonic clock
+
+    async def register(self, stored: StoredDefinition) -> None:
+        """Keep the definition in the store."""
+        registered = self._registered.get(stored.version)
+        if registered is None or time.monotonic() - registered > _REGISTERED_FOR:
+            await self._store.register(stored)
+            self._registered[stored.version] = time.monotonic()
+
+
+class Definitions:
+    """`load_skill`: name -> the definition as it is now; raises NotFound, DefinitionInvalid."""
+
+    def __init__(self, store: Store, registry: Registry, load_skill: Callable[[str], StoredDefinition]) -> None:
+        self._store = store
+        self._registry = registry
         self._load_skill = load_skill
         self._plans: dict[str, Plan] = {}
-        self._registered: dict[str, float] = {}  # version -> when, by the monotonic clock
 
     def plan(self, version: str) -> Plan:
         """The index of a stored definition, made once for all its runs. Raises StoreCorrupt when the store lacks it."""
@@ -42,13 +59,6 @@ class Definitions:
             self._plans[version] = plan
         return plan
 
-    async def register(self, stored: StoredDefinition) -> None:
-        """Again after a while, for a store forgets definitions that nobody has run for long."""
-        registered = self._registered.get(stored.version)
-        if registered is None or time.monotonic() - registered > _REGISTERED_FOR:
-            await self._store.register(stored)
-            self._registered[stored.version] = time.monotonic()
-
     async def skill(self, run_id: str, name: str) -> StoredDefinition:
         """The version of skill `name` that run `run_id` is pinned to: that of its first call, else the one on disk now.
 
@@ -58,5 +68,5 @@ class Definitions:
         if earlier:
             return _stored(self._store, earlier[0].version)
         stored = self._load_skill(name)
-        await self.register(stored)
+        await self._registry.register(stored)
         return stored

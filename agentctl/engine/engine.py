@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import islice
 
 from agentctl.engine.child_tracker import ChildTracker
-from agentctl.engine.client import Client
-from agentctl.engine.definitions import Definitions
+from agentctl.engine.client import MAX_CREATED, Client
+from agentctl.engine.definitions import Definitions, Registry
 from agentctl.engine.host import EngineConfig, Shared
 from agentctl.engine.poller import Poller
 from agentctl.engine.queue import AdmissionQueue
 from agentctl.engine.run import HeldRun, LetGo
 from agentctl.engine.store_retry import StoreRetry
 from agentctl.engine.timers import Timers
-from agentctl.engine.waiters import Until, Waiters
-from agentctl.errors import AgentctlError, LeaseLost, StoreBusy
+from agentctl.engine.waiters import Waiters
+from agentctl.errors import AgentctlError, LeaseLost, NotFound, StoreBusy
 from agentctl.performing.attempts import Attempts
-from agentctl.ports import FINISHED, Lease, Progress, QueuePosition, RunRow
+from agentctl.ports import FINISHED, Lease, Progress, QueuePosition, RunRow, Until
 
 log = logging.getLogger(__name__)
 
@@ -32,19 +33,28 @@ RETRY_LEASE = 1.0  # seconds until a run that another process holds is tried aga
 SPREE = 0.02  # seconds for which a run that is alone keeps the event loop
 
 
-class Engine(Client):
-    """See `Client`, and `drive`. Not thread-safe; made and used within one event loop."""
+class Engine:
+    """Implements `ports.engine.Engine`. Not thread-safe; made and used within one event loop."""
 
     def __init__(self, equipment: EngineConfig) -> None:
         store, clock = equipment.store, equipment.clock
-        super().__init__(store, clock, Definitions(store, equipment.load_skill), equipment.triggers)
+        registry = Registry(store)
+        client = Client(store, clock, equipment.triggers, registry, self)
+        # An engine is a client, too.
+        self.create, self.start, self.create_many = client.create, client.start, client.create_many
+        self.resume, self.resolve, self.cancel, self.approve = client.resume, client.resolve, client.cancel, client.approve
+        self.send, self.record, self.pause, self.unpause = client.send, client.record, client.pause, client.unpause
+        self.store = store
+        self.on_starts: list[Callable[[], None]] = []  # called when an event of ours starts runs, or is gathered for one
+        self._clock = clock
+        self._created: dict[str, bytes] = {}  # runs that nobody here has driven: the first line of their journals
         self._attempts = Attempts(equipment.actions, equipment.surroundings, clock, equipment.workers)
         self._patience = StoreRetry(clock)
         self._parts = Shared(
             store=store,
             clock=clock,
             attempts=self._attempts,
-            definitions=self._definitions,
+            definitions=Definitions(store, registry, equipment.load_skill),
             patience=self._patience,
             triggers=equipment.triggers,
             observers=equipment.observers,
@@ -146,6 +156,19 @@ class Engine(Client):
     def is_idle(self) -> bool:
         """Nothing moves until a timer fires or mail comes. For clocks that skip idle time."""
         return not self._attempts and self._line.is_quiet and all(run.inbox.is_waited_for for run in self._held.values())
+
+    # --- what its client wrote (client.Listener) -------------------------------------------------------------------
+
+    def created(self, first_events: dict[str, bytes]) -> None:
+        for run_id in islice(first_events, MAX_CREATED - len(self._created)):
+            self._created[run_id] = first_events[run_id]
+
+    def mailed(self, run_ids: Iterable[str]) -> None:
+        self._deliver(run_ids)
+
+    def triggered(self) -> None:
+        for notify in self.on_starts:
+            notify()
 
     # --- what held runs ask for (host.Host) -------------------------------------------------------------------------
 
@@ -341,6 +364,12 @@ class Engine(Client):
         if news:
             self._newest = news[-1][0]
             self._deliver({run_id for _, run_id in news})
+
+    def _row(self, run_id: str) -> RunRow:
+        row = self.store.run(run_id)
+        if row is None:
+            raise NotFound(f"there is no run {run_id}")
+        return row
 
     def collect_soon(self) -> None:
         if self._collecting is None:

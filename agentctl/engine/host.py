@@ -57,7 +57,7 @@ class Host(Protocol):
     def collect_soon(self) -> None:
         """The same in a later turn of the event loop, once for all that ask for it meanwhile."""
 
-    def set_off(self) -> None:
+    def triggered(self) -> None:
         """An event of ours has started runs, or is being gathered for one."""
 
     def is_followed(self, run_id: str) -> bool:

@@ -225,7 +225,7 @@ class HeldRun:
 
     def _tell_host(self, turn: Turn, entry: Append) -> None:
         if any(starts is not NOTHING for _, starts in entry.emitted):
-            self._host.set_off()
+            self._host.triggered()
         if entry.waits or entry.keys or turn.emitted:  # the commit may have offered events or results, to us or to others
             self._host.collect()
         elif turn.news:  # to others

@@ -53,8 +53,8 @@ class ServingEngine(Engine):
         finally:
             intake.cancel()
 
-    def set_off(self) -> None:
-        super().set_off()
+    def triggered(self) -> None:
+        super().triggered()
         self.collect()  # the start of a run may have told others to end
 
     def look(self) -> None:

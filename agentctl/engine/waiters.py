@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
-Until = Literal["finished", "rest"]
+from agentctl.ports import Until
 
 
 class Waiters:

@@ -20,6 +20,7 @@ from agentctl.ports.actions import (
     Surroundings,
 )
 from agentctl.ports.append import Append, KeyOrder, OpenWait, Refusal, Reservation, Settlement, Waiting
+from agentctl.ports.engine import Client, Engine, Until
 from agentctl.ports.reports import Feedback, Finding, Pruned, Statistics, Verdict
 from agentctl.ports.runs import (
     FINISHED,
@@ -65,8 +66,10 @@ __all__ = [
     "Append",
     "Awaiter",
     "Call",
+    "Client",
     "Clock",
     "Deployment",
+    "Engine",
     "Feedback",
     "Finding",
     "Gather",
@@ -105,6 +108,7 @@ __all__ = [
     "Surroundings",
     "Triggered",
     "Triggers",
+    "Until",
     "Verdict",
     "Waiting",
     "usage_document",

@@ -65,7 +65,7 @@ async def life(engine: Engine, root: Path) -> str:
     await engine.drive(run_id, until="rest")
     for waiting in engine.store.inbox():
         answer = ApprovalGiven(at=1.0, path=waiting.path, approved=True, digest=waiting.digest, by="ada")
-        await engine.answer(waiting.run_id, answer)
+        await engine.approve(waiting.run_id, answer)
     await engine.drive(run_id)
     await engine.drive(listener, until="rest")
     return run_id

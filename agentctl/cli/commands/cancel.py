@@ -51,10 +51,8 @@ def command(
 
 async def _ask(project: Project, run_id: str, reason: str | None) -> tuple[RunRow, bool]:
     """The run, and whether `serve` lives."""
-    from agentctl.cli.foreground.drive import working
-
-    with working(project) as (engine, _):
-        await engine.cancel(run_id, reason)
-        row, served = engine.store.run(run_id), engine.store.serving() is not None
+    with context.requesting(project) as (client, store):
+        await client.cancel(run_id, reason)
+        row, served = store.run(run_id), store.serving() is not None
     assert row is not None  # it was found a moment ago, unfinished, and only what has ended is pruned
     return row, served

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,9 +14,7 @@ if TYPE_CHECKING:
     from agentctl.language.project.project import Project
     from agentctl.ports import Deployment
 
-Loop = Annotated[
-    str, typer.Argument(metavar="LOOP", help="The name of a loop or a skill.", autocompletion=complete.definitions)
-]
+Loop = Annotated[str, typer.Argument(metavar="LOOP", help="The name of a loop or a skill.", autocompletion=complete.definitions)]
 
 
 def command(loop: Loop, db: params.Db = None, json: params.Json = False) -> None:
@@ -48,9 +45,9 @@ def change(loop: str, db: str | None, *, pause: bool, json: bool) -> Deployment:
 
 async def _change(project: Project, loop: str, *, pause: bool) -> Deployment:
     _known(project, loop)
-    with context.writing(project) as store:
+    with context.requesting(project) as (client, store):
         await context.follow_files(project, store)
-        await (store.pause if pause else store.unpause)(loop, time.time())
+        await (client.pause if pause else client.unpause)(loop)
         return next(one for one in store.deployments() if one.name == loop)
 
 

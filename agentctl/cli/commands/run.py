@@ -53,14 +53,12 @@ def command(
 
 
 async def _create(project: Project, stored: StoredDefinition, given: dict[str, Any], db: str | None, json: bool) -> int:
-    from agentctl.cli.foreground.drive import working
-
-    with working(project) as (engine, _):
-        run_id, admission = await engine.start(stored, given, vars=project.vars)
-        row = engine.store.run(run_id)
+    with context.requesting(project) as (client, store):
+        run_id, admission = await client.start(stored, given, vars=project.vars)
+        row = store.run(run_id)
         assert row is not None
-        standing = engine.store.standing(run_id)
-        served = engine.store.serving() is not None
+        standing = store.standing(run_id)
+        served = store.serving() is not None
     if json:
         output.print_json({"run_id": run_id, "status": row.status})
     else:

@@ -14,9 +14,8 @@ from agentctl.ports import FINISHED
 from agentctl.render.text import visible
 
 if TYPE_CHECKING:
-    from agentctl.engine.engine import Engine
     from agentctl.language.project.project import Project
-    from agentctl.ports import RunRow, SendResult
+    from agentctl.ports import RunRow, SendResult, Store
 
 _MOST_HINTS = 5  # runs for which a command is printed
 
@@ -94,18 +93,16 @@ def _text(data: str) -> str | bytes:
 
 
 async def _send(project: Project, name: str, data: Any, event_id: str | None) -> Outcome:
-    from agentctl.cli.foreground.drive import working
     from agentctl.wiring import release_gathered
 
-    with working(project) as (engine, _):
-        store = engine.store
+    with context.requesting(project) as (client, store):
         served = store.serving() is not None
         await context.follow_files(project, store)
-        event_id, sent = await engine.send(name, data, event_id)
+        event_id, sent = await client.send(name, data, event_id)
         admissions = [*sent.started, *([] if served else await release_gathered(project, store))]
         started = [found.run_id for found in admissions if found.outcome == "created" and found.run_id]
         rows = [row for row in map(store.run, started) if row is not None and _is_of(row, event_id)]
-        return Outcome(event_id, sent, rows, _undriven(engine, sent), served)
+        return Outcome(event_id, sent, rows, _undriven(store, sent), served)
 
 
 def _is_of(row: RunRow, event_id: str) -> bool:
@@ -116,8 +113,8 @@ def _is_of(row: RunRow, event_id: str) -> bool:
     return any(isinstance(event, dict) and event.get("id") == event_id for event in events)
 
 
-def _undriven(engine: Engine, sent: SendResult) -> list[RunRow]:
-    drivers = {row.id: row for run_id in sent.delivered[:_MOST_HINTS] for row in [context.driver(engine.store, run_id)]}
+def _undriven(store: Store, sent: SendResult) -> list[RunRow]:
+    drivers = {row.id: row for run_id in sent.delivered[:_MOST_HINTS] for row in [context.driver(store, run_id)]}
     return [row for row in drivers.values() if row.status != "running" and row.status not in FINISHED]
 
 

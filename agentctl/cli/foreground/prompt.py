@@ -106,7 +106,7 @@ class Asker:
             return
         answer = signature(waiting, values, comment, approved=approved)
         self._open = None  # our own answer does not make the question moot
-        if not await self._engine.answer(waiting.run_id, answer):
+        if not await self._engine.approve(waiting.run_id, answer):
             output.note("it was answered meanwhile, or shows something else now: nothing was signed")
 
     async def _yes_or_no(self) -> bool:

@@ -41,7 +41,7 @@ class Batcher:
         while True:
             released = await release_due(self._store, self._clock.now(), self._vars)
             if released:
-                self._engine.set_off()
+                self._engine.triggered()
             await self._bell.heard(self._next_look(idle=not released))
 
     def look(self) -> None:

@@ -40,7 +40,7 @@ def taken(engine: Engine, run_id: str) -> list[str]:
 async def sign(engine: Engine, run_id: str, *, approved: bool = True, **more: Any) -> bool:
     [waiting] = engine.store.waits(run_id)
     answer = ApprovalGiven(at=time.time(), path=waiting.path, approved=approved, digest=waiting.digest, by="ada", **more)
-    return await engine.answer(run_id, answer)
+    return await engine.approve(run_id, answer)
 
 
 async def test_an_event_that_another_process_sends_ends_the_wait(world: World) -> None:
