@@ -16,17 +16,18 @@ PACKAGE = Path(__file__).resolve().parent.parent / "agentctl"
 # A room may import itself and the rooms it names here: all of them stand further up in this list.
 MAY_IMPORT = {
     "errors": set(),
+    "spec": {"errors"},
     "model": {"expressions"},
     "expressions": {"errors", "model"},
-    "language": {"errors", "model", "expressions"},
-    "core": {"errors", "model", "expressions"},
-    "ports": {"errors", "model", "core"},
+    "language": {"errors", "spec", "model", "expressions"},
+    "core": {"errors", "spec", "model", "expressions"},
+    "ports": {"errors", "spec", "model", "core"},
     "store": {"errors", "model", "expressions", "language", "core", "ports"},
-    "performing": {"errors", "model", "expressions", "core", "ports"},
-    "actions": {"errors", "model", "expressions", "language", "core", "ports"},
-    "triggers": {"errors", "model", "expressions", "language", "core", "ports"},
-    "engine": {"errors", "model", "expressions", "language", "core", "ports", "triggers", "performing"},
-    "engines": {"errors", "model", "expressions", "language", "core", "ports"},
+    "performing": {"errors", "spec", "model", "expressions", "core", "ports"},
+    "actions": {"errors", "spec", "model", "expressions", "language", "core", "ports"},
+    "triggers": {"errors", "spec", "model", "expressions", "language", "core", "ports"},
+    "engine": {"errors", "spec", "model", "expressions", "language", "core", "ports", "triggers", "performing"},
+    "engines": {"errors", "spec", "model", "expressions", "language", "core", "ports"},
 }
 # From here on a room may import every room above it.
 UPPER = ["telemetry", "service", "wiring", "render", "cli", "testing"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentctl.errors import ActionError
 from agentctl.language.event_names import event_id_flaw, event_name_flaw
-from agentctl.ports import Call, Outcome, Surroundings
+from agentctl.ports import ActionContext, Call, Outcome, Surroundings
 
 
 class EmitAction:
@@ -25,3 +25,7 @@ class EmitAction:
 
     async def perform(self, call: Call, around: Surroundings) -> Outcome:
         return self.now(call)
+
+
+def make(context: ActionContext) -> EmitAction:
+    return EmitAction()

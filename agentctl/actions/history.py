@@ -13,7 +13,7 @@ from agentctl import JSON
 from agentctl.core.timestamps import parse_instant
 from agentctl.errors import ActionError
 from agentctl.expressions.duration import parse_duration
-from agentctl.ports import Call, HistoryFilter, Outcome, RunStatus, Store, Surroundings
+from agentctl.ports import ActionContext, Call, HistoryFilter, Outcome, RunStatus, Store, Surroundings
 
 LIMIT = 500  # runs, where the step does not say
 
@@ -36,6 +36,10 @@ class HistoryAction:
                 for row in rows
             ]
         )
+
+
+def make(context: ActionContext) -> HistoryAction:
+    return HistoryAction(context.store)
 
 
 def query(params: dict[str, JSON], now: float) -> HistoryFilter:

@@ -24,7 +24,7 @@ from agentctl import JSON, __version__
 from agentctl.actions.text import as_text, read_json
 from agentctl.errors import ActionError
 from agentctl.expressions.duration import format_duration
-from agentctl.ports import Call, Outcome, Surroundings
+from agentctl.ports import ActionContext, Call, Outcome, Surroundings
 
 if TYPE_CHECKING:
     import ssl
@@ -84,6 +84,11 @@ class HttpAction:
         from agentctl.actions.denied import DenyingTransport
 
         return DenyingTransport(context, self.deny)
+
+
+def make(context: ActionContext) -> HttpAction:
+    deny = (context.policy.get("http") or {}).get("deny") or []
+    return HttpAction([deny] if isinstance(deny, str) else deny)
 
 
 @functools.cache

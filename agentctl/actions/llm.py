@@ -22,7 +22,7 @@ from agentctl.actions.models import Model, ReadKey, is_any_usable, resolve
 from agentctl.actions.text import as_text
 from agentctl.core.events import Usage
 from agentctl.errors import ActionError
-from agentctl.ports import Call, Outcome, Surroundings
+from agentctl.ports import ActionContext, Call, Outcome, Surroundings
 
 TIMEOUT = 600.0  # seconds for one answer, of a step that has no `timeout`
 MARGIN = 60.0  # seconds that litellm has beyond a step's own `timeout`, which the engine sees to
@@ -73,6 +73,10 @@ class LlmAction:
         if not text:
             raise _invalid("The model answered nothing.", "", ["the answer is empty"], usage)
         return Outcome(text if schema is None else _validated(text, schema, response, usage), usage)
+
+
+def make(context: ActionContext) -> LlmAction:
+    return LlmAction(context.models, context.read_key)
 
 
 def _arguments(litellm: Any, model: Model, call: Call, schema: dict[str, JSON] | None) -> dict[str, JSON]:

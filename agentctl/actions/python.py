@@ -22,7 +22,7 @@ from agentctl.actions.output import KEPT, Output, Stderr
 from agentctl.actions.process import GRACE
 from agentctl.actions.text import read_json
 from agentctl.errors import ActionError
-from agentctl.ports import Call, Outcome, Surroundings
+from agentctl.ports import ActionContext, Call, Outcome, Surroundings
 
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -50,6 +50,10 @@ class PythonAction:
                 message = "The function ended the process before it returned anything."
                 raise ActionError("shell.exit", message, {"exit_code": 0, "stderr": stderr.tail()})
             return Outcome(_result(channel, around))
+
+
+def make(context: ActionContext) -> PythonAction:
+    return PythonAction()
 
 
 def _result(channel: IO[bytes], around: Surroundings) -> JSON:

@@ -1,110 +1,49 @@
-"""The actions by name. Each file is imported when its action is first asked for: a run of `set` steps imports no other."""
+"""The actions by name. Each is imported when it is first asked for: a run of `set` steps imports no other."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
 
-from agentctl.ports import Action, Store
+from agentctl import spec
+from agentctl.ports import Action, ActionContext, Store
 
 if TYPE_CHECKING:
     from agentctl.actions.secrets import Secrets
 
 
 class Actions(Mapping[str, Action]):
-    """name -> Action, each made at its first use and then kept. `models`, `read_key`: see `llm.LlmAction`.
+    """name -> Action, each made at its first use and then kept."""
 
-    `store`: what `history` reads.  `policy`: as agentctl.yaml has it.
-    """
-
-    def __init__(
-        self,
-        models: Mapping[str, Any],
-        read_key: Callable[[str], str | None],
-        store: Store | None = None,
-        policy: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.models = models
-        self.read_key = read_key
-        self.store = store
-        self.policy = policy or {}
+    def __init__(self, context: ActionContext) -> None:
+        self._context = context
         self._made: dict[str, Action] = {}
 
     def __getitem__(self, name: str) -> Action:
         found = self._made.get(name)
         if found is None:
-            found = self._made[name] = _MAKERS[name](self)
+            found = self._made[name] = self._make(name)
         return found
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_MAKERS)
+        return (name for name, found in spec.actions().items() if is_performed(found))
 
     def __len__(self) -> int:
-        return len(_MAKERS)
+        return sum(1 for _ in self)
+
+    def _make(self, name: str) -> Action:
+        found = spec.action(name)
+        if found is None or not is_performed(found):
+            raise KeyError(name)
+        module, _, function = found.implementation.partition(":")
+        return cast(Action, getattr(import_module(module), function)(self._context))
 
 
-def _set(project: Actions) -> Action:
-    from agentctl.actions.set import SetAction
-
-    return SetAction()
-
-
-def _emit(project: Actions) -> Action:
-    from agentctl.actions.emit import EmitAction
-
-    return EmitAction()
-
-
-def _remember(project: Actions) -> Action:
-    from agentctl.actions.remember import RememberAction
-
-    return RememberAction()
-
-
-def _history(project: Actions) -> Action:
-    from agentctl.actions.history import HistoryAction
-
-    return HistoryAction(project.store)
-
-
-def _shell(project: Actions) -> Action:
-    from agentctl.actions.shell import ShellAction
-
-    return ShellAction()
-
-
-def _python(project: Actions) -> Action:
-    from agentctl.actions.python import PythonAction
-
-    return PythonAction()
-
-
-def _http(project: Actions) -> Action:
-    from agentctl.actions.http import HttpAction
-
-    deny = (project.policy.get("http") or {}).get("deny") or []
-    return HttpAction([deny] if isinstance(deny, str) else deny)
-
-
-def _llm(project: Actions) -> Action:
-    from agentctl.actions.llm import LlmAction
-
-    return LlmAction(project.models, project.read_key)
-
-
-_MAKERS: dict[str, Callable[[Actions], Action]] = {
-    "set": _set,
-    "emit": _emit,
-    "remember": _remember,
-    "history": _history,
-    "shell": _shell,
-    "python": _python,
-    "http": _http,
-    "llm": _llm,
-}
-
-ACTIONS: frozenset[str] = frozenset(_MAKERS)
+def is_performed(found: spec.ActionSpec) -> bool:
+    """Whether an engine performs it: the interpreter carries out the others, or this version supports them not at all."""
+    return found.performer == "engine" and found.is_supported
 
 
 def build(
@@ -113,11 +52,12 @@ def build(
     store: Store | None = None,
     policy: Mapping[str, Any] | None = None,
 ) -> Actions:
-    """All actions of a project. `models`: of its file; `secrets`: where API keys are, if not in the environment alone.
+    """All actions of a project. `models`, `policy`: of its file; `secrets`: where API keys are, if not in the environment alone.
 
-    `store`: that of the project, for `history`.  `policy`: of the project's file, for `http`.
+    `store`: that of the project, for `history`.
     """
-    return Actions(models or {}, os.environ.get if secrets is None else secrets.get, store, policy)
+    read_key = os.environ.get if secrets is None else secrets.get
+    return Actions(ActionContext(models=models or {}, read_key=read_key, store=store, policy=policy or {}))
 
 
 def action(name: str) -> Action:

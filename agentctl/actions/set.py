@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentctl.ports import Call, Outcome, Surroundings
+from agentctl.ports import ActionContext, Call, Outcome, Surroundings
 
 
 class SetAction:
@@ -13,3 +13,7 @@ class SetAction:
 
     async def perform(self, call: Call, around: Surroundings) -> Outcome:
         return self.now(call)
+
+
+def make(context: ActionContext) -> SetAction:
+    return SetAction()

@@ -20,7 +20,7 @@ from agentctl.actions.output import Stderr, Stdout
 from agentctl.actions.process import GRACE
 from agentctl.actions.text import as_text, last_lines, read_json, read_yaml
 from agentctl.errors import ActionError
-from agentctl.ports import Call, Outcome, Surroundings
+from agentctl.ports import ActionContext, Call, Outcome, Surroundings
 
 ARGUMENT = 100_000  # bytes; Linux refuses a single argument over 128 KiB, so longer scripts are handed over as a file
 
@@ -52,6 +52,10 @@ class ShellAction:
             if kept is None and how == "yaml":  # its parser takes seconds for a MiB: other runs must not wait for it
                 return Outcome(await asyncio.to_thread(_parse, stdout.data, how))
             return Outcome(_parse(stdout.data, how) if kept is None else kept)
+
+
+def make(context: ActionContext) -> ShellAction:
+    return ShellAction()
 
 
 def _command(params: dict[str, JSON], stack: ExitStack) -> tuple[list[str], list[int]]:

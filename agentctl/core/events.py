@@ -12,10 +12,7 @@ import msgspec
 
 from agentctl import JSON
 from agentctl.errors import ErrorOutcome
-
-# Types of errors whose attempt may have taken effect all the same: cut off, or answered by what cannot be read.
-# It holds for errors that do not say their outcome, as those of older journals.
-_UNKNOWN = frozenset({"timeout", "cancelled", "internal", "shell.signal", "http.connect", "http.too_large", "output.invalid"})
+from agentctl.spec import error_type
 
 
 class Error(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -39,7 +36,8 @@ class Error(msgspec.Struct, frozen=True, omit_defaults=True):
             return self.outcome
         if isinstance(self.data, dict) and self.data.get("sent") is False:
             return "not_begun"
-        return "unknown" if self.type in _UNKNOWN else "answered"
+        known = error_type(self.type)
+        return "unknown" if known is not None and known.unknown else "answered"
 
     @property
     def leaves_doubt(self) -> bool:

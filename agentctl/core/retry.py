@@ -1,4 +1,4 @@
-"""Whether a failed attempt is tried again, and when (LANGUAGE section 4). Pure: jitter is derived, not drawn."""
+"""Whether a failed attempt is tried again, and when. Pure: jitter is derived, not drawn."""
 
 from __future__ import annotations
 
@@ -7,24 +7,9 @@ from hashlib import sha256
 
 from agentctl.core.events import Error
 from agentctl.model import Retry
+from agentctl.spec import error_type
 
 MAX_RETRY_AFTER = 3600.0  # seconds; a server may not put us off for longer
-
-_RETRYABLE = (
-    "timeout",
-    "shell.exit",
-    "shell.signal",
-    "http.connect",
-    "http.status.408",
-    "http.status.425",
-    "http.status.429",
-    "http.status.5*",
-    "llm.rate_limit",
-    "llm.unavailable",
-    "llm.invalid_output",
-    "output.invalid",
-    "python.exception",
-)
 
 
 def matches(type: str, patterns: tuple[str, ...]) -> bool:
@@ -33,10 +18,13 @@ def matches(type: str, patterns: tuple[str, ...]) -> bool:
 
 
 def is_retryable(type: str, retry: Retry) -> bool:
-    """`never` wins over `on`; without `on` the table of LANGUAGE section 4 decides."""
+    """Say whether a type of error is tried again: `never` wins over `on`; without `on` the action's spec decides."""
     if matches(type, retry.never):
         return False
-    return matches(type, _RETRYABLE if retry.on is None else retry.on)
+    if retry.on is not None:
+        return matches(type, retry.on)
+    known = error_type(type)
+    return known is not None and known.retryable
 
 
 def delay(retry: Retry, attempt: int, seed: str, retry_after: float | None = None) -> float:

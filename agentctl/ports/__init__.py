@@ -9,6 +9,7 @@ from __future__ import annotations
 from agentctl.ports.actions import (
     SERVE_TOKEN,
     Action,
+    ActionContext,
     Call,
     Clock,
     InstantAction,
@@ -62,6 +63,7 @@ __all__ = [
     "SERVE_TOKEN",
     "UNFINISHED",
     "Action",
+    "ActionContext",
     "Admission",
     "Append",
     "Awaiter",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import msgspec
 
 from agentctl import JSON
 from agentctl.core.events import AnyEvent, Error, Usage
 from agentctl.ports.runs import Progress
+from agentctl.ports.store import Store
 
 SERVE_TOKEN = "AGENTCTL_TOKEN"  # the variable with the token of serve's HTTP interface: no action hands it on to what it starts
 
@@ -96,6 +97,21 @@ class SlowAction(Action, Protocol):
 class InstantAction(Action, Protocol):
     def now(self, call: Call) -> Outcome:
         """The same as `perform`, at once, so that the engine can answer in the turn that started the attempt."""
+
+
+class ActionContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What an action may be made from: what `ActionSpec.implementation` is called with.
+
+    models: `models:` of the project's file.
+    read_key: the value of an API key by the name of its variable, None when there is none.
+    store: the project's store, None outside of a project.
+    policy: `policy:` of the project's file.
+    """
+
+    models: Mapping[str, Any] = {}
+    read_key: Callable[[str], str | None]
+    store: Store | None = None
+    policy: Mapping[str, Any] = {}
 
 
 class Clock(Protocol):

@@ -16,11 +16,10 @@ from agentctl.expressions.duration import format_duration
 from agentctl.expressions.references import references
 from agentctl.expressions.template import Template
 from agentctl.language.cases import Case, Mock, Outcome
-from agentctl.language.check.cases import PURE
 from agentctl.language.step_paths import closeness, matcher
 from agentctl.ports import Call, InstantAction, StoredDefinition
+from agentctl.spec import action as spec_of
 
-REAL = frozenset({"shell", "http", "python", "llm"})
 _NOT_STARTED = ("skill.not_found", "skill.too_deep", "input.invalid")
 
 
@@ -56,11 +55,12 @@ class Mocks:
         mock = self._find(path)
         if mock is not None:
             return _in_time(_answer(mock, number), command.timeout)
-        if command.uses in PURE:
+        known = spec_of(command.uses)
+        if known is not None and known.is_pure:
             return _pure(command, state)
         if command.uses in self._case.allow:
             return self._real(command, state)
-        allow = f", or `allow: [{command.uses}]` to really run it" if command.uses in REAL else ""
+        allow = f", or `allow: [{command.uses}]` to really run it" if known is not None and known.can_be_allowed else ""
         raise Broken(
             f"step '{path}' ({command.uses}) has no mock, so it would really run; "
             f"say under `mocks` what it comes to: `{path}: {{output: ...}}`{allow}"

@@ -15,8 +15,8 @@ from agentctl.core import events as ev
 from agentctl.core.lifecycle import ENDED
 from agentctl.core.state import RunState, StepState
 from agentctl.core.timestamps import rfc3339
-from agentctl.language.check.cases import PURE
 from agentctl.model import Skill, Task, Wait
+from agentctl.spec import action as spec_of
 from agentctl.testing.durations import exact_duration
 from agentctl.testing.mocks import needed_secrets
 
@@ -177,7 +177,8 @@ class _Tape:
 def _is_mocked(step: StepState) -> bool:
     action = step.node.step.action
     if isinstance(action, Task):
-        return action.uses not in PURE
+        known = spec_of(action.uses)
+        return known is None or not known.is_pure
     return isinstance(action, Skill) or (isinstance(action, Wait) and action.run is not None)
 
 

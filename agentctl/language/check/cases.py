@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agentctl import JSON, model
+from agentctl import JSON, model, spec
 from agentctl.errors import DefinitionInvalid, InputInvalid, NotFound
 from agentctl.language.cases import Case, CaseFile
 from agentctl.language.catalog import Catalog
@@ -13,9 +13,6 @@ from agentctl.language.load import Loaded, load
 from agentctl.language.project.project import Project, find
 from agentctl.language.step_paths import NoSuchStep, step_at
 from agentctl.language.yaml.tree import Path as KeyPath
-
-PURE = frozenset({"set", "remember", "emit"})  # actions that are never mocked: a test does what they do to the world
-_MOCKABLE = (model.Task, model.Skill, model.Agent)
 
 
 class Definitions:
@@ -124,7 +121,7 @@ def _step(found: CaseFile, definition: model.Definition, definitions: Definition
 
 
 def _is_mockable(step: model.Step) -> bool:
-    action = step.action
-    if isinstance(action, model.Wait):
-        return action.run is not None
-    return isinstance(action, _MOCKABLE) and step.uses not in PURE
+    if isinstance(step.action, model.Wait):
+        return step.action.run is not None
+    known = spec.action(step.uses)
+    return known is not None and known.is_mockable
