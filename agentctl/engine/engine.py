@@ -297,7 +297,7 @@ class Engine:
 
     def _taken(self, run: HeldRun) -> None:
         """Another process drives the run. One that was ours, or a child of ours, is looked at again."""
-        standing = self.store.standing(run.run_id, self._clock.now())
+        standing = self.store.queue_position(run.run_id, self._clock.now())
         if standing is not None and standing.ours:
             self._line_up(run, standing)
             return

@@ -71,7 +71,7 @@ class AdmissionQueue:
             self.look()
 
     def _is_free(self, run_id: str, now: float) -> bool:
-        standing = self._store.standing(run_id, now)
+        standing = self._store.queue_position(run_id, now)
         return standing is None or not standing.reason
 
     async def leave(self) -> None:
@@ -97,7 +97,7 @@ class AdmissionQueue:
         now = self._clock.now()
         for run_id, until in list(self._waiting.items()):
             if until is not None and until <= now:  # its window opened, and others were first
-                standing = self._store.standing(run_id, now)
+                standing = self._store.queue_position(run_id, now)
                 self.add(run_id, None if standing is None else standing.until)
             self._wait_on(run_id)
 

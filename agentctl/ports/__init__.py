@@ -1,4 +1,4 @@
-"""The seams of agentctl: what the engine needs of a store, of an action, of a clock. Each Protocol states its contract.
+"""The ports of agentctl: what the engine needs of a store, of an action, of a clock. Each Protocol states its contract.
 
 `engine` and `engines` know these and `core`, never a concrete store or action; `wiring` picks the parts.
 One suite in tests/contract runs against every implementation.
@@ -21,7 +21,21 @@ from agentctl.ports.actions import (
     Surroundings,
 )
 from agentctl.ports.append import Append, KeyOrder, OpenWait, Refusal, Reservation, Settlement, Waiting
+from agentctl.ports.commons import (
+    Commons,
+    Deployments,
+    DueRuns,
+    Events,
+    Mailboxes,
+    People,
+    Results,
+    Runs,
+    Schedules,
+    Upkeep,
+)
 from agentctl.ports.engine import Client, Engine, Until
+from agentctl.ports.files import Files
+from agentctl.ports.journals import Journals
 from agentctl.ports.reports import Feedback, Finding, Pruned, Statistics, Verdict
 from agentctl.ports.runs import (
     FINISHED,
@@ -70,30 +84,41 @@ __all__ = [
     "Call",
     "Client",
     "Clock",
+    "Commons",
     "Deployment",
+    "Deployments",
+    "DueRuns",
     "Engine",
+    "Events",
     "Feedback",
+    "Files",
     "Finding",
     "Gather",
     "Gathered",
     "HistoryFilter",
     "InstantAction",
+    "Journals",
     "KeyOrder",
     "Lease",
     "Mail",
+    "Mailboxes",
     "NewEvent",
     "NewRun",
     "Observer",
     "OpenWait",
     "Outcome",
+    "People",
     "Progress",
     "Pruned",
     "QueuePosition",
     "Refusal",
     "Reply",
     "Reservation",
+    "Results",
     "RunRow",
     "RunStatus",
+    "Runs",
+    "Schedules",
     "Scrubber",
     "SecretSource",
     "SeenFile",
@@ -111,6 +136,7 @@ __all__ = [
     "Triggered",
     "Triggers",
     "Until",
+    "Upkeep",
     "Verdict",
     "Waiting",
     "usage_document",

@@ -124,6 +124,6 @@ class Clock(Protocol):
 class Observer(Protocol):
     """Told of every commit of a run that this engine drives, after it is durable. Must return at once.
 
-    Told without events, and with status `queued`, of a run that has to stand in line (see `Store.standing`)."""
+    Told without events, and with status `queued`, of a run that has to stand in line (see `DueRuns.queue_position`)."""
 
     def __call__(self, run_id: str, events: Sequence[AnyEvent], progress: Progress) -> None: ...

@@ -240,7 +240,7 @@ class Ledger:
 
         return self._submit(registration(stored))
 
-    def beat(self) -> Awaitable[None]:
+    def check_writable(self) -> Awaitable[None]:
         from agentctl.store.runs.changes import Beat
 
         return self._submit(Beat())
@@ -356,7 +356,7 @@ class Ledger:
         with self._at_one_moment():
             return reads.history(self._reader, self._payloads, self._liveness(), query)
 
-    def walk(self, query: HistoryFilter) -> Iterator[RunRow]:
+    def iter_runs(self, query: HistoryFilter) -> Iterator[RunRow]:
         from agentctl.store.runs.walk import walk
 
         with self._reading():
@@ -433,7 +433,7 @@ class Ledger:
         with self._at_one_moment():
             return reads.next_due(self._reader, now)
 
-    def standing(self, run_id: str, at: float | None = None) -> QueuePosition | None:
+    def queue_position(self, run_id: str, at: float | None = None) -> QueuePosition | None:
         from agentctl.store.limits.queue import standing
 
         with self._at_one_moment():
@@ -486,6 +486,9 @@ class Ledger:
             yield
 
     # --- files beside it ---
+
+    def executor_lock_fd(self) -> int | None:
+        return self._executor.lock_descriptor
 
     def log_path(self, run_id: str) -> Path:
         if not self._read_only:

@@ -148,7 +148,7 @@ async def measure_queries(folder: Path) -> dict[str, float]:
         "find_last_ms": lambda: store.find("last"),
         "history_50_ms": lambda: store.history(HistoryFilter()),
         "journal_ms": lambda: list(store.journal(some)),
-        "standing_ms": lambda: store.standing(some, now),
+        "standing_ms": lambda: store.queue_position(some, now),
     }
     figures = {name: round(min(timed(query) for _ in range(20)) * 1e3, 3) for name, query in queries.items()}
     await bench.close()

@@ -86,7 +86,7 @@ def due(store: Store, now: float = 5.0) -> list[str]:
 
 
 def reason(store: Store, run_id: str, at: float = 2.0) -> str:
-    standing = store.standing(run_id, at)
+    standing = store.queue_position(run_id, at)
     assert standing is not None
     return standing.reason
 
@@ -103,7 +103,7 @@ def test_a_run_has_its_place_from_its_lease_to_its_end(store: Store) -> None:
         assert reason(store, "b") == "waits for a place: concurrency 1 of demo is held by run a"
         await end(store, first)
         assert await begin(store, "b") is not None
-        assert store.standing("b") is None
+        assert store.queue_position("b") is None
 
     run(scenario)
 
@@ -233,7 +233,7 @@ def test_one_that_must_wait_is_kept_for_whoever_asked_for_it(open_one: Factory) 
         await create(mine, new_run("a", place()), new_run("b", place()))
         lease = await begin(mine, "a")
         assert await begin(mine, "b") is None
-        assert (mine.standing("b").ours, other.standing("b").ours) == (True, False)  # type: ignore[union-attr]
+        assert (mine.queue_position("b").ours, other.queue_position("b").ours) == (True, False)  # type: ignore[union-attr]
         await end(mine, lease)
         assert await other.acquire(["b"]) == []
         assert await begin(mine, "b") is not None
@@ -336,7 +336,7 @@ def test_a_run_that_ended_and_goes_on_needs_a_place_again(store: Store) -> None:
         assert await store.acquire(["a"]) == []
         await end(store, lease)
         assert [one.run_id for one in await store.acquire(["a"])] == ["a"]
-        assert store.standing("a") is None
+        assert store.queue_position("a") is None
 
     run(scenario)
 
@@ -415,7 +415,7 @@ def test_a_throttle_delays_starts(store: Store) -> None:
         lease = await begin(store, "a", 100.0)
         await end(store, lease)
         assert await begin(store, "b", 120.0) is None
-        standing = store.standing("b", 120.0)
+        standing = store.queue_position("b", 120.0)
         assert standing is not None
         assert (standing.reason, standing.until) == ("waits for its turn: throttle 1 in 1m of demo", 160.0)
         assert (store.next_due(120.0), due(store, 159.9)) == (160.0, [])
@@ -465,7 +465,7 @@ def test_a_clock_that_was_put_back_delays_no_start_longer_than_one_span(store: S
         await create(store, new_run("a", throttled()), new_run("b", throttled()))
         await begin(store, "a", 10_000.0)
         assert await begin(store, "b", 400.0) is None
-        standing = store.standing("b", 400.0)
+        standing = store.queue_position("b", 400.0)
         assert standing is not None
         assert standing.until == 460.0
         assert await begin(store, "b", 460.0) is not None

@@ -48,7 +48,7 @@ def test_runs_that_have_not_finished_are_counted_by_name_and_status(open_one: Op
 def test_a_beat_is_a_write_that_changes_nothing(open_one: Open) -> None:
     async def scenario() -> None:
         store, other = open_one(), open_one()
-        await store.beat()
+        await store.check_writable()
         assert other.changed()
         assert store.unfinished() == {}
 
@@ -59,6 +59,6 @@ def test_a_store_that_cannot_be_written_does_not_beat(open_one: Open) -> None:
     async def scenario() -> None:
         open_one()
         with pytest.raises(StoreError):
-            await open_one(read_only=True).beat()
+            await open_one(read_only=True).check_writable()
 
     asyncio.run(scenario())

@@ -28,7 +28,7 @@ def command(
     from agentctl.cli.commands.show import document
 
     with context.reading(db) as store:
-        lines = () if store is None else (output.json_line(document(store, row)) for row in store.walk(query))
+        lines = () if store is None else (output.json_line(document(store, row)) for row in store.iter_runs(query))
         if json:
             _print_list(lines)
         else:

@@ -82,5 +82,5 @@ def _reasons(store: Store, rows: Sequence[RunRow], stalls: Mapping[str, float], 
     from agentctl.render import history
 
     queued = [row.id for row in rows if row.status == "queued" and row.id not in stalls]
-    standing = {run_id: found.reason for run_id in queued[:_MOST_REASONS] if (found := store.standing(run_id)) is not None}
+    standing = {run_id: found.reason for run_id in queued[:_MOST_REASONS] if (found := store.queue_position(run_id)) is not None}
     return standing | {run_id: history.stalled(since, now) for run_id, since in stalls.items()}

@@ -57,7 +57,7 @@ async def _create(project: Project, stored: StoredDefinition, given: dict[str, A
         run_id, admission = await client.start(stored, given, vars=project.vars)
         row = store.run(run_id)
         assert row is not None
-        standing = store.standing(run_id)
+        standing = store.queue_position(run_id)
         served = store.serving() is not None
     if json:
         output.print_json({"run_id": run_id, "status": row.status})

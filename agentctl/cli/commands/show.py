@@ -36,7 +36,7 @@ def command(
         said = store.feedback([row.id]).get(row.id)
         hints = context.Hints(row.id, context.project(db), db)
         unsettled = unsettled_lines(store, row, hints.where)
-        standing = store.standing(row.id)
+        standing = store.queue_position(row.id)
         now = time.time()
         since = _stalled_since(store, row, now)
     from agentctl.render import timeline
@@ -66,8 +66,8 @@ def document(store: Store, row: RunRow) -> Any:
     events = list(store.journal(row.id))
     state = context.folded(store, events)
     steps = [step for step in _steps(store, row, events, state) if not step.block] + items_not_run(state)
-    said, standing, since = store.feedback([row.id]).get(row.id), store.standing(row.id), _stalled_since(store, row, time.time())
-    return show_document(row, steps, events, said, standing, since)
+    feedback, position = store.feedback([row.id]).get(row.id), store.queue_position(row.id)
+    return show_document(row, steps, events, feedback, position, _stalled_since(store, row, time.time()))
 
 
 def _stalled_since(store: Store, row: RunRow, now: float) -> float | None:

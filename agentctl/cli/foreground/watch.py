@@ -144,7 +144,7 @@ class Watch:
                 self._views[child.id] = self._opened(child.id)
 
     def _tell_of_line(self, run_id: str, name: str) -> None:
-        standing = self._store.standing(run_id)
+        standing = self._store.queue_position(run_id)
         if standing is not None and standing.reason:
             output.note(line_of_standing(name, standing))
             for holder in map(self._store.run, standing.holders):

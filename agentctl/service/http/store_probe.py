@@ -27,7 +27,7 @@ class StoreProbe:
     async def _feel(self) -> str | None:
         try:
             async with asyncio.timeout(_PATIENCE):
-                await self._store.beat()
+                await self._store.check_writable()
         except StoreError as error:
             return f"the store cannot be written ({error.kind})"
         except TimeoutError:

@@ -67,7 +67,7 @@ class Heart:
     async def run(self) -> None:
         while True:
             try:
-                await self._store.beat()
+                await self._store.check_writable()
             except StoreError as error:
                 log.debug("heartbeat: %s", error)
             self._notifier.alive()

@@ -241,7 +241,7 @@ def _opening(connection: sqlite3.Connection, group: str, limit: int, now: float)
 
 
 def standing(connection: sqlite3.Connection, liveness: Liveness, run_id: str, now: float, executor: str) -> QueuePosition | None:
-    """See `Store.standing`. `executor`: who asks."""
+    """See `DueRuns.queue_position`. `executor`: who asks."""
     row = connection.execute("SELECT key, owner FROM runs WHERE id = ? AND in_line = 1", (run_id,)).fetchone()
     if row is None:
         return None

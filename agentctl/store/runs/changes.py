@@ -56,7 +56,7 @@ class AwaitRun(msgspec.Struct, frozen=True):
 
 
 class Beat(msgspec.Struct, frozen=True):
-    """See `Store.beat`. SQLite writes the page with the number though it stays the same."""
+    """See `Upkeep.check_writable`. SQLite writes the page with the number though it stays the same."""
 
     def perform(self, session: Session) -> None:
         session.connection.execute(f"PRAGMA user_version = {VERSION}")

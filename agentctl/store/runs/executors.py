@@ -32,8 +32,13 @@ class Executor:
     def started(self) -> bool:
         return self._descriptor is not None
 
+    @property
+    def lock_descriptor(self) -> int | None:
+        """See `Journals.executor_lock_fd`."""
+        return self._descriptor
+
     def start(self) -> None:
-        """Become an owner. The descriptor closes on exec: a child process that lives on must not keep us alive.
+        """Become an owner. The descriptor closes on exec: only a child that gets it by `pass_fds` keeps this owner alive.
 
         Somebody may look between the creation and the lock, take us for dead and remove the file: then once more.
         Files of the dead are removed: who died without a lease is in nobody's way, and nobody else would look.

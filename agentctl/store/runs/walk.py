@@ -16,7 +16,7 @@ _PAGE = 1000  # keys
 def walk(
     connection: sqlite3.Connection, payloads: Payloads, liveness: Callable[[], Liveness], query: HistoryFilter
 ) -> Iterator[RunRow]:
-    """See `Store.walk`. Keys are read in pages, so that no query stays open; a run that was pruned meanwhile is left out."""
+    """See `Runs.iter_runs`. Keys are read in pages, so that no query stays open; a run that was pruned meanwhile is left out."""
     plain, values = reads.filters(query)
     where = " AND ".join(["(created_at, key) > (?, ?)", *plain])
     page = f"SELECT created_at, key, id FROM runs WHERE {where} ORDER BY created_at, key LIMIT {_PAGE}"

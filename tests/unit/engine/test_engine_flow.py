@@ -134,7 +134,7 @@ async def test_a_run_starts_as_soon_as_another_process_frees_its_place(world: Wo
     second, _ = await waiter.start(definition, {}, reserve=True)
     waiting = asyncio.create_task(waiter.drive(second))
     await eventually_async(lambda: second in waiter._line)
-    assert waiter.store.standing(second).reason == f"waits for a place: concurrency 1 of shared is held by run {first}"
+    assert waiter.store.queue_position(second).reason == f"waits for a place: concurrency 1 of shared is held by run {first}"
     go_on.set()
     began = asyncio.get_running_loop().time()
     assert await all_of(driving, waiting) == ["succeeded", "succeeded"]

@@ -443,7 +443,7 @@ async def test_overlap_queue_lets_the_next_run_wait_for_the_one_that_is_going(bu
     second = busy.host.rows()[1].run_id
     assert busy.host.outcomes() == {"fired": 2}
     assert await busy.engine.store.acquire([second]) == []
-    assert f"run {busy.host.rows()[0].run_id}" in busy.engine.store.standing(second).reason
+    assert f"run {busy.host.rows()[0].run_id}" in busy.engine.store.queue_position(second).reason
     busy.done.set()
     assert (await first).status == "succeeded"
     assert (await busy.engine.drive(second)).status == "succeeded"

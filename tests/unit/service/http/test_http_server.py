@@ -59,10 +59,10 @@ def test_while_it_is_not_ready_it_says_why_and_takes_no_event(listening: Any) ->
 
 
 def test_it_is_not_ready_while_the_store_cannot_be_written(listening: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def beat() -> None:
+    async def check_writable() -> None:
         raise StoreFull("no room for the store /secret/place: the disk is full")
 
-    monkeypatch.setattr(listening.store, "beat", beat)
+    monkeypatch.setattr(listening.store, "check_writable", check_writable)
     answer = listening.request("GET", "/readyz")
     assert (answer.status, answer.json["reasons"]) == (503, ["the store cannot be written (store.full)"])
 
@@ -72,10 +72,10 @@ def test_however_often_it_is_asked_whether_it_is_ready_the_disk_is_asked_once(
 ) -> None:
     asked = []
 
-    async def beat() -> None:
+    async def check_writable() -> None:
         asked.append(1)
 
-    monkeypatch.setattr(listening.store, "beat", beat)
+    monkeypatch.setattr(listening.store, "check_writable", check_writable)
     assert {listening.request("GET", "/readyz").status for _ in range(20)} == {200}
     assert len(asked) == 1
 
