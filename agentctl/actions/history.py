@@ -1,7 +1,7 @@
 """`history`: the runs of a definition, newest first, for loops that review other loops.
 
 Params: {of, since, status, limit}. Output: a list of runs as in `history --json` (but for `stalled_since`), each with its
-`output` and the `feedback` that a person gave ({verdict, note, at}, or null). Errors: input.invalid.
+`output` and `feedback`, a list of {verdict, note, by, at}. Errors: input.invalid.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class HistoryAction:
         said = self.store.feedback([row.id for row in rows])
         return Outcome(
             [
-                {**row.to_json(), "output": row.output, "feedback": said[row.id].to_json() if row.id in said else None}
+                {**row.to_json(), "output": row.output, "feedback": [said[row.id].to_json()] if row.id in said else []}
                 for row in rows
             ]
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentctl.cli import complete, context, output
+from agentctl.cli import complete, context, output, queries
 from agentctl.errors import NotFound, UsageError
 from agentctl.expressions.suggestions import did_you_mean
 from agentctl.ports import FINISHED
@@ -39,7 +39,7 @@ def sign(run: str, step: str | None, comment: str | None, data: list[str], db: s
     Raises UsageError (inside a step, ambiguous, nothing asked, a wrong form, changed meanwhile), NotFound.
     """
     from agentctl.language.forms import read_form
-    from agentctl.render.documents import status_document
+    from agentctl.views.runs import status_document
 
     if inside_a_step():
         raise UsageError("this is a step of a run, and steps sign nothing: an approval is a person's")
@@ -108,7 +108,7 @@ async def _hand_in(project: Project, run_id: str, answer: ApprovalGiven) -> tupl
             )
         row = store.run(run_id)
         assert row is not None  # it was found a moment ago, and has not ended: it was asking
-        return row, context.driver(store, run_id), store.serving() is not None
+        return row, queries.driver(store, run_id), store.serving() is not None
 
 
 def signature(waiting: Waiting, data: dict[str, Any], comment: str | None, *, approved: bool) -> ApprovalGiven:

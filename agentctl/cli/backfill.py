@@ -123,9 +123,10 @@ def _filled(project: Project, stored: StoredDefinition, schedule: Schedule, slot
 
 def _report(slots: Slots, rows: Sequence[SlotRow | None], *, json: bool) -> None:
     from agentctl.render import schedule as view
+    from agentctl.views.schedule import backfill_document
 
     shown = [(schedule, slot, row) for (schedule, slot), row in zip(slots, rows, strict=True)]
     if json:
-        output.print_json(view.backfill_document(shown))
+        output.print_json(backfill_document(shown))
     else:
         output.say(view.format_backfill(shown))

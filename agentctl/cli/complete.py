@@ -71,7 +71,7 @@ def graphs(ctx: Any, incomplete: str) -> Offered:
 @_quiet
 def steps(ctx: Any, incomplete: str) -> Offered:
     """The steps of the run that stands on the command line already."""
-    from agentctl.render.journal import view
+    from agentctl.views.journal import view
 
     # An option that still lacks its value ends the parser's work before it has told arguments by their names.
     run = ctx.params.get("run") or ctx.args[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 from agentctl.errors import NotFound, StoreError, StoreMissing, StoreNeedsMigration
 
 if TYPE_CHECKING:
-    from agentctl.core.events import AnyEvent
-    from agentctl.core.state import RunState
     from agentctl.language.project.project import Project
     from agentctl.ports import Client, RunRow, Store
 
@@ -134,28 +132,6 @@ def found(store: Store | None, run: str) -> RunRow:
     if store is None:
         raise NotFound(f"no such run: {run} (there is no store here yet; `agentctl run` makes one)")
     return store.find(run)
-
-
-def folded(store: Store, events: Iterable[AnyEvent]) -> RunState:
-    """A journal folded, with the definitions that the run was and is pinned to. Raises StoreCorrupt when one is missing."""
-    from agentctl.core.interpreter import fold
-    from agentctl.engine.definitions import stored_plan
-
-    return fold(events, lambda version: stored_plan(store, version))
-
-
-def driver(store: Store, run_id: str) -> RunRow:
-    """Who drives that run: the topmost of the unfinished runs that started it, or itself."""
-    from agentctl.ports import FINISHED
-
-    row = store.run(run_id)
-    assert row is not None
-    while row.parent is not None:
-        parent = store.run(row.parent.run_id)
-        if parent is None or parent.status in FINISHED:
-            break
-        row = parent
-    return row
 
 
 class Hints:

@@ -15,17 +15,6 @@ _READ = 1 << 20  # bytes of a file from which source lines are shown
 _WIDEST = 300  # columns of a line that is shown
 
 
-def problem_document(problem: Problem) -> dict[str, str | int]:
-    return {
-        "file": problem.file,
-        "line": problem.line,
-        "column": problem.column,
-        "severity": problem.severity,
-        "code": problem.code,
-        "message": problem.message,
-    }
-
-
 def problem_blocks(problems: Sequence[Problem], files: Mapping[str, Path] | None = None) -> str:
     """Every problem with its source line and a caret under the place. `files`: where to read what a problem calls its file."""
     from agentctl.language.problems import format_problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from agentctl.cli import context
+from agentctl.cli import context, queries
 from agentctl.errors import NotFound, UsageError
 from agentctl.language.cases import SUFFIX
 
@@ -20,7 +20,7 @@ def write(run: str, path: str | None, db: str | None) -> Path:
     project = context.project(db)
     with context.recorded(db, run) as (store, row):
         events = list(store.journal(row.id))
-        state = context.folded(store, events)
+        state = queries.folded(store, events)
         stored = store.definition(row.version)
     is_between = any(step.status == "retrying" for step in state.steps.values())
     if state.status in ("queued", "running", "blocked") or is_between:

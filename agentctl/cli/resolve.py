@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agentctl.cli import context, output
+from agentctl.cli import context, output, queries
 from agentctl.errors import NotFound, NothingToResume, StoreBusy, UsageError
 from agentctl.expressions.suggestions import did_you_mean
 
@@ -33,8 +33,8 @@ def resolve(
     value = _read_output(verdict, result)
     project = context.project(db)
     with context.recorded(db, run) as (store, row):
-        step = _in_doubt(row, context.folded(store, store.journal(row.id)), path)
-        driver = context.driver(store, row.id)
+        step = _in_doubt(row, queries.folded(store, store.journal(row.id)), path)
+        driver = queries.driver(store, row.id)
     return asyncio.run(_resolve(project, row, driver, step.path, verdict, value, db, wait=wait, json=json))
 
 
@@ -53,7 +53,7 @@ async def _resolve(
     from agentctl.cli.approvals import login_name
     from agentctl.cli.foreground.drive import drive, report, working
     from agentctl.cli.foreground.interrupts import heard
-    from agentctl.render.documents import outcome_document
+    from agentctl.views.runs import outcome_document
 
     hints = context.Hints(driver.id, project, db)
     with heard(json=json) as interrupts, working(project) as (engine, watch):

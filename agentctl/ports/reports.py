@@ -12,13 +12,16 @@ from agentctl.core.timestamps import rfc3339
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One result of `agentctl doctor`. `check`: dotted name of what was looked at.  `mend`: what to do about it; "" when all is
-    well."""
+    """One result of `agentctl doctor`.
+
+    `check`: dotted name of the check.
+    `fix`: what to do about it; "" when all is well.
+    """
 
     check: str
     status: Literal["ok", "warning", "error"]
     message: str
-    mend: str = ""
+    fix: str = ""
 
 
 Verdict = Literal["good", "bad", "false-positive"]
@@ -28,9 +31,10 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     note: str | None
     at: float
+    by: str | None = None
 
     def to_json(self) -> dict[str, JSON]:
-        return {"verdict": self.verdict, "note": self.note, "at": rfc3339(self.at)}
+        return {"verdict": self.verdict, "note": self.note, "by": self.by, "at": rfc3339(self.at)}
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):

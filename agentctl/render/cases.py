@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from agentctl import JSON
 from agentctl.expressions.duration import format_duration
 from agentctl.render.text import cut, size, visible
 
@@ -46,27 +45,3 @@ def totals(verdicts: Sequence[Any], invalid: int, seconds: float) -> str:
     if invalid:
         said.append(f"{size(invalid, 'file')} invalid")
     return f"{', '.join(said)} in {format_duration(seconds)}"
-
-
-def case_document(verdict: Any) -> dict[str, JSON]:
-    return {
-        "file": verdict.file,
-        "line": verdict.line,
-        "case": verdict.case,
-        "outcome": "failed" if verdict.failures else "passed",
-        "elapsed_ms": None if verdict.elapsed is None else round(verdict.elapsed * 1000),
-        "duration_ms": round(verdict.seconds * 1000, 3),
-        "crashes": verdict.crashes,
-        "failures": [
-            {
-                "line": failure.line,
-                "column": failure.column,
-                "what": failure.what,
-                "message": failure.message,
-                "expected": failure.expected,
-                "got": failure.got,
-            }
-            for failure in verdict.failures
-        ],
-        "steps": [{"path": path, "status": status, "runs": runs} for path, status, runs in verdict.steps],
-    }

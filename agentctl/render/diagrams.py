@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from agentctl.render.graph import ATTACHED, Graph, Node
 from agentctl.render.text import cut, symbol, visible
+from agentctl.views.graph import ATTACHED, Graph, Node
 
 _WIDEST = 48  # characters of one line of a label
 

@@ -1,4 +1,4 @@
-"""What `doctor` found: a line for each finding, below it how to mend it."""
+"""`doctor` as lines: one per finding, below it how to fix it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,8 @@ from agentctl.render.timeline import Line
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
 
 
-def finding_document(finding: Finding) -> dict[str, str]:
-    return {"check": finding.check, "status": finding.status, "message": finding.message, "mend": finding.mend}
-
-
 def finding_lines(findings: Sequence[Finding], *, width: int | None = None) -> list[Line]:
-    """For a terminal of `width` columns, long texts go on under their beginning; None: each stays on its line."""
+    """Return the lines of all findings. `width`: wrap at so many columns; None: one line each."""
     column = max((len(finding.check) for finding in findings), default=0)
     lines: list[Line] = []
     for finding in findings:
@@ -25,13 +21,13 @@ def finding_lines(findings: Sequence[Finding], *, width: int | None = None) -> l
         for number, text in enumerate(_wrapped(finding.message, width, column + 4)):
             head = pad(finding.check, column) if number == 0 else " " * column
             lines.append(((f"{mark if number == 0 else ' '} ", style), (f"{head}  ", "dim"), (text, "")))
-        for number, text in enumerate(_wrapped(finding.mend, width, column + 6)):
+        for number, text in enumerate(_wrapped(finding.fix, width, column + 6)):
             lines.append(((" " * (column + 4) + ("→ " if number == 0 else "  "), style), (text, "")))
     return lines
 
 
 def _wrapped(text: str, width: int | None, indent: int) -> list[str]:
-    """Broken between words only: a path or a command stays whole, to be copied."""
+    """Wrap between words only: paths and commands stay whole, so that they can be copied."""
     shown = visible(text)
     if width is None:
         return [shown] if shown else []

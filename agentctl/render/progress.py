@@ -19,9 +19,9 @@ from agentctl.core.events import (
     StepSucceeded,
 )
 from agentctl.ports import QueuePosition
-from agentctl.render.journal import JournalView, StepView, is_undo, tree_order
 from agentctl.render.text import cells, clock, cut, error_line, pad, seconds, size, style, summary, symbol, usage_text, visible
 from agentctl.render.timeline import Line, status_in_words
+from agentctl.views.steps import JournalView, StepView, is_undo, tree_order
 
 _SHOWN_AS = {"running": 0, "retrying": 0, "waiting": 0, "unknown": 0, "failed": 1}  # the rest: 2, the first to go
 

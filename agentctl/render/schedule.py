@@ -1,93 +1,34 @@
-"""Schedules for people and as documents: what they mean, what became of their slots, and when they are due next."""
+"""Schedules as lines: their meaning, the outcome of past slots, and the next ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-import msgspec
-
-from agentctl import JSON
-from agentctl.core.timestamps import rfc3339
 from agentctl.ports import SlotRow
 from agentctl.render.text import ago, clock, columns, visible
 from agentctl.render.timeline import Line
 from agentctl.triggers.describe import in_words, manners
 from agentctl.triggers.schedule import Schedule
 from agentctl.triggers.slots import start
+from agentctl.views.schedule import ScheduleView
 
 NONE = 'No loop of this project has a schedule. `triggers: [{cron: "*/30 * * * *"}]` in a definition gives it one.'
 
 
-class Shown(msgspec.Struct, frozen=True):
-    """One schedule of the definition in `file`, with slots to come and slots of the past, both in the order of time.
-
-    `paused_at`: since when its definition is paused.
-    """
-
-    file: str
-    schedule: Schedule
-    slots: Sequence[float]
-    past: Sequence[SlotRow] = ()
-    paused_at: float | None = None
-
-
-def schedule_document(shown: Shown) -> dict[str, JSON]:
-    """`slot`, `at`, `starts_at` and `paused_at` are UTC, `local` is in the schedule's own zone; jitter in seconds. Both lists are
-    in the order of time."""
-    schedule = shown.schedule
-    zone = ZoneInfo(schedule.timezone)
-    return {
-        "loop": schedule.name,
-        "file": shown.file,
-        "trigger": schedule.kind,
-        "schedule": schedule.text,
-        "timezone": schedule.timezone,
-        "words": in_words(schedule),
-        "catch_up": schedule.catch_up,
-        "max": schedule.limit,
-        "jitter": schedule.jitter,
-        "overlap": schedule.overlap,
-        "dst": {"gap": schedule.gap, "fold": schedule.fold},
-        "paused_at": None if shown.paused_at is None else rfc3339(shown.paused_at),
-        "past": [{**_slot(row.slot, zone), **_became(row)} for row in shown.past],
-        "next": [{**_slot(slot, zone), "starts_at": rfc3339(start(schedule, slot))} for slot in shown.slots],
-    }
-
-
-def backfill_document(slots: Sequence[tuple[Schedule, float, SlotRow | None]]) -> list[JSON]:
-    """The slots of a backfill, with what has become of them; `outcome` is null where nothing has."""
-    return [
-        {
-            "schedule": schedule.text,
-            **_slot(slot, ZoneInfo(schedule.timezone)),
-            **(_became(row) if row is not None else {"outcome": None, "reason": "", "run_id": None, "at": None}),
-        }
-        for schedule, slot, row in slots
-    ]
-
-
 def format_backfill(slots: Sequence[tuple[Schedule, float, SlotRow | None]]) -> str:
-    """A line a slot, in this host's time."""
+    """Return one line per slot, in local time."""
     return columns(
         [
-            (schedule.text, _clock(datetime.fromtimestamp(slot).astimezone()), "nothing recorded" if row is None else _told(row))
+            (schedule.text, _clock(datetime.fromtimestamp(slot).astimezone()), _outcome(row))
             for schedule, slot, row in slots
         ]
     )
 
 
-def _slot(slot: float, zone: tzinfo) -> dict[str, JSON]:
-    return {"slot": rfc3339(slot), "local": datetime.fromtimestamp(slot, zone).isoformat(timespec="milliseconds")}
-
-
-def _became(row: SlotRow) -> dict[str, JSON]:
-    return {"outcome": row.outcome, "reason": row.reason, "run_id": row.run_id, "at": rfc3339(row.at)}
-
-
-def schedule_lines(shown: Sequence[Shown], now: float) -> list[Line]:
-    """A block for each schedule: its words, then a line for each slot in the zones that matter."""
+def schedule_lines(shown: Sequence[ScheduleView], now: float) -> list[Line]:
+    """Return a block per schedule: its description, then one line per slot in each relevant zone."""
     lines: list[Line] = []
     for one in shown:
         if lines:
@@ -103,13 +44,12 @@ def schedule_lines(shown: Sequence[Shown], now: float) -> list[Line]:
         lines.extend(((f"    {text}", "dim"),) for text in times[: len(one.past)])
         lines.extend(((f"    {text}", ""),) for text in times[len(one.past) :])
         if not one.slots:
-            lines.append((("    never comes true", ""),))
+            lines.append((("    never matches", ""),))
     return lines
 
 
-def _times(shown: Shown, now: float) -> list[str]:
-    """Each slot, past and to come, by this host's clock, by UTC and by the schedule's own; a clock that shows the same as
-    another is left out."""
+def _times(shown: ScheduleView, now: float) -> list[str]:
+    """Return each slot in local time, UTC and the schedule's zone. A zone that shows the same times as another is left out."""
     zone = ZoneInfo(shown.schedule.timezone) if shown.schedule.kind == "cron" else UTC
     moments = [*(row.slot for row in shown.past), *shown.slots]
     clocks = [
@@ -119,12 +59,14 @@ def _times(shown: Shown, now: float) -> list[str]:
     ]
     different = {tuple(moment.replace(tzinfo=None, fold=0) for moment in clock): clock for clock in reversed(clocks)}
     kept = [clock for clock in clocks if any(clock is one for one in different.values())]
-    said = [*map(_told, shown.past), *(ago(start(shown.schedule, slot), now) for slot in shown.slots)]
+    said = [*map(_outcome, shown.past), *(ago(start(shown.schedule, slot), now) for slot in shown.slots)]
     return columns([(*map(_clock, row), words) for *row, words in zip(*kept, said, strict=True)]).splitlines()
 
 
-def _told(row: SlotRow) -> str:
-    """What became of a slot, in words."""
+def _outcome(row: SlotRow | None) -> str:
+    """Describe the outcome of a slot. None: nothing is recorded about it."""
+    if row is None:
+        return "nothing recorded"
     if row.run_id is None:
         return f"{row.outcome}: {visible(row.reason)}"
     return f"{row.outcome}: run {row.run_id}" + (f" ({visible(row.reason)})" if row.reason else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from agentctl.core.events import Error, Usage
@@ -130,14 +130,6 @@ def indented(value: Any) -> str:
     import msgspec
 
     return visible(msgspec.json.format(msgspec.json.encode(value), indent=2).decode(), lines=True)
-
-
-def timestamp(at: float | None) -> str | None:
-    """RFC 3339, UTC, milliseconds: `2026-11-23T15:40:51.123Z`. None stays None."""
-    if at is None:
-        return None
-    moment = datetime.fromtimestamp(round(at, 3), UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
 def clock(at: float) -> str:

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentctl.ports import RunRow
-from agentctl.render.documents import input_document
-from agentctl.render.history import took
-from agentctl.render.journal import StepView, tree_order
+from agentctl.render.history import stalled_line, took
 from agentctl.render.text import (
     ago,
     cells,
@@ -26,6 +24,8 @@ from agentctl.render.text import (
     usage_text,
     visible,
 )
+from agentctl.views.run import RunView, input_document
+from agentctl.views.steps import StepView, tree_order
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -173,12 +173,26 @@ def ending(row: RunRow) -> list[Line]:
     return []
 
 
-def show_lines(row: RunRow, steps: Sequence[StepView], now: float, *, width: int = 120, inputs: bool = False) -> list[Line]:
-    parts = [header(row, now), timeline(row, steps, now, width=width, inputs=inputs), ending(row)]
+def show_lines(shown: RunView, now: float, *, width: int = 120, inputs: bool = False) -> list[Line]:
+    """Return the whole page of `show`: header, timeline, result."""
+    row = shown.row
+    parts = [header(row, now), timeline(row, shown.steps, now, width=width, inputs=inputs), ending(row)]
     lines: list[Line] = []
     for part in parts:
         if part:
             lines.extend([((("", ""),)), *part] if lines else part)
+    return lines
+
+
+def remark_lines(shown: RunView, now: float, resume: str) -> list[str]:
+    """Return what else is worth a line: its place in the queue, a stall, feedback. `resume`: the command that resumes the run."""
+    lines = []
+    if shown.position is not None and shown.position.reason:
+        lines.append(shown.position.reason)
+    if shown.stalled_since is not None:
+        lines.append(stalled_line(shown.row, shown.stalled_since, now, resume))
+    for one in shown.feedback:
+        lines.append(f"feedback {one.verdict}" + (f": {visible(one.note)}" if one.note else ""))
     return lines
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from agentctl import JSON
 from agentctl.language.inputs import expected, has_default
 from agentctl.ports import Waiting
-from agentctl.render.text import clock, indented, symbol, timestamp, visible
+from agentctl.render.text import clock, error_line, indented, symbol, visible
+from agentctl.views.inbox import Unresolved
 
 
 def signed_text(value: JSON) -> str:
@@ -82,20 +83,12 @@ def waiting_lines(waiting: Waiting, where: str) -> list[str]:
     return [*lines, *(f"  {f'{word}:':<{width}} {command}" for word, command in answers.items())]
 
 
-def inbox_document(waiting: Waiting, where: str) -> dict[str, JSON]:
-    """One entry of `inbox --json`. `error`: of an outcome that nobody knows; the rest of what is shown belongs to approvals."""
-    subject = waiting.subject
-    return {
-        "run_id": waiting.run_id,
-        "loop": waiting.run_name,
-        "path": waiting.path,
-        "kind": waiting.kind,
-        "since": timestamp(waiting.since),
-        "until": timestamp(waiting.due),
-        "message": subject.get("message"),
-        "show": subject.get("show"),
-        "form": subject.get("form"),
-        "digest": waiting.digest or None,
-        "error": subject.get("error"),
-        "commands": commands(waiting, where),
-    }
+def unresolved_lines(found: Unresolved, where: str) -> list[str]:
+    """Return the lines about failed undo steps and unknown outcomes, the most urgent last. Nothing: []."""
+    lines = [
+        f"{symbol('failed')} NOT UNDONE: {visible(path)}: its undo failed, so what it did still stands: {error_line(error)}"
+        for path, error in found.undos.items()
+    ]
+    for waiting in found.doubts:
+        lines += waiting_lines(waiting, where)
+    return lines

@@ -1,4 +1,4 @@
-"""`agentctl doctor`: what is wrong, and how to mend it."""
+"""`agentctl doctor`: what is wrong, and how to fix it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from importlib import metadata
 
 import pytest
 
-from agentctl.cli.commands.doctor import environment
+from agentctl.cli.doctor import environment
 
 
 @pytest.fixture
 def doctor(agentctl):
-    """check -> (status, message, mend) of the worst finding of each check, and the exit code."""
+    """check -> (status, message, fix) of the worst finding of each check, and the exit code."""
 
     def looked(**environment: str):
         result = agentctl("doctor", "--json", env=environment)
         found = {}
         for row in result.json:
-            assert list(row) == ["check", "status", "message", "mend"]
-            assert (row["mend"] == "") == (row["status"] == "ok")
+            assert list(row) == ["check", "status", "message", "fix"]
+            assert (row["fix"] == "") == (row["status"] == "ok")
             if row["status"] != "ok" or row["check"] not in found:
-                found[row["check"]] = (row["status"], row["message"], row["mend"])
+                found[row["check"]] = (row["status"], row["message"], row["fix"])
         return found, result.code
 
     return looked
@@ -133,7 +133,7 @@ def examined(**versions: str | None) -> dict[str, tuple[str, str, str]]:
             raise metadata.PackageNotFoundError(name)
         return version
 
-    return {row.check: (row.status, row.message, row.mend) for row in environment.examine(installed)}
+    return {row.check: (row.status, row.message, row.fix) for row in environment.examine(installed)}
 
 
 @pytest.mark.parametrize(
@@ -147,10 +147,10 @@ def examined(**versions: str | None) -> dict[str, tuple[str, str, str]]:
     ],
 )
 def test_a_bad_litellm_is_an_error_with_the_command_that_mends_it(version, words):
-    status, message, mend = examined(litellm=version)["dependencies.litellm"]
+    status, message, fix = examined(litellm=version)["dependencies.litellm"]
     assert status == "error"
     assert words in message
-    assert "pip " in mend
+    assert "pip " in fix
 
 
 def test_after_a_malicious_package_keys_have_to_be_replaced():

@@ -153,7 +153,7 @@ def test_of_several_approvals_the_step_has_to_be_named(agentctl, project):
         assert "each[0].sign" in result.json["error"]["message"]
         assert "each[1].sign" in result.json["error"]["message"]
     assert agentctl("approve", run_id, "each[1].sign").code == 0
-    assert [entry["path"] for entry in agentctl("inbox", "--json").json] == ["each[0].sign"]
+    assert [entry["step"] for entry in agentctl("inbox", "--json").json] == ["each[0].sign"]
 
 
 def test_a_step_that_asks_nothing_is_not_found(agentctl, asking):
@@ -178,7 +178,7 @@ def test_the_inbox_is_oldest_first_with_the_exact_commands(agentctl, project):
         "approve": f"agentctl approve {runs[0]} sign",
         "reject": f"agentctl reject {runs[0]} sign",
     }
-    assert (entries[0]["kind"], entries[0]["message"], entries[0]["path"]) == ("approval", "One?", "sign")
+    assert (entries[0]["kind"], entries[0]["subject"]["message"], entries[0]["step"]) == ("approval", "One?", "sign")
     people = agentctl("inbox")
     assert people.out.index(runs[0]) < people.out.index(runs[1])
 

@@ -28,7 +28,7 @@ WORK = """
 """
 RUN_KEYS = [
     "run_id", "loop", "kind", "version", "status", "trigger", "parent", "created_at", "started_at", "finished_at",
-    "duration_ms", "steps_done", "steps_total", "usage", "error", "stalled_since",
+    "duration_ms", "steps_done", "steps_total", "usage", "error", "stalled_since", "feedback",
 ]  # fmt: skip
 STEP_KEYS = [
     "path", "action", "status", "attempts", "input", "output", "error", "started_at", "finished_at", "usage",
@@ -155,7 +155,7 @@ def test_a_wrong_option_says_what_was_expected(agentctl, arguments, words):
 def test_show_has_run_steps_and_events(agentctl, ran):
     shown = agentctl("show", "last", "--json").json
     assert list(shown) == ["run", "steps", "events"]
-    assert list(shown["run"]) == [*RUN_KEYS, "input", "output", "event", "feedback", "waits_for"]
+    assert list(shown["run"]) == [*RUN_KEYS, "input", "output", "event", "waits_for"]
     steps = {step["path"]: step for step in shown["steps"]}
     assert all(list(step) == STEP_KEYS for step in steps.values())
     assert {path: (step["action"], step["status"]) for path, step in steps.items()} == {

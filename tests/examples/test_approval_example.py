@@ -19,8 +19,8 @@ def purchase(tmp_path, agentctl, repository) -> str:
 
 def test_a_purchase_is_signed_announced_and_delivered(agentctl, purchase):
     [entry] = agentctl("inbox", "--json").json
-    assert entry["message"] == "Order 4 desks for 980 EUR?"
-    assert entry["show"] == {"number": purchase, "item": "4 desks", "price": 980}
+    assert entry["subject"]["message"] == "Order 4 desks for 980 EUR?"
+    assert entry["subject"]["show"] == {"number": purchase, "item": "4 desks", "price": 980}
     assert agentctl("approve", "last").code == 2
     assert agentctl("approve", "last", "--data", "cost_center=12", "--comment", "before Friday").code == 0
     # the delivery is told before the run has even come to its wait, and once more

@@ -26,7 +26,7 @@ def command(
     The request is written to the store. Whoever drives the run carries it out; if nobody does, `agentctl serve` or
     `agentctl resume RUN` will.
     """
-    from agentctl.render.documents import status_document
+    from agentctl.views.runs import status_document
 
     project = context.project(db)
     with context.reading(db) as store:

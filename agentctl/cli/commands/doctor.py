@@ -20,15 +20,16 @@ _CALLS_A_MODEL = ("llm", "agent")
 
 
 def command(db: params.Db = None, json: params.Json = False) -> int:
-    """Check the installation, the store, the definitions and the models, and say how to mend what is wrong.
+    """Check the installation, the store, the definitions and the models, and say how to fix what is wrong.
 
     Exit code 1 when there is an error; warnings alone are no failure.
     """
     findings = list(_findings(db))
     from agentctl.render import doctor
+    from agentctl.views.checks import finding_document
 
     if json:
-        output.print_json([doctor.finding_document(finding) for finding in findings])
+        output.print_json([finding_document(finding) for finding in findings])
     else:
         from agentctl.render.timeline import coloured, plain
 
@@ -49,7 +50,7 @@ def _findings(db: str | None) -> Iterator[Finding]:
     try:
         project = context.project(db)
     except DefinitionInvalid as error:  # without it neither the store nor the models can be found
-        yield from (Finding("project", "error", str(problem), "mend that line of agentctl.yaml") for problem in error.problems)
+        yield from (Finding("project", "error", str(problem), "fix that line of agentctl.yaml") for problem in error.problems)
         return
     yield _project(project)
     yield from examine_store(project.store_path)
@@ -96,8 +97,8 @@ def _definitions(project: Project, files: Iterable[Path]) -> Iterator[Finding]:
         troubled += 1
         first, *more = errors or problems
         tail = f" (and {len(more)} more)" if more else ""
-        mend = f"agentctl validate {catalog.shown(file)} shows the lines"
-        yield Finding("definitions", "error" if errors else "warning", f"{first}{tail}", mend)
+        fix = f"agentctl validate {catalog.shown(file)} shows the lines"
+        yield Finding("definitions", "error" if errors else "warning", f"{first}{tail}", fix)
     if not troubled:
         yield Finding("definitions", "ok", f"{size(count, 'definition')} checked, no problems")
 

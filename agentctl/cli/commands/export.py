@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from agentctl.cli import context, output, params, parse
+from agentctl.cli import context, output, params, parse, queries
 from agentctl.ports import HistoryFilter
 
 
@@ -25,10 +25,12 @@ def command(
         status=parse.run_statuses(status or []),
         since=None if since is None else parse.point_in_time("--since", since, time.time()),
     )
-    from agentctl.cli.commands.show import document
+    from agentctl.views.run import show_document
 
+    now = time.time()
     with context.reading(db) as store:
-        lines = () if store is None else (output.json_line(document(store, row)) for row in store.iter_runs(query))
+        shown = () if store is None else (queries.run_view(store, row, now) for row in store.iter_runs(query))
+        lines = map(output.json_line, map(show_document, shown))
         if json:
             _print_list(lines)
         else:

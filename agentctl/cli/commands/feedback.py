@@ -28,7 +28,7 @@ def command(
     on the same run replaces the first.
     """
     from agentctl.ports import Verdict
-    from agentctl.render.documents import status_document
+    from agentctl.views.runs import status_document
 
     known = get_args(Verdict)
     if verdict not in known:

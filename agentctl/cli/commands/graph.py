@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentctl.cli import complete, context, output, params
+from agentctl.cli import complete, context, output, params, queries
 from agentctl.errors import AgentctlError, NotFound, UsageError
 from agentctl.expressions.suggestions import did_you_mean
 
 if TYPE_CHECKING:
-    from agentctl.render.graph import Graph
+    from agentctl.views.graph import Graph
 
 FORMATS = ("tree", "mermaid", "dot", "svg")
 _PATIENCE = 60  # seconds that Graphviz may take
@@ -48,9 +48,10 @@ def command(
     from agentctl.render import diagrams
     from agentctl.render import graph as drawn
     from agentctl.render.timeline import coloured, plain
+    from agentctl.views.graph import graph_document
 
     if json:
-        output.print_json(drawn.graph_document(graph))
+        output.print_json(graph_document(graph))
     elif format == "mermaid":
         output.say(diagrams.mermaid(graph))
     elif format == "dot":
@@ -74,21 +75,20 @@ def _graph(target: str, db: str | None) -> Graph:
             except NotFound as error:
                 raise NotFound(f"there is no definition and no run {target!r}{did_you_mean(target, names)}") from error
     from agentctl.cli.definitions import loaded
-    from agentctl.render.graph import graph_of
+    from agentctl.views.graph import graph_of
 
     return graph_of(loaded(*context.located(target, db)).definition)
 
 
 def _of_run(run: str, db: str | None) -> Graph:
-    from agentctl.render.graph import graph_of, mark
-    from agentctl.render.journal import complete as completed
-    from agentctl.render.journal import view
+    from agentctl.views.graph import graph_of, mark
+    from agentctl.views.run import step_views
 
     with context.recorded(db, run) as (store, row):
         events = list(store.journal(row.id))
-        state = context.folded(store, events)
+        state = queries.folded(store, events)
     graph = graph_of(state.plan.definition)
-    mark(graph, row.id, row.status, completed(view(row.id, state.plan.definition, events), state))
+    mark(graph, row.id, row.status, step_views(row, events, state, {}))
     return graph
 
 

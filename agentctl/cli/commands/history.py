@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentctl.cli import complete, context, output, params, parse
+from agentctl.cli import complete, context, output, params, parse, queries
 from agentctl.ports import HistoryFilter
 
 if TYPE_CHECKING:
@@ -50,11 +50,14 @@ def command(
 
             query = msgspec.structs.replace(query, parent=context.found(store, parent).id)
         rows, stalls = _rows(store, query, now, stalled=stalled)
+        said = store.feedback([row.id for row in rows]) if store is not None and json else {}
         reasons = {} if store is None or json else _reasons(store, rows, stalls, now)
-    from agentctl.render import documents, history
+    from agentctl.render import history
 
     if json:
-        output.print_json([documents.run_document(row, stalls.get(row.id)) for row in rows])
+        from agentctl.views.runs import history_document
+
+        output.print_json(history_document(rows, stalls, said))
     elif not rows:
         output.note(history.NONE if store is not None else history.EMPTY)
     else:
@@ -68,13 +71,11 @@ def _rows(store: Store | None, query: HistoryFilter, now: float, *, stalled: boo
     """The runs, and since when those of them stall that do."""
     if store is None:
         return [], {}
-    from agentctl.engine import stalls
-
     if stalled:
-        found = stalls.stalled_runs(store, now, query)
+        found = queries.stalled_runs(store, now, query)
         return [row for row, _ in found], {row.id: since for row, since in found}
     rows = store.history(query)
-    return rows, stalls.stalls(store, rows, now)
+    return rows, queries.stalls(store, rows, now)
 
 
 def _reasons(store: Store, rows: Sequence[RunRow], stalls: Mapping[str, float], now: float) -> dict[str, str]:

@@ -11,7 +11,8 @@ import typer
 
 from agentctl.cli import context, output, params
 from agentctl.errors import UsageError
-from agentctl.render.text import clock, timestamp, visible
+from agentctl.render.text import clock, visible
+from agentctl.views.runs import timestamp
 
 if TYPE_CHECKING:
     from agentctl.ports import Store

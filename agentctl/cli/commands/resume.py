@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentctl.cli import complete, context, output, params
+from agentctl.cli import complete, context, output, params, queries
 from agentctl.errors import NotFound, NothingToResume, UsageError
 from agentctl.expressions.suggestions import did_you_mean
 from agentctl.ports import FINISHED
@@ -60,12 +60,14 @@ def command(
     project = context.project(db)
     with context.recorded(db, run) as (store, row):
         _refuse(row, start, latest=latest)
-        state = context.folded(store, store.journal(row.id)) if start or plan or latest else None
+        state = queries.folded(store, store.journal(row.id)) if start or plan or latest else None
         redo = _redo(state, start) if state is not None and start else []
         stored = _edited(project, store, row) if latest else None
-    conflicts = _conflicts(state, stored, redo) if state is not None and stored is not None else []
+    from agentctl.views.plan import edit_conflicts, resume_plan
+
+    conflicts = edit_conflicts(state, stored, redo) if state is not None and stored is not None else []
     if plan and state is not None:
-        _print_plan(state, redo, conflicts, json=json)
+        _print_plan(resume_plan(state, redo, conflicts), json=json)
         return 0
     if conflicts and stored is not None:
         reasons = "\n".join(f"  {conflict.reason}" for conflict in conflicts)
@@ -130,30 +132,11 @@ def _edited(project: Project, store: Store, row: RunRow) -> StoredDefinition:
     return stored
 
 
-def _conflicts(state: RunState, stored: StoredDefinition, redo: Sequence[str]) -> list[Intent]:
-    """Finished steps that the file no longer has as they were, each with the place to look at."""
-    from agentctl.core.graph import Plan
-    from agentctl.core.resume import Intent, conflicts
-
-    return [
-        Intent(
-            found.path,
-            "conflict",
-            f"step {found.path} {found.reason} ({stored.file}{'' if found.line is None else f':{found.line}'})",
-        )
-        for found in conflicts(state, Plan(stored.definition), redo)
-    ]
-
-
-def _print_plan(state: RunState, redo: list[str], conflicts: Sequence[Intent], *, json: bool) -> None:
-    from agentctl.core.resume import intents
-    from agentctl.render.documents import intent_document
+def _print_plan(plan: Sequence[Intent], *, json: bool) -> None:
     from agentctl.render.text import columns, visible
+    from agentctl.views.plan import plan_document
 
-    contested = {conflict.path: conflict for conflict in conflicts}
-    rows = [contested.pop(intent.path, intent) for intent in intents(state, redo)]
-    rows.extend(contested.values())
     if json:
-        output.print_json([intent_document(row) for row in rows])
+        output.print_json(plan_document(plan))
     else:
-        output.say(columns([(row.action, visible(row.path), visible(row.reason)) for row in rows]))
+        output.say(columns([(row.action, visible(row.path), visible(row.reason)) for row in plan]))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from agentctl.language.project.project import Project
     from agentctl.model import Definition
     from agentctl.ports import Store
-    from agentctl.render.schedule import Shown
+    from agentctl.views.schedule import ScheduleView
 
 Found = tuple[str, "Definition"]  # a file as shown, and what it holds
 
@@ -65,11 +65,12 @@ def _show(loop: str | None, upcoming: int, past: int, *, db: str | None, json: b
     project, found, whole = _named(loop, db) if loop is not None else _all(context.project(db))
     from agentctl.render import schedule as view
     from agentctl.render.timeline import coloured, plain
+    from agentctl.views.schedule import schedule_document
 
     with context.glance(project) as store:
         shown = list(_schedules(found, store, now, upcoming, past))
     if json:
-        output.print_json([view.schedule_document(one) for one in shown])
+        output.print_json([schedule_document(one) for one in shown])
     elif not shown:
         output.note(view.NONE if loop is None else f"{visible(loop)} has no schedule.")
     else:
@@ -78,17 +79,17 @@ def _show(loop: str | None, upcoming: int, past: int, *, db: str | None, json: b
     return 0 if whole else INVALID
 
 
-def _schedules(found: list[Found], store: Store | None, now: float, upcoming: int, past: int) -> Iterator[Shown]:
-    from agentctl.render.schedule import Shown
+def _schedules(found: list[Found], store: Store | None, now: float, upcoming: int, past: int) -> Iterator[ScheduleView]:
     from agentctl.triggers.schedule import schedules
     from agentctl.triggers.slots import to_come
+    from agentctl.views.schedule import ScheduleView
 
     paused = {} if store is None else {one.name: one.paused_at for one in store.deployments()}
     for file, definition in found:
         for schedule in schedules(definition):
             rows = [] if store is None else store.slots(schedule.name, schedule.key, limit=past)[::-1]
             settled = rows[-1].slot if rows else now
-            yield Shown(file, schedule, to_come(schedule, settled, now, upcoming), rows, paused.get(schedule.name))
+            yield ScheduleView(file, schedule, to_come(schedule, settled, now, upcoming), rows, paused.get(schedule.name))
 
 
 def _named(loop: str, db: str | None) -> tuple[Project, list[Found], bool]:

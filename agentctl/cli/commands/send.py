@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from agentctl.cli import context, output, params
+from agentctl.cli import context, output, params, queries
 from agentctl.errors import UsageError
 from agentctl.ports import FINISHED
 from agentctl.render.text import visible
@@ -114,7 +114,7 @@ def _is_of(row: RunRow, event_id: str) -> bool:
 
 
 def _undriven(store: Store, sent: SendResult) -> list[RunRow]:
-    drivers = {row.id: row for run_id in sent.delivered[:_MOST_HINTS] for row in [context.driver(store, run_id)]}
+    drivers = {row.id: row for run_id in sent.delivered[:_MOST_HINTS] for row in [queries.driver(store, run_id)]}
     return [row for row in drivers.values() if row.status != "running" and row.status not in FINISHED]
 
 

@@ -33,9 +33,10 @@ def command(
     if loop is not None and not found:
         _refuse_unknown(loop, db)
     from agentctl.render import statistics
+    from agentctl.views.statistics import statistics_document
 
     if json:
-        output.print_json([statistics.statistics_document(one) for one in found])
+        output.print_json([statistics_document(one) for one in found])
     elif found:
         output.say(statistics.format_statistics(found))
     else:

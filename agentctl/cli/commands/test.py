@@ -103,8 +103,7 @@ def _print_failures(verdicts: list[Verdict], invalid: list[Invalid], seconds: fl
 
 
 def _print_document(verdicts: list[Verdict], invalid: list[Invalid]) -> None:
-    from agentctl.cli.problems import problem_document
-    from agentctl.render.cases import case_document
+    from agentctl.views.checks import case_document, problem_document
 
     failed = sum(bool(verdict.failures) for verdict in verdicts)
     output.print_json(

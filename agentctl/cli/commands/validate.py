@@ -9,10 +9,11 @@ import typer
 
 from agentctl.cli import context, output, params
 from agentctl.cli.exit_codes import INVALID
-from agentctl.cli.problems import problem_blocks, problem_document
+from agentctl.cli.problems import problem_blocks
 from agentctl.errors import DefinitionInvalid, NotFound
 from agentctl.language.project.project import FILE, FOLDERS
 from agentctl.render.text import size
+from agentctl.views.checks import problem_document
 
 if TYPE_CHECKING:
     from agentctl.language.catalog import Catalog

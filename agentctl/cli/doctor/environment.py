@@ -48,8 +48,8 @@ def _package(name: str, installed: Callable[[str], str]) -> Finding | None:
         return Finding(check, "error", f"the package {name} is missing", upgrade)
     if version in MALICIOUS.get(name, ()):
         remove = f"{sys.executable} -m pip uninstall {name}"
-        mend = f"remove it at once ({remove}), replace every key that was readable on this machine, then install another version"
-        return Finding(check, "error", f"{name} {version} was published with malicious code", mend)
+        fix = f"remove it at once ({remove}), replace every key that was readable on this machine, then install another version"
+        return Finding(check, "error", f"{name} {version} was published with malicious code", fix)
     if version in BROKEN.get(name, ()):
         return Finding(check, "error", f"{name} {version} breaks tool calls of models", upgrade + f" '{name}!={version}'")
     if _numbers(version) < _numbers(OLDEST[name]):

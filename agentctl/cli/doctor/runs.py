@@ -40,10 +40,10 @@ def _deployments(store: Store) -> Iterator[Finding]:
         if deployment.paused_at is not None:
             message = f"{deployment.kind} '{deployment.name}' is paused since {clock(deployment.paused_at)}"
             yield Finding("deployments.paused", "warning", message, f"agentctl unpause {deployment.name}")
-        # Without a service nobody follows the files: what stands in the store may have been mended.
+        # Without a service nobody follows the files: what stands in the store may have been fixed.
         if deployment.problem and serving:
-            mend = f"agentctl validate {deployment.file} shows the lines"
-            yield Finding("deployments", "warning", f"{_serves(deployment)}: {visible(deployment.problem)}", mend)
+            fix = f"agentctl validate {deployment.file} shows the lines"
+            yield Finding("deployments", "warning", f"{_serves(deployment)}: {visible(deployment.problem)}", fix)
 
 
 def _serves(deployment: Deployment) -> str:
@@ -53,7 +53,7 @@ def _serves(deployment: Deployment) -> str:
 
 
 def _stalled(store: Store) -> Iterator[Finding]:
-    from agentctl.engine.stalls import stalled_runs
+    from agentctl.cli.queries import stalled_runs
     from agentctl.render.history import stalled_line
 
     now = time.time()
@@ -68,7 +68,8 @@ def _stalled(store: Store) -> Iterator[Finding]:
 
 def _failing(store: Store) -> Iterator[Finding]:
     from agentctl.render.text import error_line
-    from agentctl.service.parts.failure_monitor import LATELY, failing
+    from agentctl.service.parts.failure_monitor import failing
+    from agentctl.views.health import LATELY
 
     for name, row in failing(store, store.deployments()).items():
         why = f": {error_line(row.error)}" if row.error else ""

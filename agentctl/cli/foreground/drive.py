@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from agentctl.cli import output
+from agentctl.cli import output, queries
 from agentctl.cli.exit_codes import FAILED, INTERRUPTED, UNFINISHED
 from agentctl.cli.foreground.follow import drive_or_follow, mirrored
-from agentctl.cli.foreground.unresolved import unsettled_lines
 from agentctl.cli.foreground.watch import Watch
 from agentctl.cli.logging import show_log
 from agentctl.errors import LeaseLost, StoreBusy, StoreError
 from agentctl.ports import FINISHED
-from agentctl.render.documents import outcome_document
 from agentctl.render.text import error_line, indented, visible
+from agentctl.render.waits import unresolved_lines
+from agentctl.views.runs import outcome_document
 
 if TYPE_CHECKING:
     from agentctl.cli.context import Hints
@@ -40,12 +40,12 @@ _PATIENCE = 0.5  # seconds of a stop after which people are told what it waits f
 class Ended(NamedTuple):
     """`stopped`: a signal ended our part in the run, not the run's own end.  `served`: `agentctl serve` goes on with it.
 
-    `unsettled`: lines for a person to look at.
+    `unresolved`: lines for a person to look at.
     """
 
     row: RunRow
     stopped: bool
-    unsettled: list[str]
+    unresolved: list[str]
     served: bool = False
 
 
@@ -93,7 +93,7 @@ async def drive(engine: Engine, watch: Watch, run_id: str, *, wait: bool, hints:
                 await asyncio.gather(*stopping)
             row = engine.store.run(run_id) or row
             watch.settle(row)
-        unsettled = unsettled_lines(engine.store, row, hints.where)
+        unresolved = unresolved_lines(queries.unresolved(engine.store, row), hints.where)
     except (StoreBusy, LeaseLost):
         raise
     except StoreError:
@@ -103,7 +103,7 @@ async def drive(engine: Engine, watch: Watch, run_id: str, *, wait: bool, hints:
         for timer in slow:
             timer.cancel()
     served = engine.store.serving() is not None
-    return Ended(row, stopped=bool(stopping) and row.status not in FINISHED, unsettled=unsettled, served=served)
+    return Ended(row, stopped=bool(stopping) and row.status not in FINISHED, unresolved=unresolved, served=served)
 
 
 @asynccontextmanager
@@ -131,7 +131,7 @@ def report(ended: Ended, hints: Hints, *, json: bool) -> int:
     else:
         for line in [f"interrupted; go on with: {hints.resume}"] if ended.stopped else ending(row, hints):
             output.note(line)
-    for line in ended.unsettled:
+    for line in ended.unresolved:
         output.note(line)
     return INTERRUPTED if ended.stopped else _EXIT_CODES.get(row.status, FAILED)
 

@@ -13,7 +13,6 @@ from agentctl.cli import output
 from agentctl.core.events import AnyEvent, RetryScheduled, StepKeyed, StepStarted
 from agentctl.model import Definition
 from agentctl.ports import FINISHED, UNFINISHED, HistoryFilter, Progress, RunRow, Store, Waiting
-from agentctl.render.journal import JournalView, view
 from agentctl.render.progress import (
     line_of_result,
     line_of_standing,
@@ -24,6 +23,8 @@ from agentctl.render.progress import (
 )
 from agentctl.render.timeline import coloured
 from agentctl.render.waits import waiting_lines
+from agentctl.views.journal import apply, view
+from agentctl.views.steps import JournalView
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -108,7 +109,7 @@ class Watch:
             seen = self._views[run_id] = self._opened(run_id)  # these events included: they are durable
         else:
             events = self._new(run_id, events)
-            seen.apply(events)
+            apply(seen, events)
         if progress.status not in FINISHED:
             seen.status = progress.status
         if not events:

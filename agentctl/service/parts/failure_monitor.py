@@ -7,32 +7,22 @@ from collections.abc import Iterable, Sequence
 
 from agentctl.ports import Clock, Deployment, HistoryFilter, RunRow, Store
 from agentctl.service.disk.watching import Wakeup
+from agentctl.views import health
+from agentctl.views.health import LATELY
 
 log = logging.getLogger(__name__)
 
-LATELY = 3  # runs
 _BETWEEN = 10.0  # seconds between two looks, however many runs end
 _AT_LEAST = 60.0  # seconds
 
 
 def failing(store: Store, deployments: Iterable[Deployment]) -> dict[str, RunRow]:
-    """By name, the last run of what has failed every time of late, as it is deployed now.
-
-    That is: its last three runs that succeeded or failed have failed, the last of them with the present version. What was mended
-    is given the chance of a run.
-    """
-    found = {}
-    for deployment in deployments:
-        if deployment.gone:
-            continue
-        ended = store.history(HistoryFilter(name=deployment.name, status=("succeeded", "failed"), limit=LATELY))
-        if _has_failed_lately(ended) and ended[0].version == deployment.version:
-            found[deployment.name] = ended[0]
-    return found
-
-
-def _has_failed_lately(ended: Sequence[RunRow]) -> bool:
-    return len(ended) == LATELY and all(row.status == "failed" for row in ended)
+    """Look up the definitions whose last runs all failed, by name, with the last of these runs."""
+    deployed = [one for one in deployments if not one.gone]
+    ended = {
+        one.name: store.history(HistoryFilter(name=one.name, status=("succeeded", "failed"), limit=LATELY)) for one in deployed
+    }
+    return health.failing(deployed, ended)
 
 
 class FailureMonitor:

@@ -12,7 +12,7 @@ from agentctl.actions.secrets import Secrets
 
 def models(root: Path, configured: dict, *, needed: bool = True, **environ: str) -> dict[str, tuple[str, str]]:
     secrets = Secrets(root, ("env",), environ)
-    return {finding.check: (finding.status, finding.mend) for finding in examine_models(configured, secrets, needed=needed)}
+    return {finding.check: (finding.status, finding.fix) for finding in examine_models(configured, secrets, needed=needed)}
 
 
 def test_a_model_with_its_key_is_ok(tmp_path):
@@ -20,16 +20,16 @@ def test_a_model_with_its_key_is_ok(tmp_path):
 
 
 def test_a_missing_key_is_a_warning_that_names_the_variable(tmp_path):
-    status, mend = models(tmp_path, {"default": {"model": "anthropic/claude"}})["models.default"]
+    status, fix = models(tmp_path, {"default": {"model": "anthropic/claude"}})["models.default"]
     assert status == "warning"
-    assert mend.startswith("set ANTHROPIC_API_KEY")
+    assert fix.startswith("set ANTHROPIC_API_KEY")
 
 
 def test_no_default_model_matters_only_where_one_is_called(tmp_path):
     assert models(tmp_path, {}, needed=False)["models.default"] == ("ok", "")
-    status, mend = models(tmp_path, {})["models.default"]
+    status, fix = models(tmp_path, {})["models.default"]
     assert status == "warning"
-    assert "models: {default:" in mend
+    assert "models: {default:" in fix
 
 
 def test_every_alias_is_looked_at(tmp_path):
@@ -39,7 +39,7 @@ def test_every_alias_is_looked_at(tmp_path):
         "models.cheap": "warning",
         "models.odd": "warning",
     }
-    assert all(mend for status, mend in found.values() if status == "warning")
+    assert all(fix for status, fix in found.values() if status == "warning")
 
 
 @pytest.mark.parametrize(("mode", "status"), [(0o600, "ok"), (0o400, "ok"), (0o640, "warning"), (0o644, "warning")])
@@ -49,7 +49,7 @@ def test_a_file_of_secrets_that_others_can_read_is_a_warning(tmp_path, mode, sta
     file.chmod(mode)
     (finding,) = examine_secrets(tmp_path, {})
     assert finding.status == status
-    assert finding.mend == ("" if status == "ok" else f"chmod 600 {file}")
+    assert finding.fix == ("" if status == "ok" else f"chmod 600 {file}")
 
 
 def test_credentials_of_systemd_are_looked_at_too(tmp_path):
@@ -67,4 +67,4 @@ def test_credentials_of_systemd_are_looked_at_too(tmp_path):
 def test_a_credentials_folder_that_is_not_there_is_a_warning(tmp_path):
     finding = list(examine_secrets(tmp_path, {"CREDENTIALS_DIRECTORY": str(tmp_path / "gone")}))[-1]
     assert finding.status == "warning"
-    assert "LoadCredential" in finding.mend
+    assert "LoadCredential" in finding.fix

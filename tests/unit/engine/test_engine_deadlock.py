@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 from agentctl import model
+from agentctl.cli.queries import stalls
 from agentctl.engine.engine import Engine
-from agentctl.engine.stalls import stalls
 from agentctl.expressions.parse import parse_value
 from agentctl.ports import Call, HistoryFilter, StoredDefinition
 from agentctl.testing.definitions import inputs, skill, stored, task, wait_for_run

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from agentctl.cli.queries import stalled_runs, stalls
 from agentctl.core.events import CancelRequested, RunCreated, RunStarted, StepStarted
 from agentctl.core.flow import Limits, Place
-from agentctl.engine.stalls import stalled_runs, stalls
 from agentctl.language.load import load_text
 from agentctl.ports import Append, HistoryFilter, Lease, NewRun, Progress, Reply, RunRow, StoredDefinition
 from agentctl.store.ledger import Ledger, open_store

@@ -10,10 +10,11 @@ from agentctl import model
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.model import Definition
 from agentctl.render.diagrams import dot, mermaid
-from agentctl.render.graph import Graph, graph_document, graph_of, mark, tree_lines
-from agentctl.render.journal import StepView
+from agentctl.render.graph import tree_lines
 from agentctl.render.timeline import plain
 from agentctl.testing.definitions import in_order, set_step, skill, task, wait
+from agentctl.views.graph import Graph, graph_document, graph_of, mark
+from agentctl.views.steps import StepView
 
 NASTY = 'a "quoted" <b>bold</b> & #35; `tick` \\N back\nnext\x1b[2J %%{init}%% end --> x'
 

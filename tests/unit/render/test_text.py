@@ -53,12 +53,6 @@ def test_lengths_of_time_are_short_and_exact_enough(value: float, shown: str) ->
     assert text.seconds(value) == shown
 
 
-def test_timestamps_are_rfc_3339_in_utc_with_milliseconds() -> None:
-    assert text.timestamp(1795448451.1234) == "2026-11-23T15:40:51.123Z"
-    assert text.timestamp(1795448451.9996) == "2026-11-23T15:40:52.000Z"
-    assert text.timestamp(None) is None
-
-
 def test_a_time_is_told_relative_to_now() -> None:
     assert [text.ago(100.0, now) for now in (100.5, 112.0, 400.0, 90.0)] == ["just now", "12s ago", "5m ago", "in 10s"]
 

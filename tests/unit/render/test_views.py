@@ -15,8 +15,10 @@ from agentctl.core.events import (
     StepSucceeded,
 )
 from agentctl.ports import RunRow
-from agentctl.render import documents, history, progress, timeline
-from agentctl.render.journal import JournalView, StepView, view
+from agentctl.render import history, progress, timeline
+from agentctl.views.journal import apply, view
+from agentctl.views.run import RunView, input_document
+from agentctl.views.steps import JournalView, StepView
 
 BOOM = Error("http.status.500", "boom\nand more", "b", 2)
 
@@ -67,7 +69,8 @@ def test_show_draws_every_step_and_tells_why_one_failed() -> None:
         StepView("b", "http", "failed", 2, error=BOOM, started_at=11.0, finished_at=20.0),
         StepView("c", "set", "not_run"),
     ]
-    shown = timeline.plain(timeline.show_lines(row(status="failed", started_at=10.0, finished_at=20.0, error=BOOM), steps, 30.0))
+    failed = RunView(row=row(status="failed", started_at=10.0, finished_at=20.0, error=BOOM), steps=steps)
+    shown = timeline.plain(timeline.show_lines(failed, 30.0))
     assert "status   ✗ failed" in shown
     assert "fine\\x1b[2J" in shown
     assert "2 attempts" in shown
@@ -79,15 +82,15 @@ def test_show_draws_every_step_and_tells_why_one_failed() -> None:
 def test_show_prints_inputs_a_parameter_a_line_and_texts_as_they_are() -> None:
     given = {"prompt": "first\nsecond\x1b[2J", "schema": {"a": [1]}}
     steps = [StepView("a", "llm", "succeeded", input=given, started_at=10.0, finished_at=11.0)]
-    lines = timeline.plain(timeline.show_lines(row(), steps, 30.0, inputs=True)).splitlines()
+    lines = timeline.plain(timeline.show_lines(RunView(row=row(), steps=steps), 30.0, inputs=True)).splitlines()
     at = next(number for number, line in enumerate(lines) if "prompt" in line)
     assert lines[at : at + 3] == ["      prompt: first", "        second\\x1b[2J", '      schema: {"a":[1]}']
-    assert "prompt" not in timeline.plain(timeline.show_lines(row(), steps, 30.0))
+    assert "prompt" not in timeline.plain(timeline.show_lines(RunView(row=row(), steps=steps), 30.0))
 
 
 def test_the_input_of_a_wait_has_its_time_in_words() -> None:
     step = StepView("nap", "wait", "waiting", input={"due": 0.0})
-    assert documents.input_document(step) == {"due": "1970-01-01T00:00:00.000Z"}
+    assert input_document(step) == {"due": "1970-01-01T00:00:00.000Z"}
 
 
 def test_a_wait_says_what_it_waits_for() -> None:
@@ -117,7 +120,7 @@ def test_progress_is_one_line_for_each_end_and_each_retry() -> None:
     seen = JournalView("r1", {})
     lines = []
     for event in events():
-        seen.apply([event])
+        apply(seen, [event])
         lines += progress.progress_lines(seen, [event])
     assert lines == [
         "health  ✓ disk  0.12s",
@@ -137,8 +140,8 @@ def test_the_picture_counts_down_to_the_next_attempt() -> None:
 def test_the_picture_fits_its_height_and_keeps_what_moves() -> None:
     seen = JournalView("r1", {}, name="wide")
     for number in range(500):
-        seen.apply([StepStarted(at=1.0, path=f"s{number}"), StepSucceeded(at=1.5, path=f"s{number}")])
-    seen.apply([StepStarted(at=1.0, path="slow"), StepFailed(at=2.0, path="s7", error=BOOM)])
+        apply(seen, [StepStarted(at=1.0, path=f"s{number}"), StepSucceeded(at=1.5, path=f"s{number}")])
+    apply(seen, [StepStarted(at=1.0, path="slow"), StepFailed(at=2.0, path="s7", error=BOOM)])
     lines = timeline.plain(progress.picture([seen], 3.0, width=100, height=20)).splitlines()
     assert len(lines) <= 20
     assert any("slow" in line for line in lines)

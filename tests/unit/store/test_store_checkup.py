@@ -46,7 +46,7 @@ def test_examining_changes_nothing(path):
 
 def test_no_store_yet_is_no_error(tmp_path):
     finding = found(tmp_path / "new" / "agentctl.db")["store"]
-    assert (finding.status, finding.mend) == ("ok", "")
+    assert (finding.status, finding.fix) == ("ok", "")
     assert not (tmp_path / "new").exists()
 
 
@@ -63,14 +63,14 @@ def test_a_damaged_page_is_found(path):
     (finding,) = [finding for finding in examine(path) if finding.status == "error"]
     assert finding.check in ("store", "store.integrity")
     assert "damaged" in finding.message
-    assert "restore a backup" in finding.mend
+    assert "restore a backup" in finding.fix
 
 
 def test_what_is_no_database_is_found(path):
     path.write_text("no database" * 1000)
     finding = found(path)["store"]
     assert finding.status == "error"
-    assert "restore a backup" in finding.mend
+    assert "restore a backup" in finding.fix
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_store_that_is_not_for_us_is_an_error(path, change, words):
     finding = found(path)["store"]
     assert finding.status == "error"
     assert words in finding.message
-    assert finding.mend
+    assert finding.fix
 
 
 def test_another_journal_mode_than_wal_is_an_error(path):
@@ -94,7 +94,7 @@ def test_another_journal_mode_than_wal_is_an_error(path):
         connection.execute("PRAGMA journal_mode = DELETE")
     finding = found(path)["store.wal"]
     assert finding.status == "error"
-    assert "PRAGMA journal_mode = WAL" in finding.mend
+    assert "PRAGMA journal_mode = WAL" in finding.fix
 
 
 def test_rows_that_refer_to_nothing_are_found(path):
@@ -106,13 +106,13 @@ def test_rows_that_refer_to_nothing_are_found(path):
     assert "rows of journal refer to nothing" in finding.message
 
 
-@pytest.mark.parametrize(("name", "mode", "mend"), [("agentctl.db", 0o644, "chmod 600 "), ("", 0o755, "chmod 700 ")])
-def test_what_others_can_read_is_a_warning_with_the_command_that_closes_it(path, name, mode, mend):
+@pytest.mark.parametrize(("name", "mode", "fix"), [("agentctl.db", 0o644, "chmod 600 "), ("", 0o755, "chmod 700 ")])
+def test_what_others_can_read_is_a_warning_with_the_command_that_closes_it(path, name, mode, fix):
     opened = path.parent / name
     opened.chmod(mode)
     finding = found(path)["store.permissions"]
     assert finding.status == "warning"
-    assert finding.mend == f"{mend}{opened}"
+    assert finding.fix == f"{fix}{opened}"
 
 
 @pytest.mark.parametrize(("free", "status"), [(1 << 20, "error"), (500 << 20, "warning"), (50 << 30, "ok")])
@@ -127,7 +127,7 @@ def test_a_network_file_system_is_an_error(path, monkeypatch):
         monkeypatch.setattr(f"{module}.file_system_type", lambda _: "nfs4")
     finding = next(finding for finding in examine(path) if finding.check == "store.disk")
     assert finding.status == "error"
-    assert "local disk" in finding.mend
+    assert "local disk" in finding.fix
 
 
 def test_a_file_in_place_of_the_folder_is_an_error(tmp_path):

@@ -1,12 +1,14 @@
-"""The JSON documents have exactly the keys of the language's section 10."""
+"""The JSON documents have exactly the keys of docs/commands.md."""
 
 from __future__ import annotations
 
 from agentctl.core.events import Error, Parent, RetryScheduled, RunStarted, Usage
 from agentctl.core.resume import Intent
 from agentctl.ports import RunRow
-from agentctl.render import documents
-from agentctl.render.journal import StepView
+from agentctl.views.plan import plan_document
+from agentctl.views.run import RunView, event_document, show_document
+from agentctl.views.runs import outcome_document, run_document, status_document, timestamp
+from agentctl.views.steps import StepView
 
 ROW = RunRow(
     id="abc",
@@ -26,7 +28,7 @@ ROW = RunRow(
 
 
 def test_a_run_document_is_complete() -> None:
-    assert documents.run_document(ROW) == {
+    assert run_document(ROW) == {
         "run_id": "abc",
         "loop": "health",
         "kind": "loop",
@@ -43,15 +45,16 @@ def test_a_run_document_is_complete() -> None:
         "usage": {"input_tokens": 1, "output_tokens": 2, "usd": 0.5, "model": "m"},
         "error": {"type": "timeout", "message": "too slow", "step": "a", "attempts": 2, "data": None},
         "stalled_since": None,
+        "feedback": [],
     }
 
 
 def test_a_run_that_makes_no_progress_says_since_when() -> None:
-    assert documents.run_document(ROW, 1795448451.5)["stalled_since"] == "2026-11-23T15:40:51.500Z"
+    assert run_document(ROW, stalled_since=1795448451.5)["stalled_since"] == "2026-11-23T15:40:51.500Z"
 
 
 def test_show_adds_input_output_and_event_to_the_run() -> None:
-    shown = documents.show_document(ROW, [StepView("a", "shell")], [RunStarted(at=1795448451.5)])
+    shown = show_document(RunView(row=ROW, steps=[StepView("a", "shell")], events=[RunStarted(at=1795448451.5)]))
     assert {key: shown["run"][key] for key in ("input", "output", "event")} == {"input": {"x": 1}, "output": "o", "event": None}
     assert shown["steps"] == [
         {
@@ -74,7 +77,7 @@ def test_show_adds_input_output_and_event_to_the_run() -> None:
 
 def test_times_inside_events_are_rfc_3339_too() -> None:
     event = RetryScheduled(at=1795448451.0, path="a", attempt=2, due=1795448452.25, error=Error("timeout", "slow"))
-    assert documents.event_document(4, event) == {
+    assert event_document(4, event) == {
         "seq": 4,
         "at": "2026-11-23T15:40:51.000Z",
         "type": "RetryScheduled",
@@ -86,9 +89,15 @@ def test_times_inside_events_are_rfc_3339_too() -> None:
 
 
 def test_run_and_resume_answer_with_the_outcome() -> None:
-    assert list(documents.outcome_document(ROW)) == ["run_id", "loop", "status", "output", "error"]
-    assert documents.status_document(ROW) == {"run_id": "abc", "status": "failed"}
+    assert list(outcome_document(ROW)) == ["run_id", "loop", "status", "output", "error"]
+    assert status_document(ROW) == {"run_id": "abc", "status": "failed"}
 
 
 def test_a_planned_step_has_path_action_and_reason() -> None:
-    assert documents.intent_document(Intent("a", "reuse", "succeeded")) == {"path": "a", "action": "reuse", "reason": "succeeded"}
+    assert plan_document([Intent("a", "reuse", "succeeded")]) == [{"path": "a", "action": "reuse", "reason": "succeeded"}]
+
+
+def test_timestamps_are_rfc_3339_in_utc_with_milliseconds() -> None:
+    assert timestamp(1795448451.1234) == "2026-11-23T15:40:51.123Z"
+    assert timestamp(1795448451.9996) == "2026-11-23T15:40:52.000Z"
+    assert timestamp(None) is None

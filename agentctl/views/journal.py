@@ -1,6 +1,6 @@
-"""What people see of a journal: one view per step, folded from the events as they come.
+"""Fold a journal into the state that people see, one view per step.
 
-This is a projection for the eye. What a run may do next is decided by `core.interpreter` alone.
+This projection is for display only. `core.interpreter` alone decides what a run does next.
 """
 
 from __future__ import annotations
@@ -8,9 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from agentctl import JSON
 from agentctl.core.events import (
     AnyEvent,
     AttemptFailed,
@@ -18,7 +15,6 @@ from agentctl.core.events import (
     BlockFinished,
     BlockStarted,
     ChildFinished,
-    Error,
     OutcomeUnknown,
     ResultMissing,
     RetryScheduled,
@@ -33,81 +29,36 @@ from agentctl.core.events import (
     StepStarted,
     StepSucceeded,
     Usage,
+    add_usage,
 )
 from agentctl.core.lifecycle import ENDED
-from agentctl.core.paths import actions, parent, pattern
+from agentctl.core.paths import actions
 from agentctl.model import Definition
+from agentctl.views.steps import JournalView, StepView
 
 if TYPE_CHECKING:
     from agentctl.core.state import RunState
 
 
-class StepView(msgspec.Struct):
-    """One step as it stands. Times are epoch seconds; `due` is when the next attempt begins."""
-
-    path: str
-    action: str = ""
-    status: str = "pending"
-    attempts: int = 0
-    output: JSON = None
-    error: Error | None = None
-    started_at: float | None = None
-    finished_at: float | None = None
-    due: float | None = None
-    usage: Usage | None = None
-    child: str | None = None  # the run that this step started
-    source: str | None = None  # reused: RUN/path of the step whose result it is
-    waits_for: str | None = None  # RUN/path of the step that holds the key it stands in line for
-    block: bool = False  # no step but a list of steps: `each[2]`, `assess.fallback`
-    input: JSON = None  # as evaluated for the first attempt; secrets by name
-
-
-class JournalView(msgspec.Struct):
-    """All of one run. `steps` is in the order in which the steps were first heard of."""
-
-    run_id: str
-    actions: dict[str, str]
-    name: str = ""
-    status: str = "queued"
-    started_at: float | None = None
-    finished_at: float | None = None
-    steps: dict[str, StepView] = {}  # msgspec copies an empty default
-
-    def apply(self, events: Iterable[AnyEvent]) -> None:
-        for event in events:
-            update = _UPDATES.get(type(event))
-            if update is not None:
-                update(self, event)
-
-    def step(self, path: str, at: float | None = None) -> StepView:
-        """The view of a path, made when it is first heard of. `at`: then the lists that hold it began, too."""
-        found = self.steps.get(path)
-        if found is None:
-            holder = parent(path)
-            if holder and at is not None and holder not in self.steps:
-                self.block(holder, at)
-            found = self.steps[path] = StepView(path, self.actions.get(pattern(path), ""))
-        return found
-
-    def block(self, path: str, at: float) -> StepView:
-        """The view of a list of steps; most begin without an event of their own, with the first step in them."""
-        found = self.step(path, at)
-        if found.status == "pending":
-            found.block, found.action, found.status, found.started_at = True, "", "running", at
-        return found
+def apply(view: JournalView, events: Iterable[AnyEvent]) -> None:
+    """Update the view with new events."""
+    for event in events:
+        update = _UPDATES.get(type(event))
+        if update is not None:
+            update(view, event)
 
 
 def view(run_id: str, definition: Definition | None, events: Iterable[AnyEvent]) -> JournalView:
-    """A whole journal, folded for the eye. With the definition the actions are known, and the run's own steps from the start."""
+    """Fold a whole journal. With `definition`, actions are known and the top-level steps are present from the start."""
     found = JournalView(run_id, {} if definition is None else actions(definition))
     for step in () if definition is None else definition.steps:
         found.step(step.id)
-    found.apply(events)
+    apply(found, events)
     return found
 
 
 def complete(seen: JournalView, state: RunState) -> list[StepView]:
-    """Every step with what the interpreter knows and no event says: those not reached, and those that never will be."""
+    """Return every step, completed with what only the interpreter knows: steps not reached yet, and steps that never will be."""
     for path, step in state.steps.items():
         shown = seen.step(path)
         shown.block = False
@@ -118,7 +69,7 @@ def complete(seen: JournalView, state: RunState) -> list[StepView]:
 
 
 def items_not_run(state: RunState) -> list[StepView]:
-    """The steps of the items that a foreach never came to, because it had failed or was stopped before."""
+    """Return the steps of the foreach items that never started, because the foreach failed or was stopped first."""
     found: list[StepView] = []
     for step in state.steps.values():
         begun = isinstance(step.input, dict) and "items" in step.input
@@ -130,36 +81,6 @@ def items_not_run(state: RunState) -> list[StepView]:
 
 
 _SHOWN = {"failing": "running"}  # within one decision of the interpreter
-
-
-# --- paths ---------------------------------------------------------------------------------------------------------
-
-
-def is_undo(path: str) -> bool:
-    """True for the list of an undo step: `charge.undo`, `charge.undo@2`."""
-    return pattern(path).endswith(".undo")
-
-
-def tree_order(paths: Iterable[str]) -> list[tuple[int, str, str]]:
-    """`(depth, path, label)`: every path right under the nearest listed one that holds it, siblings in the order given.
-
-    `label` is what the lines above do not show yet: `probe` for `each[2].probe` under `each[2]`.
-    """
-    listed = list(paths)
-    known = set(listed)
-    below: dict[str, list[str]] = {}
-    for path in listed:
-        holder = parent(path)
-        while holder and holder not in known:
-            holder = parent(holder)
-        below.setdefault(holder, []).append(path)
-    ordered: list[tuple[int, str, str]] = []
-    stack = [(0, path, path) for path in reversed(below.get("", []))]
-    while stack:
-        depth, path, label = stack.pop()
-        ordered.append((depth, path, label))
-        stack.extend((depth + 1, child, child[len(path) :].lstrip(".")) for child in reversed(below.get(path, [])))
-    return ordered
 
 
 # --- what each event changes ---------------------------------------------------------------------------------------
@@ -230,12 +151,12 @@ def _step_succeeded(view: JournalView, event: StepSucceeded) -> None:
     _end_fallback(view, event.path, "succeeded", event.at)
     if event.status != "recovered":
         step.error = None
-    step.usage = _add(step.usage, event.usage)
+    step.usage = _sum(step.usage, event.usage)
 
 
 def _attempt_failed(view: JournalView, event: AttemptFailed) -> None:
     step = view.step(event.path)
-    step.error, step.usage = event.error, _add(step.usage, event.usage)
+    step.error, step.usage = event.error, _sum(step.usage, event.usage)
 
 
 def _withdrawn(view: JournalView, event: AttemptWithdrawn) -> None:
@@ -286,16 +207,8 @@ def _child(view: JournalView, event: ChildFinished) -> None:
     view.step(event.path).child = event.run_id
 
 
-def _add(one: Usage | None, other: Usage | None) -> Usage | None:
-    if one is None or other is None:
-        return one or other
-    usd = None if one.usd is None and other.usd is None else (one.usd or 0.0) + (other.usd or 0.0)
-    return Usage(
-        input_tokens=one.input_tokens + other.input_tokens,
-        output_tokens=one.output_tokens + other.output_tokens,
-        usd=usd,
-        model=other.model or one.model,
-    )
+def _sum(total: Usage | None, more: Usage | None) -> Usage | None:
+    return total if more is None else add_usage(total, more)
 
 
 _UPDATES: dict[type, Any] = {

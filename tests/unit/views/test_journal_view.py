@@ -21,7 +21,8 @@ from agentctl.core.events import (
 from agentctl.core.paths import actions, parent, pattern
 from agentctl.expressions.template import Template
 from agentctl.model import Definition, Foreach, Step, Task
-from agentctl.render.journal import JournalView, tree_order, view
+from agentctl.views.journal import apply, view
+from agentctl.views.steps import JournalView, tree_order
 
 BOOM = Error("http.status.500", "boom")
 
@@ -48,7 +49,7 @@ def test_a_failed_attempt_leads_to_a_countdown_and_a_second_attempt() -> None:
         RetryScheduled(at=4.0, path="a", attempt=2, due=9.0, error=BOOM),
     )
     assert (seen.steps["a"].status, seen.steps["a"].due, seen.steps["a"].error) == ("retrying", 9.0, BOOM)
-    seen.apply([StepStarted(at=9.0, path="a", attempt=2)])
+    apply(seen, [StepStarted(at=9.0, path="a", attempt=2)])
     assert (seen.steps["a"].status, seen.steps["a"].attempts, seen.steps["a"].due) == ("running", 2, None)
     assert seen.steps["a"].started_at == 3.0
 
@@ -107,7 +108,7 @@ def test_a_resumed_run_forgets_what_failed_and_keeps_what_finished() -> None:
         RunFinished(at=5.0, status="failed", error=BOOM),
     )
     assert (seen.status, seen.finished_at) == ("failed", 5.0)
-    seen.apply([RunResumed(at=6.0)])
+    apply(seen, [RunResumed(at=6.0)])
     assert (seen.status, seen.finished_at) == ("running", None)
     assert (seen.steps["a"].status, seen.steps["b"].status, seen.steps["b"].error) == ("succeeded", "pending", None)
 

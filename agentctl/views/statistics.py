@@ -1,0 +1,34 @@
+"""Figures over the runs of a definition."""
+
+from __future__ import annotations
+
+from agentctl import JSON
+from agentctl.core.events import Usage
+from agentctl.ports import Statistics
+
+
+def statistics_document(figures: Statistics) -> dict[str, JSON]:
+    """One entry of `stats --json`. `tokens`: input and output.  `usd`: as far as prices are known; null if none is."""
+    return {
+        "loop": figures.name,
+        "kind": figures.kind,
+        "runs": figures.runs,
+        "succeeded": figures.succeeded,
+        "failed": figures.failed,
+        "cancelled": figures.cancelled,
+        "success_rate": figures.success_rate,
+        "p50_ms": _milliseconds(figures.p50),
+        "p95_ms": _milliseconds(figures.p95),
+        **_cost(figures.usage),
+        "saved": _cost(figures.saved),
+    }
+
+
+def _milliseconds(duration: float | None) -> int | None:
+    return None if duration is None else max(0, round(duration * 1000))
+
+
+def _cost(usage: Usage | None) -> dict[str, JSON]:
+    if usage is None:
+        return {"tokens": 0, "usd": None}
+    return {"tokens": usage.input_tokens + usage.output_tokens, "usd": usage.usd}
