@@ -9,6 +9,7 @@ SCRIPT = """\
 #!/bin/sh
 # One execution of a step. A line `B` when it begins, `E` when it ends, `O` when another execution of the same step lives.
 # The lock is held by every process of the tree, so it is free only when the whole tree is dead.
+ulimit -S -f unlimited  # a full disk of the runner is simulated by a limit, which its children inherit
 key="$AGENTCTL_RUN_ID/$AGENTCTL_STEP"
 exec 9>"locks/$(printf '%s' "$key" | tr -c 'a-zA-Z0-9._' _)"
 flock -n 9 || echo "O $key $AGENTCTL_ATTEMPT $(date +%s.%N)" >>effects.log
