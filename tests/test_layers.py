@@ -16,19 +16,20 @@ PACKAGE = Path(__file__).resolve().parent.parent / "agentctl"
 # A room may import itself and the rooms it names here: all of them stand further up in this list.
 MAY_IMPORT = {
     "errors": set(),
+    "paths": set(),
     "spec": {"errors"},
     "model": {"expressions"},
     "expressions": {"errors", "model"},
-    "language": {"errors", "spec", "model", "expressions"},
-    "core": {"errors", "spec", "model", "expressions"},
-    "ports": {"errors", "spec", "model", "core"},
-    "store": {"errors", "model", "expressions", "language", "core", "ports"},
-    "performing": {"errors", "spec", "model", "expressions", "core", "ports"},
-    "actions": {"errors", "spec", "model", "expressions", "language", "core", "ports"},
-    "triggers": {"errors", "spec", "model", "expressions", "language", "core", "ports"},
-    "engine": {"errors", "spec", "model", "expressions", "language", "core", "ports", "triggers", "performing"},
-    "engines": {"errors", "spec", "model", "expressions", "language", "core", "ports"},
-    "views": {"errors", "spec", "model", "expressions", "language", "core", "ports", "triggers"},
+    "language": {"errors", "paths", "spec", "model", "expressions"},
+    "core": {"errors", "paths", "spec", "model", "expressions"},
+    "ports": {"errors", "paths", "spec", "model", "core"},
+    "store": {"errors", "paths", "model", "expressions", "language", "core", "ports"},
+    "performing": {"errors", "paths", "spec", "model", "expressions", "core", "ports"},
+    "actions": {"errors", "paths", "spec", "model", "expressions", "language", "core", "ports"},
+    "triggers": {"errors", "paths", "spec", "model", "expressions", "language", "core", "ports"},
+    "engine": {"errors", "paths", "spec", "model", "expressions", "language", "core", "ports", "triggers", "performing"},
+    "engines": {"errors", "paths", "spec", "model", "expressions", "language", "core", "ports"},
+    "views": {"errors", "paths", "spec", "model", "expressions", "language", "core", "ports", "triggers"},
 }
 # From here on a room may import every room above it.
 UPPER = ["telemetry", "service", "wiring", "render", "cli", "testing"]
@@ -133,6 +134,25 @@ def test_the_core_neither_awaits_nor_opens_nor_looks_at_a_clock() -> None:
         for file in modules("core")
         for node in ast.walk(tree_of(file))
         if isinstance(node, coloured) or (isinstance(node, ast.Call) and reaches_out(node.func))
+    ]
+    assert wrong == []
+
+
+def assigns(tree: ast.Module, attribute: str) -> Iterator[int]:
+    """Lines that give a value to an attribute of that name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr == attribute and isinstance(node.ctx, ast.Store | ast.Del):
+            yield node.lineno
+
+
+def test_only_the_transition_table_gives_a_step_its_status_and_a_run_its_phase() -> None:
+    wrong = [
+        f"{spot(file, line)} assigns .{attribute}"
+        for room in ("core", "engine", "engines")
+        for file in modules(room)
+        if file != PACKAGE / "core" / "lifecycle.py"
+        for attribute in ("status", "phase")
+        for line in assigns(tree_of(file), attribute)
     ]
     assert wrong == []
 

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
-from agentctl.core.frames import without_rounds
+from agentctl.core.kinds.registry import kind_of
 from agentctl.core.state import RunState, StepState
-from agentctl.model import Skill, Task
-
-_LAST_ROUND = re.compile(r"(@\d+)?\[\d+\]$")  # from the path of an iteration to that of its step
-
-
-def idempotency_key(state: RunState, path: str) -> str:
-    """`RUN/path` without any `@n`: the same over all attempts and rounds of a step."""
-    return f"{state.run_id}/{without_rounds(path)}"
+from agentctl.paths import repeated_step
 
 
 def called_for(state: RunState, event: ev.AnyEvent) -> list[cmd.Command]:
     """What a driver has to do because of an event that has just been folded in."""
-    found: list[cmd.Command] = [cmd.CancelWait(path) for path in state.forgotten]
+    found: list[cmd.Command] = [cmd.CancelWait(path) for path in state.cancelled_waits]
     match event:  # the most frequent first: the cases are tried in their order
         case ev.StepStarted():
             found += launch(state, state.steps[event.path])
@@ -37,7 +28,7 @@ def called_for(state: RunState, event: ev.AnyEvent) -> list[cmd.Command]:
         case ev.RetryScheduled():
             found += _timers(state, event.path, ("retry",))
         case ev.BlockFinished():
-            found += _timers(state, _LAST_ROUND.sub("", event.path), ("pause",))
+            found += _timers(state, repeated_step(event.path), ("pause",))
         case ev.RunStarted() | ev.RunResumed():
             found += all_timers(state)
         case ev.StepKeyed():
@@ -84,25 +75,8 @@ def all_timers(state: RunState) -> list[cmd.Command]:
 
 
 def launch(state: RunState, step: StepState) -> list[cmd.Command]:
-    """What starts what `step` is waiting for, timers aside. Nothing for containers: their steps have commands of their own."""
-    path, action = step.path, step.node.step.action
-    if path in state.lookups:
-        return [find_result(step)]
-    if isinstance(action, Task):
-        key = idempotency_key(state, path)
-        timeout = step.node.step.timeout
-        return [cmd.Execute(path, step.attempt, action.uses, step.input, step.secrets, timeout, key, step.error)]
-    if isinstance(action, Skill):
-        assert step.child is not None
-        return [cmd.StartChild(path, step.child, action.name, step.input, action.detach)]
-    if path in state.children:
-        return [cmd.AwaitRun(path, state.children[path])]
-    if path in state.subscriptions:
-        # Not since its start: what answers the event that made the run may come while it is still in the queue.
-        return [cmd.AwaitEvent(path, state.subscriptions[path], state.created_at)]
-    if path in state.approvals:
-        return [cmd.AwaitPerson(path, "approval", state.approvals[path], step.input)]
-    return []
+    """Return what makes a driver start what `step` waits for. Timers are not part of it."""
+    return [find_result(step)] if step.path in state.lookups else kind_of(step).commands(state, step)
 
 
 def _stops(state: RunState) -> list[cmd.Command]:
@@ -112,11 +86,10 @@ def _stops(state: RunState) -> list[cmd.Command]:
 
 
 def stop(state: RunState, step: StepState) -> list[cmd.Command]:
-    """What ends the attempt that `step` is in; a wait needs nothing."""
-    action = step.node.step.action
+    """Return what ends the attempt that `step` is in; a wait needs nothing."""
     if step.path in state.executing:
         return [cmd.Stop(step.path, step.attempt)]
-    if step.path in state.children and isinstance(action, Skill) and not action.detach:
+    if step.path in state.children and kind_of(step).has_child_run and not getattr(step.node.step.action, "detach", False):
         return [cmd.CancelChild(step.path, state.children[step.path])]
     return []
 

@@ -117,17 +117,20 @@ class Parent(msgspec.Struct, frozen=True):
     depth: int = 1  # levels of skills above this run
 
 
-# By which the journals of new runs are folded. What changes the meaning of events that were written gets a new number, and
-# `RunState.rules` is asked where the fold differs: a journal reads for ever as it was written. Since 2 a `return` ends a handler,
-# what handlers and undo steps did is not undone, and the steps of an undo group have its path without a round.
-RULES = 2
+# The rules by which the journals of new runs are folded. A change in what recorded events mean gets a new number, and the fold
+# asks `RunState.replay_version` where it differs, so that a recorded journal folds to the same state for ever.
+# 2: a `return` ends a handler, what handlers and undo steps did is not undone, the steps of an undo group have its path without a
+# round.
+REPLAY_VERSION = 2
 
 
 class RunCreated(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunCreated"):
     """The first event of every journal. `version`: content hash of the definition the run is pinned to.
 
-    `accounts`: the budgets of the runs above, on which this one draws too.  `problem`: why it cannot do its work, known when it
-    was made (the event that started it does not make a valid input): it fails with that as it starts.  `rules`: see RULES.
+    `accounts`: the budgets of the runs above, on which this one draws too.
+    `problem`: why the run cannot do its work, known when it was made (the event that started it makes no valid input): the run
+    fails with it as it starts.
+    `replay_version`: see REPLAY_VERSION.
     """
 
     run_id: str
@@ -142,7 +145,7 @@ class RunCreated(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunC
     vars: dict[str, JSON] = {}
     accounts: list[Account] = []
     problem: Error | None = None
-    rules: int = 1
+    replay_version: int = msgspec.field(default=1, name="rules")
 
 
 class RunStarted(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunStarted"):

@@ -49,18 +49,18 @@ def apply(state: RunState, event: ev.AnyEvent) -> None:
 
 
 def _run_created(state: RunState, e: ev.RunCreated) -> None:
-    state.phase = lifecycle.next_run_phase(state.phase, "RunCreated")
-    state.run_id, state.name, state.version, state.rules = e.run_id, e.name, e.version, e.rules
+    lifecycle.move_run(state, "RunCreated")
+    state.run_id, state.name, state.version, state.replay_version = e.run_id, e.name, e.version, e.replay_version
     state.plan = state.plan_of(e.version)
     state.input, state.trigger, state.event, state.parent = e.input, e.trigger, e.event, e.parent
     state.vars, state.accounts, state.problem = e.vars, e.accounts, e.problem
     state.created_at, state.scheduled_at = e.at, e.scheduled_at
     if e.event is not None:
-        state.taken.add(e.event.get("id"))  # of the same moment as the run: it is not for a wait of it
+        state.consumed_event_ids.add(e.event.get("id"))  # of the same moment as the run: it is not for a wait of it
 
 
 def _run_started(state: RunState, e: ev.RunStarted) -> None:
-    state.phase = lifecycle.next_run_phase(state.phase, "RunStarted")
+    lifecycle.move_run(state, "RunStarted")
     state.started_at = e.at
     state.memory = e.state
     state.attempt = 1
@@ -82,7 +82,7 @@ def _set_run_timer(state: RunState, at: float) -> None:
 
 
 def _run_recovered(state: RunState, e: ev.RunRecovered) -> None:
-    state.phase = lifecycle.next_run_phase(state.phase, "RunRecovered")
+    lifecycle.move_run(state, "RunRecovered")
     state.lost_tokens += sum(state.reserved.values())
     for step in list(state.executing.values()):
         if step.node.is_once:
@@ -95,12 +95,12 @@ def _run_recovered(state: RunState, e: ev.RunRecovered) -> None:
             state.reserved.pop(step.path, None)
             step.stopping = False
             step.error = ev.Error("cancelled", "stopped", step.path, step.attempt)
-            step.status = lifecycle.next_step_status(step.path, step.status, "AttemptFailed")
+            lifecycle.move(step, "AttemptFailed")
             state.look_at(step)
 
 
 def _run_resumed(state: RunState, e: ev.RunResumed) -> None:
-    state.phase = lifecycle.next_run_phase(state.phase, "RunResumed")
+    lifecycle.move_run(state, "RunResumed")
     state.attempt += 1
     state.outcome = state.output = state.error = state.finished_at = state.cancel = None
     state.expired = False
@@ -118,18 +118,18 @@ def _run_resumed(state: RunState, e: ev.RunResumed) -> None:
 
 
 def _cancel_requested(state: RunState, e: ev.CancelRequested) -> None:
-    state.phase = lifecycle.next_run_phase(state.phase, "CancelRequested")
+    lifecycle.move_run(state, "CancelRequested")
     state.cancel = e.reason or ""
     state.look_at(state)
 
 
 def _settled(state: RunState, e: ev.Settled) -> None:
     was_started = state.root is not None
-    state.phase = lifecycle.next_run_phase(state.phase, "Settled")
+    lifecycle.move_run(state, "Settled")
     state.outcome, state.output, state.error = e.status, e.output, e.error
     state.timers.pop(("", "run"), None)
     first = {"succeeded": "on_success", "failed": "on_failure", "cancelled": "on_cancel"}[e.status]
-    state.todo = [name for name in (first, HANDLERS[-1]) if name in state.plan.handlers and was_started]
+    state.pending_handlers = [name for name in (first, HANDLERS[-1]) if name in state.plan.handlers and was_started]
     if state.root is not None and state.root.live:
         halt(state, state.root)
     elif state.root is not None:
@@ -138,7 +138,7 @@ def _settled(state: RunState, e: ev.Settled) -> None:
 
 
 def _run_finished(state: RunState, e: ev.RunFinished) -> None:
-    state.phase = lifecycle.next_run_phase(state.phase, "RunFinished")
+    lifecycle.move_run(state, "RunFinished")
     state.finished_at = e.at
     state.timers.clear()
 

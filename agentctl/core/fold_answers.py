@@ -1,18 +1,19 @@
-"""Fold: what a step that is not executing is told by timers, other runs, people, events and recorded results."""
+"""Fold: answers of timers, other runs, people, events and recorded results to steps that no driver performs."""
 
 from __future__ import annotations
 
 from agentctl.core import events as ev
 from agentctl.core import lifecycle
 from agentctl.core.fold_attempts import add_usage, go_live, let_go
-from agentctl.core.frames import without_rounds
+from agentctl.core.kinds.registry import kind_of
 from agentctl.core.state import RunState, StepState, live_below
 from agentctl.core.timestamps import rfc3339
+from agentctl.paths import without_rounds
 
 
 def outcome_unknown(state: RunState, e: ev.OutcomeUnknown) -> None:
     step = state.steps[e.path]
-    step.status = lifecycle.next_step_status(e.path, step.status, "OutcomeUnknown")
+    lifecycle.move(step, "OutcomeUnknown")
     if step.node.index not in step.frame.live:
         go_live(step, e.at)
     if not step.begun:
@@ -30,14 +31,14 @@ def _take_doubt_over(state: RunState, step: StepState) -> None:
     if doubted is not None:
         step.key, step.claim = doubted.key, doubted.claim
         if doubted.status == "unknown":
-            doubted.status = "cancelled"
+            lifecycle.move(doubted, "DoubtMoved")
 
 
 def step_resolved(state: RunState, e: ev.StepResolved) -> None:
     step = state.steps[e.path]
     state.doubts.pop(without_rounds(e.path), None)
     if e.verdict == "retry":
-        step.fired = True
+        step.timer_fired = True
     elif e.verdict == "done":
         step.answer = (e.output, None)
     else:
@@ -47,7 +48,7 @@ def step_resolved(state: RunState, e: ev.StepResolved) -> None:
 
 def event_received(state: RunState, e: ev.EventReceived) -> None:
     step = state.steps[e.path]
-    state.taken.add(e.event["id"])
+    state.consumed_event_ids.add(e.event["id"])
     step.answer = (e.event, None)
     state.look_at(step)
 
@@ -64,8 +65,8 @@ def approval_given(state: RunState, e: ev.ApprovalGiven) -> None:
 def step_keyed(state: RunState, e: ev.StepKeyed) -> None:
     step = state.steps[e.path]
     go_live(step, e.at)
-    step.status = lifecycle.next_step_status(e.path, step.status, "StepKeyed")
-    step.fired = False
+    lifecycle.move(step, "StepKeyed")
+    step.timer_fired = False
     step.key = state.lookups[e.path] = e.key
 
 
@@ -78,7 +79,7 @@ def result_found(state: RunState, e: ev.ResultFound) -> None:
 def result_missing(state: RunState, e: ev.ResultMissing) -> None:
     """It is pending again, at the head of its list; `key` says that this time it runs."""
     step = state.steps[e.path]
-    step.status = lifecycle.next_step_status(e.path, step.status, "ResultMissing")
+    lifecycle.move(step, "ResultMissing")
     del state.lookups[e.path]
     del step.frame.live[step.node.index]
     step.frame.ready.appendleft(step.node.index)
@@ -97,14 +98,14 @@ def timer_fired(state: RunState, e: ev.TimerFired) -> None:
         for inner in [*live_below(step), step]:
             inner.stopping = inner.path in state.executing or inner.path in state.children
     else:
-        step.fired = True
+        step.timer_fired = True
     state.look_at(step)
 
 
 def child_finished(state: RunState, e: ev.ChildFinished) -> None:
     step = state.steps[e.path]
     state.children.pop(e.path, None)
-    if e.usage is not None and step.node.kind == "skill":
+    if e.usage is not None and kind_of(step).has_child_run:
         add_usage(state, step, ev.less_usage(e.usage, state.children_usage.get(e.run_id)))  # a resumed child ends again
         state.children_usage[e.run_id] = e.usage
     error = e.error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from msgspec import structs
@@ -10,39 +9,37 @@ from msgspec import structs
 from agentctl import JSON
 from agentctl.core import events as ev
 from agentctl.core import lifecycle
-from agentctl.core.budget import estimate
-from agentctl.core.frames import close_frame, open_frame, round_key, without_rounds
-from agentctl.core.reopen import go_on, open_items
+from agentctl.core.frames import close_frame
+from agentctl.core.kinds.registry import kind_of
+from agentctl.core.reopen import continue_round
 from agentctl.core.state import Frame, RunState, StepState
-from agentctl.model import Approve, Wait
+from agentctl.paths import without_rounds
 
 
 def step_started(state: RunState, e: ev.StepStarted) -> None:
     step = state.steps[e.path]
-    node = step.node
-    step.status = lifecycle.next_step_status(e.path, step.status, "StepStarted")
+    node, kind = step.node, kind_of(step)
+    lifecycle.move(step, "StepStarted", node.kind)
     step.attempt = e.attempt
     step.launches += 1
     step.begun = True
-    step.fired = step.lost = False
+    step.timer_fired = step.lost = False
     step.answer = None
     if state.unknown.pop(e.path, None) is not None:
-        state.forgotten.append(e.path)
+        state.cancelled_waits.append(e.path)
     if node.is_once and state.doubts:
         state.doubts.pop(without_rounds(e.path), None)
     if node.index not in step.frame.live:
         go_live(step, e.at)
     if e.input is not None:
         step.input, step.secrets = e.input, e.secrets
-    if node.kind == "task":
-        state.executing[e.path] = step
-        if node.step.uses == "llm":
-            state.reserved[e.path] = estimate(step.input)
-    elif step.held is not None:
-        go_on(state, step, e.at)
+    if kind.is_leaf:
+        kind.started(state, step, e)
+    elif step.resumed_from is not None:
+        continue_round(state, step, e.at)
     else:
         step.bodies = []
-        _started[node.kind](state, step, e)
+        kind.started(state, step, e)
         timeout = node.step.timeout
         if timeout is not None and step.answer is None:
             state.set_timer(e.path, "timeout", e.at + timeout)
@@ -62,93 +59,23 @@ def leave_ready(frame: Frame, index: int) -> None:
         ready.remove(index)
 
 
-def _group_started(state: RunState, step: StepState, e: ev.StepStarted) -> None:
-    assert step.node.body is not None
-    key = round_key(state, step.path)
-    # The list of an undo step has that step's path for its key: a group's own list needs another.
-    frame = Frame(f"{key}()", step.node.body, "group", owner=step, outer=step.frame, prefix=f"{key}.")
-    open_frame(state, frame, step.path)
-
-
-def _foreach_started(state: RunState, step: StepState, e: ev.StepStarted) -> None:
-    step.input = {"items": step.input["items"], "key": round_key(state, step.path)}  # `key`: of this round's items
-    state.rounds[step.path] = state.rounds.get(step.path, 0) + 1
-    step.outputs = [None] * len(step.input["items"])
-    step.iteration, step.failure = 0, None
-    open_items(state, step, e.at)
-    state.look_at(step)
-
-
-def _repeat_started(state: RunState, step: StepState, e: ev.StepStarted) -> None:
-    step.input = {"key": round_key(state, step.path)}
-    state.rounds[step.path] = state.rounds.get(step.path, 0) + 1
-    step.iteration, step.last, step.failure, step.fired = 0, None, None, True
-    state.look_at(step)
-
-
-def _wait_started(state: RunState, step: StepState, e: ev.StepStarted) -> None:
-    step.status = "waiting"
-    if "run" in step.input:
-        state.children[step.path] = step.input["run"]
-        _set_wait_timer(state, step, e.at)
-    elif "event" in step.input:
-        state.subscriptions[step.path] = step.input["event"]
-        _set_wait_timer(state, step, e.at)
-    else:
-        state.set_timer(step.path, "wait", step.input["due"])
-
-
-def _approve_started(state: RunState, step: StepState, e: ev.StepStarted) -> None:
-    step.status = "waiting"
-    state.approvals[step.path] = step.input["digest"]
-    _set_wait_timer(state, step, e.at)
-
-
-def _set_wait_timer(state: RunState, step: StepState, at: float) -> None:
-    action = step.node.step.action
-    assert isinstance(action, Wait | Approve)
-    if action.timeout is not None:
-        state.set_timer(step.path, "wait", at + action.timeout)
-
-
-def _skill_started(state: RunState, step: StepState, e: ev.StepStarted) -> None:
-    step.child = e.child
-    assert e.child is not None
-    step.status = "waiting"
-    state.children[step.path] = e.child
-
-
-def _return_started(state: RunState, step: StepState, e: ev.StepStarted) -> None:
-    step.status = "waiting"
-    step.answer = (step.input["value"], None)
-    state.look_at(step)
-
-
-_started: dict[str, Callable[[RunState, StepState, ev.StepStarted], None]] = {
-    "group": _group_started,
-    "foreach": _foreach_started,
-    "repeat": _repeat_started,
-    "wait": _wait_started,
-    "approve": _approve_started,
-    "skill": _skill_started,
-    "return": _return_started,
-}
+_SUCCESS = {"succeeded": "StepSucceeded", "recovered": "StepRecovered", "reused": "StepReused"}
 
 
 def step_succeeded(state: RunState, e: ev.StepSucceeded) -> None:
     step = state.steps[e.path]
     if step.status == "pending":
         leave_ready(step.frame, step.node.index)
-    lifecycle.next_step_status(e.path, step.status, "StepSucceeded")
+    lifecycle.move(step, _SUCCESS[e.status])
     step.output, step.error = e.output, None
     add_usage(state, step, e.usage)
     if e.status != "reused":
-        if step.node.undo is not None and (_is_work(step.frame) or state.rules < 2):
+        if step.node.undo is not None and (_is_work(step.frame) or state.replay_version < 2):
             state.undoable.append(step)
         if step.node.is_once:
             state.once[without_rounds(e.path)] = e.output
-    end(state, step, e.status, e.at)
-    if step.node.kind == "return" and (_is_work(step.frame) or state.rules > 1):
+    end(state, step, e.at)
+    if step.node.kind == "return" and (_is_work(step.frame) or state.replay_version > 1):
         _return(state, _outermost(step.frame), e.output)
 
 
@@ -175,7 +102,7 @@ def attempt_failed(state: RunState, e: ev.AttemptFailed) -> None:
     step = state.steps[e.path]
     if step.status == "pending":  # its expressions failed: the attempt was over before it began
         go_live(step, e.at)
-    step.status = lifecycle.next_step_status(e.path, step.status, "AttemptFailed")
+    lifecycle.move(step, "AttemptFailed")
     step.attempt = e.attempt
     error = e.error
     step.error = error if error.step else structs.replace(error, step=e.path, attempts=step.attempt)
@@ -189,52 +116,52 @@ def attempt_failed(state: RunState, e: ev.AttemptFailed) -> None:
 
 def attempt_withdrawn(state: RunState, e: ev.AttemptWithdrawn) -> None:
     step = state.steps[e.path]
-    step.status = lifecycle.next_step_status(e.path, step.status, "AttemptWithdrawn")
+    lifecycle.move(step, "AttemptWithdrawn")
     step.attempt -= 1
     step.launches -= 1
-    step.fired = True  # its next attempt is due
+    step.timer_fired = True  # its next attempt is due
     let_go(state, step)
     state.look_at(step)
 
 
 def retry_scheduled(state: RunState, e: ev.RetryScheduled) -> None:
     step = state.steps[e.path]
-    step.status = lifecycle.next_step_status(e.path, step.status, "RetryScheduled")
-    step.fired = False  # by the pause before; an attempt that failed at its expressions never began, and left it set
+    lifecycle.move(step, "RetryScheduled")
+    step.timer_fired = False  # by the pause before; an attempt that failed at its expressions never began, and left it set
     state.set_timer(e.path, "retry", e.due)
 
 
 def step_failed(state: RunState, e: ev.StepFailed) -> None:
     step = state.steps[e.path]
-    lifecycle.next_step_status(e.path, step.status, "StepFailed")
+    lifecycle.move(step, "StepFailed")
     step.error = e.error
-    end(state, step, "failed", e.at)
+    end(state, step, e.at)
 
 
 def step_skipped(state: RunState, e: ev.StepSkipped) -> None:
     step = state.steps[e.path]
-    lifecycle.next_step_status(e.path, step.status, "StepSkipped")
+    lifecycle.move(step, "StepSkipped")
     leave_ready(step.frame, step.node.index)
-    end(state, step, "skipped", e.at)
+    end(state, step, e.at)
 
 
 def step_cancelled(state: RunState, e: ev.StepCancelled) -> None:
     step = state.steps[e.path]
-    lifecycle.next_step_status(e.path, step.status, "StepCancelled")
-    in_doubt = is_in_doubt(step)
+    in_doubt = _is_in_doubt(step)
+    lifecycle.move(step, "StepCancelledInDoubt" if in_doubt else "StepCancelled")
     if in_doubt:
         step.error = step.error or outcome_lost(step)
         state.doubts[without_rounds(e.path)] = step
     step.lost = False
-    end(state, step, "unknown" if in_doubt else "cancelled", e.at)
+    end(state, step, e.at)
 
 
 def outcome_lost(step: StepState) -> ev.Error:
-    """Of an attempt whose process is gone without an answer."""
+    """The error of an attempt whose process is gone without an answer."""
     return ev.Error("step.unknown_outcome", "the process ended while the step executed", step.path, step.attempt)
 
 
-def is_in_doubt(step: StepState) -> bool:
+def _is_in_doubt(step: StepState) -> bool:
     """True when an attempt of an `effect: once` step was begun and did not say how it ended."""
     if not step.node.is_once or step.node.body is not None:  # of a container, only the steps in it can be
         return False
@@ -257,7 +184,7 @@ def add_usage(state: RunState, step: StepState, usage: ev.Usage | None) -> None:
 
 
 def let_go(state: RunState, step: StepState) -> None:
-    """Nothing of this attempt is awaited any more."""
+    """Await nothing of this attempt any more."""
     path = step.path
     state.executing.pop(path, None)
     state.children.pop(path, None)
@@ -270,17 +197,17 @@ def let_go(state: RunState, step: StepState) -> None:
         waits: tuple[dict[str, Any], ...] = (state.unknown, state.subscriptions, state.approvals, state.lookups)
         for waiting in waits:
             if waiting.pop(path, None) is not None:
-                state.forgotten.append(path)
+                state.cancelled_waits.append(path)
     for frame in list(step.frames.values()):
         close_frame(state, frame)
 
 
-def end(state: RunState, step: StepState, status: str, at: float) -> None:
-    """The step is over: tell those that need it, or that its list has failed."""
+def end(state: RunState, step: StepState, at: float) -> None:
+    """End a step that has its last status: the steps that need it may start, or its list has failed."""
     let_go(state, step)
-    frame, index = step.frame, step.node.index
-    step.status, step.finished_at, step.stopping, step.halted = status, at, False, None
-    if step.node.kind == "task" and status != "unknown":
+    frame, index, status = step.frame, step.node.index, step.status
+    step.finished_at, step.stopping, step.halted = at, False, None
+    if kind_of(step).is_leaf and status != "unknown":
         step.input = None  # the journal has it
     frame.live.pop(index, None)
     frame.left -= 1

@@ -6,15 +6,16 @@ from typing import Any
 
 from agentctl.core import events as ev
 from agentctl.core import lifecycle
-from agentctl.core.frames import close_frame, open_frame, undo_counter, without_rounds
-from agentctl.core.reopen import open_items
+from agentctl.core.frames import close_frame, open_frame, undo_counter
+from agentctl.core.kinds.registry import kind_of
 from agentctl.core.state import Frame, RunState, StepState
+from agentctl.paths import split_round, without_rounds
 
 
 def block_started(state: RunState, e: ev.BlockStarted) -> None:
     if e.role == "handler":
-        name = e.path.split("@")[0]
-        state.todo.remove(name)
+        name = split_round(e.path)[0]
+        state.pending_handlers.remove(name)
         names: dict[str, Any] = {"error": state.error.to_json() if state.error else None}
         frame = Frame(e.path, state.plan.handlers[name], "handler", outer=state.root, vars=names)
         open_frame(state, frame, name)
@@ -25,7 +26,7 @@ def block_started(state: RunState, e: ev.BlockStarted) -> None:
     if e.role == "fallback":
         assert node.fallback is not None
         assert step.error is not None
-        step.status = lifecycle.next_step_status(step.path, step.status, "BlockStarted")
+        lifecycle.move(step, "FallbackStarted")
         names = {"error": step.error.to_json()}
         frame = Frame(e.path, node.fallback, "fallback", owner=step, outer=step.frame, vars=names)
         open_frame(state, frame, f"{step.path}.fallback")
@@ -41,13 +42,7 @@ def block_started(state: RunState, e: ev.BlockStarted) -> None:
         frame = Frame(e.path, node.undo, "undo", outer=step.frame, prefix=f"{step.path}.", vars=names)
         open_frame(state, frame, undo_counter(state, step.path))
     else:
-        assert node.body is not None
-        step.fired = False
-        names = {"index": step.iteration, "last": step.last}
-        frame = Frame(e.path, node.body, "iteration", owner=step, outer=step.frame, index=step.iteration, vars=names)
-        step.iteration += 1
-        step.bodies.clear()  # only the last iteration can go on after a resume
-        open_frame(state, frame)
+        kind_of(step).block_started(state, step, e)
 
 
 def block_finished(state: RunState, e: ev.BlockFinished) -> None:
@@ -64,17 +59,9 @@ def block_finished(state: RunState, e: ev.BlockFinished) -> None:
         _after_probe(state, step, e)
         state.look_at(step)
         return
-    if e.error is not None:
-        step.failure = step.failure or e.error
-    elif not frame.block.leaves_traces:
+    if e.error is None and not frame.block.leaves_traces:
         state.ended.append(frame)
-    if frame.role == "item":
-        step.outputs[frame.index] = e.output
-        if not frame.is_halted():
-            open_items(state, step, e.at)
-    else:
-        step.last = e.output
-        _after_iteration(state, step, e)
+    kind_of(step).block_finished(state, step, frame, e)
     state.look_at(step)
 
 
@@ -86,7 +73,7 @@ def _after_undo(state: RunState, step: StepState, *, undone: bool) -> None:
     elif step.node.is_once:
         state.once[without_rounds(step.path)] = step.output
         step.undone = False
-        state.standing.append(step)
+        state.failed_undos.append(step)
 
 
 def _forget_once(state: RunState, step: StepState) -> None:
@@ -105,16 +92,4 @@ def _after_probe(state: RunState, step: StepState, e: ev.BlockFinished) -> None:
         if found["done"]:
             step.answer = (found.get("output"), None)
         else:
-            step.fired = True
-
-
-def _after_iteration(state: RunState, step: StepState, e: ev.BlockFinished) -> None:
-    """Another iteration begins at once or after a pause; none: the step is over (`fired` stays false, `answer` is set)."""
-    action = step.node.step.action
-    every, most = getattr(action, "every", 0.0), getattr(action, "max", 0)
-    if e.error is not None or not e.again:
-        step.answer = (step.last, e.error)
-    elif every and step.iteration < most:
-        state.set_timer(step.path, "pause", e.at + every)
-    else:
-        step.fired = True
+            step.timer_fired = True

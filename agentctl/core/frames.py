@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from agentctl.core import lifecycle
 from agentctl.core.state import Frame, RunState
-
-_ROUND = re.compile(r"@\d+")
-
-
-def without_rounds(path: str) -> str:
-    """The path of a step as it is in every round: `g@2.each[3].send` is `g.each[3].send`."""
-    return _ROUND.sub("", path) if "@" in path else path
 
 
 def round_key(state: RunState, base: str, counter: str | None = None) -> str:
@@ -22,9 +13,11 @@ def round_key(state: RunState, base: str, counter: str | None = None) -> str:
 
 
 def undo_counter(state: RunState, path: str) -> str:
-    """Under which the rounds of the list that undoes the step at `path` are counted: its path, `charge.undo`, is that of the
-    undo step in it as well, and the lists of that one (it may be a group) have rounds of their own."""
-    return f"undo of {path}" if state.rules > 1 else f"{path}.undo"
+    """The name under which the rounds of the list that undoes the step at `path` are counted.
+
+    The path of that list, `charge.undo`, is also that of the undo step in it, whose own lists have rounds of their own.
+    """
+    return f"undo of {path}" if state.replay_version > 1 else f"{path}.undo"
 
 
 def open_frame(state: RunState, frame: Frame, base: str | None = None) -> None:
@@ -44,11 +37,11 @@ def open_frame(state: RunState, frame: Frame, base: str | None = None) -> None:
 
 
 def close_frame(state: RunState, frame: Frame) -> None:
-    """It is over: what has not started in it never will."""
+    """End a list: what has not started in it never will."""
     frame.closed = True
     for step in frame.steps:
         if step.status == "pending":
-            step.status = lifecycle.next_step_status(step.path, "pending", "NotRun")
+            lifecycle.move(step, "NotRun")
     frame.ready.clear()
     state.frames.pop(frame.key, None)
     if frame.owner is not None:

@@ -10,9 +10,9 @@ import msgspec
 from agentctl import model
 from agentctl.model import HANDLERS, Definition, Step
 
-Kind = Literal["task", "group", "foreach", "repeat", "skill", "wait", "approve", "fail", "return"]
+KindName = Literal["task", "group", "foreach", "repeat", "skill", "wait", "approve", "fail", "return"]
 
-_KINDS: dict[type, Kind] = {
+_KINDS: dict[type, KindName] = {
     model.Task: "task",
     model.Group: "group",
     model.Foreach: "foreach",
@@ -24,6 +24,8 @@ _KINDS: dict[type, Kind] = {
     model.Return: "return",
 }
 
+_CONTAINERS = model.Group | model.Foreach | model.Repeat
+
 
 class Node:
     """One step of a list, with the lists that hang below it."""
@@ -34,8 +36,8 @@ class Node:
         action = step.action
         self.step = step
         self.index = index
-        self.kind: Kind = _KINDS[type(action)]
-        self.body = Block(action.steps) if isinstance(action, model.Group | model.Foreach | model.Repeat) else None
+        self.kind: KindName = _KINDS[type(action)]
+        self.body = Block(action.steps) if isinstance(action, _CONTAINERS) else None
         self.is_once = step.effect == "once"
         self.probe = Block(step.probe) if step.probe else None
         self.fallback = Block(step.fallback) if step.fallback else None
@@ -97,3 +99,30 @@ def _uses(blocks: Iterable[Block | None]) -> Iterator[str]:
         for node in block.nodes if block is not None else ():
             yield node.step.uses
             yield from _uses((node.body, node.fallback, node.probe, node.undo))
+
+
+def action_names(definition: Definition) -> dict[str, str]:
+    """Declared path -> the name of its action, for every step anywhere in the definition."""
+    found: dict[str, str] = {}
+    _collect(found, "", definition.steps)
+    for name in HANDLERS:
+        _collect(found, f"{name}.", definition.handler(name))
+    return found
+
+
+def _collect(found: dict[str, str], prefix: str, steps: Iterable[Step]) -> None:
+    for step in steps:
+        path = prefix + step.id
+        found[path] = step.uses
+        if isinstance(step.action, _CONTAINERS):
+            _collect(found, f"{path}.", step.action.steps)
+        _collect(found, f"{path}.fallback.", step.fallback)
+        _collect(found, f"{path}.probe.", step.probe)
+        if step.undo is not None:
+            found[f"{path}.undo"] = step.undo.uses
+            _collect_within(found, f"{path}.undo", step.undo)
+
+
+def _collect_within(found: dict[str, str], path: str, step: Step) -> None:
+    if isinstance(step.action, _CONTAINERS):
+        _collect(found, f"{path}.", step.action.steps)

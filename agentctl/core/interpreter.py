@@ -13,20 +13,20 @@ from typing import Any
 
 import msgspec
 
-from agentctl.core import budget
+from agentctl.core import blocks, budget, dispatch, ending, steps
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
-from agentctl.core.decider import Decider
-from agentctl.core.dispatch import idempotency_key, open_commands
+from agentctl.core.dispatch import open_commands
 from agentctl.core.eviction import forget
 from agentctl.core.fold import apply
 from agentctl.core.graph import Plan
 from agentctl.core.scope import Scope, scope_of
-from agentctl.core.state import RunState
+from agentctl.core.state import Frame, RunState, StepState
+from agentctl.core.transition import Transition
 from agentctl.errors import ExpressionError
 from agentctl.model import Wait
 
-__all__ = ["Decision", "decide", "fold", "forget", "hold", "idempotency_key", "open_commands", "take_over"]
+__all__ = ["Decision", "decide", "fold", "forget", "hold", "open_commands", "take_over"]
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -57,10 +57,32 @@ def decide(state: RunState, event: ev.AnyEvent, now: float | None = None) -> Dec
         if not _is_wanted(state, event):
             return Decision([], [])
         event = ev.EventReceived(at=max(event.at, now or 0.0), path=event.path, event=event.event)
-    run = Decider(state, max(event.at, now or 0.0))
+    run = Transition(state, max(event.at, now or 0.0), _take_in)
     run.emit(event)
-    run.work_off()
+    _work_off(run)
     return Decision(run.events, run.commands)
+
+
+def _take_in(state: RunState, event: ev.AnyEvent) -> list[cmd.Command]:
+    """Fold an event in; return the commands that it calls for."""
+    apply(state, event)
+    commands = dispatch.called_for(state, event)
+    state.cancelled_waits.clear()
+    return commands
+
+
+def _work_off(run: Transition) -> None:
+    """Look at everything that the fold marked, until nothing is left to decide."""
+    due = run.state.due
+    while due:
+        item = due.popleft()
+        item.queued = False
+        if isinstance(item, Frame):
+            blocks.look_at_frame(run, item)
+        elif isinstance(item, StepState):
+            steps.look_at_step(run, item)
+        else:
+            ending.look_at_run(run)
 
 
 def hold(state: RunState) -> None:
@@ -76,19 +98,19 @@ def take_over(state: RunState, at: float, memory: dict[str, Any] | None = None) 
 
     `memory`: the durable values of its name as they are now, which a run that starts here sees as `state.*`.
     """
-    run = Decider(state, at)
+    run = Transition(state, at, _take_in)
     if state.phase == "queued" and state.cancel is None:
         run.emit(ev.RunStarted(at=at, state=memory or {}))
     elif state.executing:
         run.emit(ev.RunRecovered(at=at))
         _refuse_calls(run)
-    state.forgotten.clear()  # whoever decided it said so
+    state.cancelled_waits.clear()  # whoever decided it said so
     run.commands = open_commands(state)
-    run.work_off()
+    _work_off(run)
     return Decision(run.events, run.commands)
 
 
-def _refuse_calls(run: Decider) -> None:
+def _refuse_calls(run: Transition) -> None:
     """Calls of models that were cut off count as spent, so what is left may not do for making all of them again."""
     state = run.state
     for path in list(state.reserved):
@@ -124,7 +146,7 @@ def _is_current(state: RunState, event: ev.AnyEvent) -> bool:
         case ev.ChildFinished():
             return state.children.get(event.path) == event.run_id
         case ev.EventOffered():
-            return event.path in state.subscriptions and not (event.kept and event.event["id"] in state.taken)
+            return event.path in state.subscriptions and not (event.kept and event.event["id"] in state.consumed_event_ids)
         case ev.ApprovalGiven():
             return state.approvals.get(event.path) == event.digest
         case ev.StepResolved():

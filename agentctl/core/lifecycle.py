@@ -1,4 +1,4 @@
-"""The life of a run and the life of a step, one table each. Nothing changes a status but through these.
+"""The life of a run and the life of a step, one table each. No other module assigns a status.
 
 A step:
 
@@ -10,9 +10,9 @@ A step:
        ├──StepSkipped──> skipped                                             └── StepCancelled ──> cancelled
        └──(its list failed)──> not_run
 
-`waiting` stands where `running` does for steps that a timer, an event, a person or another run will answer. `failing` lasts only
+`waiting` stands in place of `running` for steps that a timer, an event, a person or another run answers. `failing` lasts only
 inside one decision: an attempt has failed and what follows is being decided. `unknown`: an attempt of an `effect: once` step
-was begun and nobody can say how it ended; a person, or its probe, moves it on.
+was begun and nobody can say how it ended; a person, or its probe, decides.
 
 A run:
 
@@ -24,36 +24,51 @@ running (or waiting), which are one state of the run: whether an attempt is unde
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from agentctl.errors import IllegalTransition
 
 # Statuses of a step after which it never changes, unless the run is resumed.
 ENDED = frozenset({"succeeded", "recovered", "reused", "skipped", "not_run", "failed", "cancelled"})
-# ... and those with which what needs the step goes on.
+# ... and those after which the steps that need it start.
 WELL = frozenset({"succeeded", "recovered", "reused", "skipped"})
 
+# Kinds whose attempts are answered by a timer, an event, a person or another run: `StepStarted` makes them `waiting`.
+WAITING_KINDS = frozenset({"wait", "approve", "skill", "return"})
+
+# status -> event -> the next status. Names that are no event of the journal stand for an event and what it says, or for what a
+# fold derives: StepRecovered and StepReused (StepSucceeded with that status), FallbackStarted (BlockStarted of a fallback),
+# StepCancelledInDoubt (an `effect: once` attempt that gave no answer), NotRun (its list ended without it), Reopened (a container
+# that a resume continues), DoubtMoved (a later round of the step has taken the doubt over).
 STEP: dict[str, dict[str, str]] = {
     # AttemptFailed while pending: an expression of its inputs failed.  StepKeyed: a recorded result is looked for first.
-    # OutcomeUnknown while pending: its attempt in an earlier round of the list is in doubt
+    # OutcomeUnknown while pending: its attempt in an earlier round of the list is in doubt.
     "pending": {
         "StepStarted": "running",
         "StepSkipped": "skipped",
-        "StepSucceeded": "succeeded",
+        "StepReused": "reused",
         "AttemptFailed": "failing",
         "StepKeyed": "waiting",
         "OutcomeUnknown": "unknown",
         "NotRun": "not_run",
+        "Reopened": "running",
     },
-    # StepFailed while running: the step's fallback failed.  AttemptWithdrawn: it never began, so its turn is still to come
+    # StepFailed while running: the step's fallback failed.  AttemptWithdrawn: it never began, so its turn is still to come.
     "running": {
         "AttemptWithdrawn": "retrying",
         "StepSucceeded": "succeeded",
+        "StepRecovered": "recovered",
+        "StepReused": "reused",
         "AttemptFailed": "failing",
         "StepCancelled": "cancelled",
+        "StepCancelledInDoubt": "unknown",
         "StepFailed": "failed",
         "OutcomeUnknown": "unknown",
+        "Reopened": "running",
     },
     "waiting": {
         "StepSucceeded": "succeeded",
+        "StepReused": "reused",
         "AttemptFailed": "failing",
         "StepCancelled": "cancelled",
         "ResultMissing": "pending",
@@ -62,25 +77,29 @@ STEP: dict[str, dict[str, str]] = {
         "RetryScheduled": "retrying",
         "StepFailed": "failed",
         "StepCancelled": "cancelled",
-        "BlockStarted": "running",
+        "StepCancelledInDoubt": "unknown",
+        "FallbackStarted": "running",
         "OutcomeUnknown": "unknown",
     },
-    # all but the first three: its expressions failed before, and are evaluated once more
+    # All but StepStarted, AttemptFailed and StepCancelled: its expressions failed before, and are evaluated again.
     "retrying": {
         "StepStarted": "running",
         "AttemptFailed": "failing",
         "StepCancelled": "cancelled",
         "StepSkipped": "skipped",
-        "StepSucceeded": "succeeded",
+        "StepReused": "reused",
         "StepKeyed": "waiting",
         "OutcomeUnknown": "unknown",
     },
-    # a cancelled run does not make the doubt go away
+    # A cancelled run does not remove the doubt.
     "unknown": {
         "StepSucceeded": "succeeded",
+        "StepReused": "reused",
         "StepStarted": "running",
         "AttemptFailed": "failing",
-        "StepCancelled": "unknown",
+        "StepCancelled": "cancelled",  # after a move to a definition in which the effect is repeatable
+        "StepCancelledInDoubt": "unknown",
+        "DoubtMoved": "cancelled",
     },
 }
 
@@ -91,19 +110,40 @@ RUN: dict[str, dict[str, str]] = {
     "settled": {"RunRecovered": "settled", "CancelRequested": "settled", "RunFinished": "finished"},
     "finished": {"RunResumed": "running"},
 }
+FIRST_PHASE = "new"
 
 
-def next_step_status(path: str, status: str, event: str) -> str:
-    """The status that `event` leads to. Raises IllegalTransition: the one place where an unknown pair fails."""
+class _Step(Protocol):
+    path: str
+    status: str
+
+
+class _Run(Protocol):
+    phase: str
+
+
+def next_status(path: str, status: str, event: str, kind: str = "") -> str:
+    """Return the status that `event` leads to, for a step of that kind. Raises IllegalTransition for an unknown pair."""
     try:
-        return STEP[status][event]
+        target = STEP[status][event]
     except KeyError:
         raise IllegalTransition(f"step {path}: {event} while {status}") from None
+    return "waiting" if event == "StepStarted" and kind in WAITING_KINDS else target
 
 
-def next_run_phase(phase: str, event: str) -> str:
-    """The phase of the run that `event` leads to. Raises IllegalTransition."""
+def move(step: _Step, event: str, kind: str = "") -> None:
+    """Give a step the status that `event` leads to. Raises IllegalTransition."""
+    step.status = next_status(step.path, step.status, event, kind)
+
+
+def reset(step: _Step) -> None:
+    """Make a step pending: it is new, or a resume runs it again."""
+    step.status = "pending"
+
+
+def move_run(run: _Run, event: str) -> None:
+    """Give a run the phase that `event` leads to. Raises IllegalTransition."""
     try:
-        return RUN[phase][event]
+        run.phase = RUN[run.phase][event]
     except KeyError:
-        raise IllegalTransition(f"run: {event} while {phase}") from None
+        raise IllegalTransition(f"run: {event} while {run.phase}") from None

@@ -1,16 +1,18 @@
-"""A finished run goes on: what failed, was cancelled or never ran is pending again, what finished keeps its result.
+"""Fold of a resume: what failed, was cancelled or never ran is pending again, what finished keeps its result.
 
-A container whose inside has to run again is opened where it stood (same paths), so that its finished steps are not run anew.
+A container whose inside has to run again is opened where it stood (same paths), so that its finished steps do not run again.
 Dropped with all that is below it: a step named in `redo`, and one whose undo has run, for its effect is gone.
 """
 
 from __future__ import annotations
 
-from agentctl.core.frames import open_frame, without_rounds
+from agentctl.core import lifecycle
+from agentctl.core.frames import open_frame
 from agentctl.core.graph import Block, Plan
 from agentctl.core.lifecycle import WELL
 from agentctl.core.state import Frame, RunState, StepState
 from agentctl.model import Foreach
+from agentctl.paths import without_rounds
 
 
 def is_kept(step: StepState) -> bool:
@@ -29,8 +31,8 @@ def reopen_run(state: RunState, redo: set[str], at: float) -> None:
         open_frame(state, state.root)
         return
     _reopen_frame(state, state.root, redo, at)
-    state.undoable = [step for step in (*reversed(state.standing), *state.undoable) if is_kept(step)]
-    state.standing.clear()
+    state.undoable = [step for step in (*reversed(state.failed_undos), *state.undoable) if is_kept(step)]
+    state.failed_undos.clear()
 
 
 def _reopen_frame(state: RunState, frame: Frame, redo: set[str], at: float) -> None:
@@ -40,18 +42,18 @@ def _reopen_frame(state: RunState, frame: Frame, redo: set[str], at: float) -> N
     frame.closed = frame.halted = frame.ended_well = False
     frame.returned = None
     frame.scope = None  # `run.attempt` and `vars` have changed
-    going_on = {step.node.step.id for step in frame.steps if _goes_on(step, redo)}
+    continuing = {step.node.step.id for step in frame.steps if _continues(step, redo)}
     for step in frame.steps:
         state.steps[step.path] = step
-        if step.node.step.id not in going_on:
+        if step.node.step.id not in continuing:
             _reopen_step(state, step, redo)
     for step in frame.steps:
-        if step.node.step.id in going_on:
+        if step.node.step.id in continuing:
             needs = [frame.steps[frame.block.index[need]] for need in step.node.step.needs]
-            waits = any(need.node.step.id in going_on or not is_kept(need) for need in needs)
-            _hold(state, step, redo)
+            waits = any(need.node.step.id in continuing or not is_kept(need) for need in needs)
+            _keep_round(state, step, redo)
             if not waits and not _has_key(step):  # its claim was given back when it ended: it asks for the key again
-                go_on(state, step, at)
+                continue_round(state, step, at)
     frame.restart()
     state.look_at(frame)
 
@@ -60,13 +62,13 @@ def _has_key(step: StepState) -> bool:
     return step.node.step.idempotency_key is not None or step.node.step.cache is not None
 
 
-def _goes_on(step: StepState, redo: set[str]) -> bool:
-    """True for a container that is opened where it stood: it did not end, or something in it has to run again."""
+def _continues(step: StepState, redo: set[str]) -> bool:
+    """Whether a container is opened where it stood: it did not end, or something in it has to run again."""
     if step.path in redo or step.undone or step.status == "unknown" or not step.bodies:
         return False
     if is_kept(step):
         return _holds_dropped(step, redo)
-    return step.status != "not_run" or step.held is not None
+    return step.status != "not_run" or step.resumed_from is not None
 
 
 def _reopen_step(state: RunState, step: StepState, redo: set[str]) -> None:
@@ -75,7 +77,7 @@ def _reopen_step(state: RunState, step: StepState, redo: set[str]) -> None:
         state.once.pop(without_rounds(step.path), None)
         state.doubts.pop(without_rounds(step.path), None)
     elif step.status == "unknown":
-        step.finished_at, step.answer, step.fired = None, None, False
+        step.finished_at, step.answer, step.timer_fired = None, None, False
         state.unknown[step.path] = step
         state.steps_done -= 1
         state.look_at(step)
@@ -90,7 +92,7 @@ def _reopen_step(state: RunState, step: StepState, redo: set[str]) -> None:
 
 
 def _holds_dropped(step: StepState, redo: set[str]) -> bool:
-    """True when a step somewhere below has to run again although this one ended well."""
+    """True when a step somewhere below has to run again although this one succeeded."""
     return any(_is_stale(frame, redo) for frame in step.bodies)
 
 
@@ -101,32 +103,33 @@ def _is_stale(frame: Frame, redo: set[str]) -> bool:
 _KEPT = ("started_at", "input", "outputs", "last", "iteration", "bodies")
 
 
-def _hold(state: RunState, step: StepState, redo: set[str]) -> None:
-    """Put its last round by. It goes on once what it needs, and what was undone or dropped of that, has run again."""
-    held = step.held or {name: getattr(step, name) for name in _KEPT}
+def _keep_round(state: RunState, step: StepState, redo: set[str]) -> None:
+    """Keep the last round of a container until what it needs, and what was undone or dropped of that, has run again."""
+    held = step.resumed_from or {name: getattr(step, name) for name in _KEPT}
     if step.status not in ("pending", "not_run"):
         state.steps_done -= 1
     step.reset()
-    step.held, step.redo, step.bodies = held, redo, held["bodies"]
+    step.resumed_from, step.redo, step.bodies = held, redo, held["bodies"]
 
 
-def go_on(state: RunState, step: StepState, at: float) -> None:
-    """Its last round goes on: lists that failed or were cut short are opened again, those that ended well are kept."""
-    assert step.held is not None
-    for name, value in step.held.items():
+def continue_round(state: RunState, step: StepState, at: float) -> None:
+    """Continue the last round of a container: lists that failed or were cut short open again, those that succeeded are kept."""
+    assert step.resumed_from is not None
+    for name, value in step.resumed_from.items():
         setattr(step, name, value)
-    step.held, redo = None, step.redo
-    step.status, step.attempt, step.begun = "running", 1, True
+    step.resumed_from, redo = None, step.redo
+    lifecycle.move(step, "Reopened")
+    step.attempt, step.begun = 1, True
     if step.node.step.timeout is not None:
         state.set_timer(step.path, "timeout", at + step.node.step.timeout)
-    step.parked = [frame for frame in step.bodies if not frame.ended_well or _is_stale(frame, redo)]
+    step.waiting_items = [frame for frame in step.bodies if not frame.ended_well or _is_stale(frame, redo)]
     if step.node.kind == "foreach":
         open_items(state, step, at)
     else:
-        for frame in step.parked:
+        for frame in step.waiting_items:
             _reopen_frame(state, frame, redo, at)
-        step.parked = []
-    step.fired = not step.frames  # a repeat whose last iteration ended well goes on with the next
+        step.waiting_items = []
+    step.timer_fired = not step.frames  # a repeat whose last iteration succeeded continues with the next
     state.look_at(step)
 
 
@@ -136,8 +139,8 @@ def open_items(state: RunState, step: StepState, at: float) -> None:
     assert isinstance(action, Foreach)
     assert step.node.body is not None
     items, base = step.input["items"], step.input["key"]
-    while step.parked and len(step.frames) < action.max_parallel and step.failure is None:
-        _reopen_frame(state, step.parked.pop(0), step.redo, at)
+    while step.waiting_items and len(step.frames) < action.max_parallel and step.failure is None:
+        _reopen_frame(state, step.waiting_items.pop(0), step.redo, at)
     while len(step.frames) < action.max_parallel and step.iteration < len(items) and step.failure is None:
         i = step.iteration
         step.iteration += 1
@@ -147,7 +150,7 @@ def open_items(state: RunState, step: StepState, at: float) -> None:
 
 
 def move_to(state: RunState, plan: Plan, version: str) -> None:
-    """Go on with another version of the definition: results are taken over by path, for steps that are still there.
+    """Continue with another version of the definition: results are taken over by path, for steps that are still there.
 
     Whoever asks for it has made sure that no finished step has changed (`resume.conflicts`).
     """

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from agentctl import JSON
+from agentctl.core import lifecycle
 from agentctl.core.events import Account, Error, Parent, Usage
 from agentctl.core.graph import Block, Node, Plan
 
@@ -28,11 +29,9 @@ class StepState:
         "error",
         "failure",
         "finished_at",
-        "fired",
         "frame",
         "frames",
         "halted",
-        "held",
         "input",
         "iteration",
         "key",
@@ -42,20 +41,24 @@ class StepState:
         "node",
         "output",
         "outputs",
-        "parked",
         "path",
         "probed",
         "queued",
         "redo",
+        "resumed_from",
         "retry_after",
         "secrets",
         "source",
         "started_at",
         "status",
         "stopping",
+        "timer_fired",
         "undone",
         "usage",
+        "waiting_items",
     )
+
+    status: str
 
     def __init__(self, path: str, node: Node, frame: Frame) -> None:
         self.path = path
@@ -68,7 +71,7 @@ class StepState:
 
     def reset(self) -> None:
         """As before its first attempt. `launches` and `child` stay."""
-        self.status = "pending"
+        lifecycle.reset(self)
         self.attempt = 0
         self.begun = False  # an attempt got past the evaluation of its inputs
         self.input: JSON = None
@@ -84,7 +87,7 @@ class StepState:
         self.source: str | None = None  # the step whose recorded result it was handed
         self.probed = False  # its probe has run and could not tell
         self.lost = False  # an `effect: once` attempt whose process is gone without an answer
-        self.fired = False  # the timer it waits for has fired
+        self.timer_fired = False  # the timer it waits for has fired
         self.answer: tuple[JSON, Error | None] | None = None  # what the child it waits for ended with
         self.stopping = False  # told to stop; its answer is still awaited
         self.halted: Error | None = None  # ran out of time: what is under it is being stopped
@@ -97,9 +100,10 @@ class StepState:
         self.last: JSON = None
         self.failure: Error | None = None
         # foreach after a resume: items found unfinished that wait for a free place, and the steps to drop in them
-        self.parked: list[Frame] = []
+        self.waiting_items: list[Frame] = []
         self.redo: set[str] = set()
-        self.held: dict[str, JSON] | None = None  # a container after a resume: its last round, while what it needs runs again
+        # a container after a resume: its last round, while what it needs runs again
+        self.resumed_from: dict[str, JSON] | None = None
 
     @property
     def attempts(self) -> int:
@@ -217,12 +221,13 @@ class RunState:
     """
 
     plan: Plan
+    phase: str = lifecycle.FIRST_PHASE
 
     def __init__(self, plan_of: Callable[[str], Plan], secret_names: frozenset[str]) -> None:
         self.plan_of = plan_of
         self.secret_names = secret_names
         # how it was made
-        self.rules = 1
+        self.replay_version = 1
         self.run_id = ""
         self.name = ""
         self.version = ""
@@ -236,7 +241,6 @@ class RunState:
         self.scheduled_at: float | None = None
         self.created_at = 0.0
         # how far it is
-        self.phase = "new"
         self.head = 0
         self.at = 0.0
         self.attempt = 0
@@ -251,9 +255,9 @@ class RunState:
         self.outcome: str | None = None  # set by Settled
         self.output: JSON = None
         self.error: Error | None = None
-        self.todo: list[str] = []  # handlers still to run
+        self.pending_handlers: list[str] = []  # handlers still to run
         self.undoable: list[StepState] = []  # in the order in which they ended
-        self.standing: list[StepState] = []  # `effect: once` steps whose undo failed, newest first
+        self.failed_undos: list[StepState] = []  # `effect: once` steps whose undo failed, newest first
         # its steps
         self.root: Frame | None = None
         self.frames: dict[str, Frame] = {}  # open ones
@@ -267,10 +271,10 @@ class RunState:
         self.children: dict[str, str] = {}  # path -> run id that is awaited
         self.unknown: dict[str, StepState] = {}  # steps whose outcome somebody has to look up
         self.subscriptions: dict[str, str] = {}  # path -> name of the event that a wait is open for
-        self.taken: set[str] = set()  # ids of the events that waits of this run took, and of the one that started it
+        self.consumed_event_ids: set[str] = set()  # ids of the events that waits of this run took, and of the one that started it
         self.approvals: dict[str, str] = {}  # path -> digest of what a person is asked to sign
         self.lookups: dict[str, str] = {}  # path -> key under which a recorded result is looked for
-        self.forgotten: list[str] = []  # paths that wait no more: a driver is to be told
+        self.cancelled_waits: list[str] = []  # paths that wait no more: a driver is to be told
         self.timers: dict[tuple[str, str], float] = {}
         self._timer_heap: list[tuple[float, tuple[str, str]]] = []
         # what is to be decided

@@ -33,7 +33,7 @@ def _open(state: RunState, command: AwaitEvent | AwaitPerson) -> OpenWait:
             due=due,
             name=command.name,
             kept_since=command.since,
-            taken=frozenset(state.taken),
+            taken=frozenset(state.consumed_event_ids),
         )
     return OpenWait(
         path=command.path,

@@ -6,32 +6,17 @@ means every round of a retried list.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from functools import lru_cache
 
 from agentctl import model
 from agentctl.expressions.suggestions import did_you_mean
+from agentctl.paths import Part, format_path, parse_path
 
-_PART = re.compile(r"(?P<id>[a-z_][a-z0-9_]*|\*)(?:@\d+)?(?P<number>\[(?:\d+|\*)\])?(?:@\d+)?")
-_ROUND = re.compile(r"@\d+")
 _LISTS = ("fallback", "probe")
 
 
 class NoSuchStep(Exception):
     """`str(error)`: why the path means no step, as a sentence."""
-
-
-def without_rounds(path: str) -> str:
-    return _ROUND.sub("", path)
-
-
-@lru_cache(4096)
-def matcher(pattern: str) -> Callable[[str], object]:
-    """A function that is true of the paths that `pattern` fits."""
-    expression = re.escape(pattern).replace(r"\[\*\]", r"\[\d+\]").replace(r"\*", "[a-z0-9_]+")
-    fits = re.compile(expression).fullmatch
-    return fits if "@" in pattern else lambda path: fits(without_rounds(path))
 
 
 def closeness(pattern: str) -> tuple[int, int]:
@@ -54,32 +39,30 @@ def step_at(definition: model.Definition, path: str, load: Callable[[str], model
 
 
 def _in_definition(definition: model.Definition, path: str) -> model.Step:
-    parts = path.split(".")
-    for part in parts:
-        if not _PART.fullmatch(part):
-            raise NoSuchStep(f"'{path}' is no path of a step; expected one such as fetch, each[*].send or triage/look")
+    try:
+        parts = parse_path(path)
+    except ValueError:
+        raise NoSuchStep(f"'{path}' is no path of a step; expected one such as fetch, each[*].send or triage/look") from None
     steps = definition.steps
-    first = without_rounds(parts[0])
+    first = parts[0].id
     if first in model.HANDLERS and len(parts) > 1:
         steps = definition.handler(first)
         parts = parts[1:]
     return _in_list(steps, parts, path)
 
 
-def _in_list(steps: tuple[model.Step, ...], parts: list[str], path: str) -> model.Step:
-    match = _PART.fullmatch(parts[0])
-    assert match is not None
-    id, rest = match["id"], parts[1:]
+def _in_list(steps: tuple[model.Step, ...], parts: tuple[Part, ...], path: str) -> model.Step:
+    id, has_number, rest = parts[0].id, parts[0].number is not None, parts[1:]
     if id == "*":
-        return _through_any(steps, rest, path, has_number=bool(match["number"]))
+        return _through_any(steps, rest, path, has_number=has_number)
     for step in steps:
         if step.id == id:
-            return _below(step, rest, path, has_number=bool(match["number"]))
+            return _below(step, rest, path, has_number=has_number)
     hint = did_you_mean(id, [step.id for step in steps]) or f"; there are {', '.join(step.id for step in steps) or 'no steps'}"
     raise NoSuchStep(f"there is no step '{id}' in '{path}'{hint}")
 
 
-def _through_any(steps: tuple[model.Step, ...], rest: list[str], path: str, *, has_number: bool) -> model.Step:
+def _through_any(steps: tuple[model.Step, ...], rest: tuple[Part, ...], path: str, *, has_number: bool) -> model.Step:
     for step in steps:
         try:
             return _below(step, rest, path, has_number=has_number)
@@ -88,7 +71,7 @@ def _through_any(steps: tuple[model.Step, ...], rest: list[str], path: str, *, h
     raise NoSuchStep(f"no step fits '{path}'")
 
 
-def _below(step: model.Step, rest: list[str], path: str, *, has_number: bool) -> model.Step:
+def _below(step: model.Step, rest: tuple[Part, ...], path: str, *, has_number: bool) -> model.Step:
     """`rest` of the path, from a step on."""
     action = step.action
     if isinstance(action, model.Agent):
@@ -97,7 +80,7 @@ def _below(step: model.Step, rest: list[str], path: str, *, has_number: bool) ->
         if has_number:
             raise NoSuchStep(f"'{path}' ends in a number: name a step of that item or iteration, as in {path}.ID")
         return step
-    word = without_rounds(rest[0])
+    word = rest[0].id
     if word in _LISTS and not has_number and (inner := getattr(step, word)):
         if len(rest) == 1:
             raise NoSuchStep(f"'{path}' is a list of steps: name one of them, as in {path}.{inner[0].id}")
@@ -108,5 +91,5 @@ def _below(step: model.Step, rest: list[str], path: str, *, has_number: bool) ->
         raise NoSuchStep(f"step '{step.id}' in '{path}' holds no steps")
     if isinstance(action, model.Group) == has_number:
         wanted = f"{step.id}[*]" if not has_number else step.id
-        raise NoSuchStep(f"'{step.id}' in '{path}' is a {step.uses} step: write {wanted}.{'.'.join(rest)}")
+        raise NoSuchStep(f"'{step.id}' in '{path}' is a {step.uses} step: write {wanted}.{format_path(rest)}")
     return _in_list(action.steps, rest, path)

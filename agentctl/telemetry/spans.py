@@ -30,7 +30,7 @@ from agentctl.core.events import (
     Usage,
     add_usage,
 )
-from agentctl.core.paths import parent, pattern
+from agentctl.paths import declared_path, parent_path
 from agentctl.telemetry.genai import call_attributes
 
 Value = str | int | float | bool
@@ -182,9 +182,9 @@ class RunSpans:
 
     def _holder(self, path: str) -> int | None:
         """The span of the nearest step around it that is under way, else that of the run."""
-        around = parent(path)
+        around = parent_path(path)
         while around and around not in self._steps:
-            around = parent(around)
+            around = parent_path(around)
         if around:
             return self._steps[around].id
         return None if self._run is None else self._run.id
@@ -208,7 +208,7 @@ class RunSpans:
         )
 
     def _action(self, path: str) -> str:
-        return self._actions.get(pattern(path), "step")
+        return self._actions.get(declared_path(path), "step")
 
 
 def _of(error: Error | None) -> dict[str, Value]:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import NamedTuple, Protocol
 
 from agentctl.core.events import AnyEvent
-from agentctl.core.paths import actions
+from agentctl.core.graph import action_names
 from agentctl.ports import FINISHED, Progress, RunRow, Store
 from agentctl.telemetry.spans import RunSpans, Span, Value, trace_id
 
@@ -64,7 +64,7 @@ class Telemetry:
             run_id,
             row.name,
             _facts(row),
-            {} if stored is None else actions(stored.definition),
+            {} if stored is None else action_names(stored.definition),
             None if parent is None else parent.spans.children.get(run_id),
         )
         before = row.head - without

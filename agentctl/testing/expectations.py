@@ -10,9 +10,9 @@ import msgspec
 from agentctl import JSON
 from agentctl.expressions.duration import parse_duration
 from agentctl.language.cases import Case
-from agentctl.language.step_paths import matcher, without_rounds
 from agentctl.language.yaml.reader import Source
 from agentctl.language.yaml.tree import Path
+from agentctl.paths import matcher, without_rounds
 from agentctl.testing.compare import difference, includes, part, same
 from agentctl.testing.durations import exact_duration
 from agentctl.testing.runner import Played, PlayedStep

@@ -13,7 +13,7 @@ from agentctl.expressions.suggestions import did_you_mean
 from agentctl.language.cases import Happening
 from agentctl.language.event_names import event_matches
 from agentctl.language.inputs import has_default, wrong_value
-from agentctl.language.step_paths import matcher
+from agentctl.paths import matcher
 from agentctl.ports import NewEvent
 from agentctl.testing.mocks import Broken
 

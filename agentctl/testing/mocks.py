@@ -16,7 +16,8 @@ from agentctl.expressions.duration import format_duration
 from agentctl.expressions.references import references
 from agentctl.expressions.template import Template
 from agentctl.language.cases import Case, Mock, Outcome
-from agentctl.language.step_paths import closeness, matcher
+from agentctl.language.step_paths import closeness
+from agentctl.paths import matcher
 from agentctl.ports import Call, InstantAction, StoredDefinition
 from agentctl.spec import action as spec_of
 

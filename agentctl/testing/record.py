@@ -16,6 +16,7 @@ from agentctl.core.lifecycle import ENDED
 from agentctl.core.state import RunState, StepState
 from agentctl.core.timestamps import rfc3339
 from agentctl.model import Skill, Task, Wait
+from agentctl.paths import for_any_number
 from agentctl.spec import action as spec_of
 from agentctl.testing.durations import exact_duration
 from agentctl.testing.mocks import needed_secrets
@@ -23,7 +24,6 @@ from agentctl.testing.mocks import needed_secrets
 LARGE = 16 * 1024  # characters of JSON from which an output is cut
 _TEXT, _ITEMS = 1000, 20  # what is left of its texts and lists
 MOST_STEPS = 100  # that are expected one by one
-_NUMBER = re.compile(r"\[\d+\]")
 
 
 def recorded(state: RunState, journal: Iterable[ev.AnyEvent], test: str, case: str) -> tuple[dict[str, JSON], list[str]]:
@@ -203,7 +203,7 @@ def _received(event: ev.EventReceived) -> float:
 def _joined(mocks: dict[str, JSON]) -> dict[str, JSON]:
     groups: dict[str, list[str]] = {}
     for path in mocks:
-        groups.setdefault(_NUMBER.sub("[*]", path), []).append(path)
+        groups.setdefault(for_any_number(path), []).append(path)
     found: dict[str, JSON] = {}
     for pattern, paths in groups.items():
         if "@" not in pattern and all(mocks[path] == mocks[paths[0]] for path in paths):

@@ -92,7 +92,7 @@ def _created(ready: Ready) -> ev.RunCreated:
         trigger="manual" if case.event is None else "event",
         event=None if case.event is None else event_of(case.event, "event-0", start),
         vars={**ready.vars, **case.vars},
-        rules=ev.RULES,
+        replay_version=ev.REPLAY_VERSION,
     )
 
 

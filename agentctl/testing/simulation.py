@@ -12,12 +12,12 @@ from random import Random
 from agentctl import JSON
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
-from agentctl.core.frames import without_rounds
 from agentctl.core.graph import Plan
 from agentctl.core.interpreter import Decision, decide, fold, forget, take_over
 from agentctl.core.lifecycle import ENDED, WELL
 from agentctl.core.state import RunState
 from agentctl.model import Definition
+from agentctl.paths import without_rounds
 
 Outcome = Callable[[cmd.Execute], "ev.Error | JSON"]
 
@@ -57,7 +57,14 @@ class Simulation:
         self.forgetful = forgetful
         self.now = 0.0
         self.journal: list[ev.AnyEvent] = [
-            ev.RunCreated(at=0.0, run_id="sim", name=definition.name, kind=definition.kind, version="v", rules=ev.RULES)
+            ev.RunCreated(
+                at=0.0,
+                run_id="sim",
+                name=definition.name,
+                kind=definition.kind,
+                version="v",
+                replay_version=ev.REPLAY_VERSION,
+            )
         ]
         self.todo: list[cmd.Command] = []
         self.sent: list[ev.AnyEvent] = []  # what was delivered already, to deliver again

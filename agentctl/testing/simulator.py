@@ -23,7 +23,7 @@ from agentctl.core.lifecycle import ENDED
 from agentctl.core.state import RunState
 from agentctl.core.timestamps import rfc3339
 from agentctl.language.cases import Case
-from agentctl.language.step_paths import without_rounds
+from agentctl.paths import without_rounds
 from agentctl.ports import StoredDefinition
 from agentctl.testing.external_events import Outside
 from agentctl.testing.mocks import Answer, Broken, Mocks

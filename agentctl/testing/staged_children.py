@@ -96,7 +96,7 @@ class Children:
             trigger="skill",
             parent=ev.Parent(run_id=run.id, path=command.path, depth=depth),
             vars=run.state.vars,
-            rules=ev.RULES,
+            replay_version=ev.REPLAY_VERSION,
         )
         self._stage.create(f"{run.prefix}{command.path}/", stored, created)
         return None

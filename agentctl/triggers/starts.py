@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import structs
 
 from agentctl import JSON
-from agentctl.core.events import RULES, Account, Error, Parent, RunCreated
+from agentctl.core.events import REPLAY_VERSION, Account, Error, Parent, RunCreated
 from agentctl.core.flow import Limits, Once, Place, Window, group
 from agentctl.core.timestamps import rfc3339
 from agentctl.errors import ExpressionError, InputInvalid
@@ -58,7 +58,7 @@ def new_run(
         vars=vars or {},
         accounts=list(accounts),
         problem=problem,
-        rules=RULES,
+        replay_version=REPLAY_VERSION,
     )
     return _limited(definition, created, awaited, places)
 

@@ -5,7 +5,6 @@ With the steps of a run, each node also has its status. `render` draws it as a t
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from graphlib import TopologicalSorter
@@ -13,16 +12,13 @@ from graphlib import TopologicalSorter
 import msgspec
 
 from agentctl import JSON
-from agentctl.core.paths import pattern
 from agentctl.expressions.template import Template
 from agentctl.model import HANDLERS, Approve, Definition, Foreach, Group, Repeat, Skill, Step, Wait
+from agentctl.paths import declared_path, holders, split_round
 from agentctl.ports import FINISHED
 from agentctl.views.steps import StepView
 
 ATTACHED = ("fallback", "probe", "undo")  # roles of nodes that belong to a step but are not inside it
-_ROUND = re.compile(r"@(\d+)")
-_ROUND_END = re.compile(r"@(\d+)$")
-_JOINT = re.compile(r"[.\[]")
 # The status of a node with several items or iterations: the first of these that one of them has.
 _TELLING = (
     "failed", "unknown", "blocked", "cancelled", "running", "retrying", "waiting", "pending",
@@ -108,7 +104,7 @@ def mark(graph: Graph, run_id: str, status: str, steps: Iterable[StepView]) -> N
     lists = {node.path for node in graph.nodes if not node.action}
     by_pattern: dict[str, list[StepView]] = {}
     for step in seen:
-        path = pattern(step.path)
+        path = declared_path(step.path)
         if step.block == (path in lists) and not _is_superseded(step.path, newest):
             by_pattern.setdefault(path, []).append(step)
     unreached = "not_run" if status in FINISHED else "pending"
@@ -123,20 +119,17 @@ def _newest_rounds(paths: Iterable[str]) -> dict[str, int]:
     """Return the number of the last round by path without rounds, for everything that had several."""
     newest: dict[str, int] = {}
     for path in paths:
-        for match in _ROUND.finditer(path):
-            base = _ROUND.sub("", path[: match.start()])
-            newest[base] = max(newest.get(base, 1), int(match[1]))
+        for holder in (*holders(path), path):
+            base, number = split_round(holder)
+            newest[base] = max(newest.get(base, 1), number)
     return newest
 
 
 def _is_superseded(path: str, newest: dict[str, int]) -> bool:
     """Return whether the path, or a list that holds it, belongs to an earlier round than the last one."""
-    holders = [path[: match.start()] for match in _JOINT.finditer(path)]
-    for prefix in holders if _ROUND_END.search(path) is None else [*holders, path]:
-        match = _ROUND_END.search(prefix)
-        if (int(match[1]) if match else 1) < newest.get(_ROUND.sub("", prefix), 1):
-            return True
-    return False
+    rounds = [split_round(holder) for holder in holders(path)]
+    base, number = split_round(path)
+    return any(of < newest[holder] for holder, of in rounds) or 1 < number < newest[base]
 
 
 def graph_document(graph: Graph) -> dict[str, JSON]:

@@ -31,8 +31,8 @@ from agentctl.core.events import (
     Usage,
     add_usage,
 )
+from agentctl.core.graph import action_names
 from agentctl.core.lifecycle import ENDED
-from agentctl.core.paths import actions
 from agentctl.model import Definition
 from agentctl.views.steps import JournalView, StepView
 
@@ -50,7 +50,7 @@ def apply(view: JournalView, events: Iterable[AnyEvent]) -> None:
 
 def view(run_id: str, definition: Definition | None, events: Iterable[AnyEvent]) -> JournalView:
     """Fold a whole journal. With `definition`, actions are known and the top-level steps are present from the start."""
-    found = JournalView(run_id, {} if definition is None else actions(definition))
+    found = JournalView(run_id, {} if definition is None else action_names(definition))
     for step in () if definition is None else definition.steps:
         found.step(step.id)
     apply(found, events)

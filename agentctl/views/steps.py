@@ -8,7 +8,7 @@ import msgspec
 
 from agentctl import JSON
 from agentctl.core.events import Error, Usage
-from agentctl.core.paths import parent, pattern
+from agentctl.paths import declared_path, parent_path
 
 
 class StepView(msgspec.Struct):
@@ -54,10 +54,10 @@ class JournalView(msgspec.Struct):
         """Return the view of a path; create it on first use. `at`: also mark the enclosing lists as started at this time."""
         found = self.steps.get(path)
         if found is None:
-            holder = parent(path)
+            holder = parent_path(path)
             if holder and at is not None and holder not in self.steps:
                 self.block(holder, at)
-            found = self.steps[path] = StepView(path, self.actions.get(pattern(path), ""))
+            found = self.steps[path] = StepView(path, self.actions.get(declared_path(path), ""))
         return found
 
     def block(self, path: str, at: float) -> StepView:
@@ -70,7 +70,7 @@ class JournalView(msgspec.Struct):
 
 def is_undo(path: str) -> bool:
     """Return true for the list of an undo step: `charge.undo`, `charge.undo@2`."""
-    return pattern(path).endswith(".undo")
+    return declared_path(path).endswith(".undo")
 
 
 def tree_order(paths: Iterable[str]) -> list[tuple[int, str, str]]:
@@ -82,9 +82,9 @@ def tree_order(paths: Iterable[str]) -> list[tuple[int, str, str]]:
     known = set(listed)
     below: dict[str, list[str]] = {}
     for path in listed:
-        holder = parent(path)
+        holder = parent_path(path)
         while holder and holder not in known:
-            holder = parent(holder)
+            holder = parent_path(holder)
         below.setdefault(holder, []).append(path)
     ordered: list[tuple[int, str, str]] = []
     stack = [(0, path, path) for path in reversed(below.get("", []))]

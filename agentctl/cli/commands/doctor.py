@@ -105,11 +105,11 @@ def _definitions(project: Project, files: Iterable[Path]) -> Iterator[Finding]:
 
 def _calls_a_model(file: Path) -> bool:
     """Whether any step of a valid definition does."""
-    from agentctl.core.paths import actions
+    from agentctl.core.graph import action_names
     from agentctl.language.load import load
 
     try:
         definition = load(file).definition
     except AgentctlError:
         return False
-    return any(action in _CALLS_A_MODEL for action in actions(definition).values())
+    return any(action in _CALLS_A_MODEL for action in action_names(definition).values())

@@ -9,7 +9,7 @@ import pytest
 
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
-from agentctl.core.interpreter import decide, fold, idempotency_key, take_over
+from agentctl.core.interpreter import decide, fold, take_over
 from agentctl.core.resume import conflicts, dependents, intents
 from agentctl.core.timestamps import rfc3339
 from agentctl.errors import IllegalTransition
@@ -179,11 +179,6 @@ def test_a_retried_group_runs_its_steps_in_a_second_round() -> None:
     run = Run(step("g", group, retry=Retry(attempts=2)), answers={"g.y": BROKEN})
     assert run.run().status == "succeeded"
     assert run.began == ["g.x", "g.y", "g@2.x", "g@2.y"]
-
-
-def test_the_idempotency_key_is_the_same_in_every_round() -> None:
-    run = Run(task("a"))
-    assert idempotency_key(run.state, "g@2.each[3].send") == "sim/g.each[3].send"
 
 
 def test_foreach_keeps_the_order_of_its_items_and_its_limit() -> None:

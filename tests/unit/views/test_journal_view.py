@@ -18,9 +18,10 @@ from agentctl.core.events import (
     StepSucceeded,
     Usage,
 )
-from agentctl.core.paths import actions, parent, pattern
+from agentctl.core.graph import action_names
 from agentctl.expressions.template import Template
 from agentctl.model import Definition, Foreach, Step, Task
+from agentctl.paths import declared_path, parent_path
 from agentctl.views.journal import apply, view
 from agentctl.views.steps import JournalView, tree_order
 
@@ -129,7 +130,7 @@ def test_the_runs_own_steps_are_listed_before_they_start() -> None:
 def test_every_step_of_a_definition_has_its_action_by_pattern() -> None:
     each = Step(id="each", action=Foreach(items=Template([], "[]"), steps=(task("probe", "http"),)), uses="foreach")
     saved = task("assess", "llm", fallback=(task("rule"),), undo=task("revert", "shell"))
-    found = actions(Definition(kind="loop", name="demo", steps=(each, saved), on_failure=(task("notify", "http"),)))
+    found = action_names(Definition(kind="loop", name="demo", steps=(each, saved), on_failure=(task("notify", "http"),)))
     assert found == {
         "each": "foreach",
         "each.probe": "http",
@@ -141,13 +142,13 @@ def test_every_step_of_a_definition_has_its_action_by_pattern() -> None:
 
 
 def test_numbers_of_items_and_rounds_are_no_part_of_a_pattern() -> None:
-    assert pattern("each[2].group@3.step") == "each.group.step"
+    assert declared_path("each[2].group@3.step") == "each.group.step"
 
 
 def test_the_parents_of_a_path_lead_up_to_the_run() -> None:
     path, seen = "on_failure@2.each[10].probe", []
     while path:
-        path = parent(path)
+        path = parent_path(path)
         seen.append(path)
     assert seen == ["on_failure@2.each[10]", "on_failure@2.each", "on_failure@2", "on_failure", ""]
 

@@ -1,0 +1,57 @@
+"""`task`: a step that a driver performs, such as `shell` or `llm`."""
+
+from __future__ import annotations
+
+from agentctl import JSON
+from agentctl.core import budget
+from agentctl.core import commands as cmd
+from agentctl.core import events as ev
+from agentctl.core.kinds.kind import Kind, fail_start, start_attempt
+from agentctl.core.state import RunState, StepState
+from agentctl.core.transition import Transition
+from agentctl.expressions.values import extract_secrets
+from agentctl.model import Task
+from agentctl.paths import idempotency_key
+
+
+class TaskKind(Kind):
+    is_leaf = True
+
+    def begin(self, run: Transition, step: StepState) -> None:
+        action = step.node.step.action
+        assert isinstance(action, Task)
+        params, error = run.evaluate(action.params, step.frame)
+        if error is not None:
+            fail_start(run, step, error)
+            return
+        secrets: list[JSON] = []
+        if action.params.names_secrets:
+            params, secrets = extract_secrets(params)
+        if _fits_budget(run, step, params):
+            start_attempt(run, step, input=params, secrets=secrets)
+
+    def begin_again(self, run: Transition, step: StepState) -> None:
+        if _fits_budget(run, step, step.input):
+            start_attempt(run, step)
+
+    def started(self, state: RunState, step: StepState, event: ev.StepStarted) -> None:
+        state.executing[step.path] = step
+        if step.uses == "llm":
+            state.reserved[step.path] = budget.estimate(step.input)
+
+    def commands(self, state: RunState, step: StepState) -> list[cmd.Command]:
+        definition = step.node.step
+        key = idempotency_key(state.run_id, step.path)
+        return [
+            cmd.Execute(
+                step.path, step.attempt, definition.uses, step.input, step.secrets, definition.timeout, key, step.error
+            )
+        ]
+
+
+def _fits_budget(run: Transition, step: StepState, params: JSON) -> bool:
+    """Whether the run's budget has room for the attempt; if not, the attempt has failed."""
+    refused = budget.refusal(run.state, step.path, params) if step.uses == "llm" else None
+    if refused is not None:
+        fail_start(run, step, refused)
+    return refused is None

@@ -1,0 +1,159 @@
+"""Decisions on one step: whether it starts, what follows a failed attempt, what follows an outcome that nobody knows."""
+
+from __future__ import annotations
+
+import json
+
+from agentctl.core import dispatch, ending, retry
+from agentctl.core import events as ev
+from agentctl.core.fold_attempts import outcome_lost
+from agentctl.core.frames import round_key
+from agentctl.core.kinds.kind import end_attempt, fail_start
+from agentctl.core.kinds.registry import kind_of
+from agentctl.core.state import StepState
+from agentctl.core.transition import Transition
+from agentctl.expressions.template import Template
+from agentctl.expressions.values import extract_secrets
+from agentctl.paths import without_rounds
+
+
+def is_held_back(run: Transition) -> bool:
+    """Whether nothing may start now. It is not journaled: the next owner of the run finds the step ready again."""
+    run.state.held_back |= run.state.on_hold
+    return run.state.on_hold
+
+
+def start(run: Transition, step: StepState) -> None:
+    """Decide what becomes of a step whose needs are met: it is skipped, gets a recorded result, or begins its first attempt."""
+    if step.key is None:  # else all this was decided before the search for a recorded result
+        definition = step.node.step
+        if definition.condition is not None:
+            wanted, error = run.holds(definition.condition, step.frame)
+            if error is not None:
+                fail_start(run, step, error)
+                return
+            if not wanted:
+                run.emit(ev.StepSkipped(at=run.at, path=step.path))
+                return
+        if _is_settled_before(run, step):
+            return
+        key = definition.cache.key if definition.cache is not None else definition.idempotency_key
+        if key is not None:
+            _look_for_result(run, step, key)
+            return
+    kind_of(step).begin(run, step)
+
+
+def _is_settled_before(run: Transition, step: StepState) -> bool:
+    """Whether an earlier round of an `effect: once` step decides this one: the step keeps that round's result, or its doubt."""
+    path = without_rounds(step.path)
+    if step.node.is_once and path in run.state.once:
+        output, source = run.state.once[path], f"{run.state.run_id}/{path}"
+        run.emit(ev.StepSucceeded(at=run.at, path=step.path, output=output, status="reused", source=source))
+        return True
+    if path in run.state.doubts:
+        message = "the outcome of its attempt in an earlier round is not known"
+        error = ev.Error("step.unknown_outcome", message, step.path, step.attempt)
+        run.emit(ev.OutcomeUnknown(at=run.at, path=step.path, error=error))
+        return True
+    return False
+
+
+def _look_for_result(run: Transition, step: StepState, key: Template) -> None:
+    value, error = run.evaluate(key, step.frame)
+    if error is None and key.names_secrets and extract_secrets(value)[1]:
+        error = ev.Error("expression", "a key is recorded, so no secret may be part of it")
+    elif error is None and (value is None or value == ""):
+        error = ev.Error("expression", "the key of the step is empty")
+    if error is not None:
+        fail_start(run, step, error)
+        return
+    cache = step.node.step.cache
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))
+    run.emit(ev.StepKeyed(at=run.at, path=step.path, key=text, ttl=cache.ttl if cache is not None else None))
+
+
+def look_at_step(run: Transition, step: StepState) -> None:
+    """Decide what follows now that something about a step has changed."""
+    if step.frame.closed:  # its list continued without it: what is in doubt there stays in doubt
+        return
+    if step.halted is not None:
+        ending.look_at_timed_out(run, step)
+    elif step.status == "failing":
+        _after_failure(run, step)
+    elif step.frame.is_halted():
+        ending.look_at_halted(run, step.frame)
+    elif step.status == "unknown":
+        _look_at_unknown(run, step)
+    elif step.lost:
+        run.emit(ev.OutcomeUnknown(at=run.at, path=step.path, error=outcome_lost(step)))
+    elif step.status == "retrying":
+        if step.timer_fired and not is_held_back(run):
+            _begin_next(run, step)
+    elif step.status == "waiting":
+        if step.answer is not None:
+            end_attempt(run, step, *step.answer)
+        elif step.timer_fired:
+            end_attempt(run, step, *kind_of(step).out_of_time(step, run.at))
+    elif step.status == "running":
+        kind_of(step).look(run, step)
+
+
+def _begin_next(run: Transition, step: StepState) -> None:
+    if step.begun:
+        kind_of(step).begin_again(run, step)
+    else:
+        start(run, step)  # its expressions failed, so it has no input yet
+
+
+def _after_failure(run: Transition, step: StepState) -> None:
+    """Another attempt, the fallback, or failure for good."""
+    error = step.error
+    assert error is not None
+    if step.stopping or step.frame.is_halted():
+        run.emit(ev.StepCancelled(at=run.at, path=step.path))
+        return
+    if step.node.is_once and step.node.body is None and error.leaves_doubt:
+        message = f"the attempt gave no answer that could be read ({error.type}: {error.message})"
+        error = ev.Error("step.unknown_outcome", message, step.path, step.attempt, error.data)
+        run.emit(ev.OutcomeUnknown(at=run.at, path=step.path, error=error))
+        return
+    due = retry.next_due(
+        step.node.step.retry,
+        error,
+        attempt=step.attempt,
+        at=run.at,
+        seed=f"{run.state.run_id}/{step.path}#{step.attempt}",
+        retry_after=step.retry_after,
+    )
+    if due is not None and error.type != "step.unknown_outcome":  # that never executes again by itself
+        run.emit(ev.RetryScheduled(at=run.at, path=step.path, attempt=step.attempt + 1, due=due, error=error))
+    elif step.node.fallback is not None:
+        key = round_key(run.state, f"{step.path}.fallback")
+        run.emit(ev.BlockStarted(at=run.at, path=key, role="fallback", owner=step.path))
+    else:
+        run.emit(ev.StepFailed(at=run.at, path=step.path, error=error))
+
+
+def _look_at_unknown(run: Transition, step: StepState) -> None:
+    """Do what `on_unknown` says, or what a person or the probe has found out."""
+    if step.frames:
+        return
+    definition, error = step.node.step, step.error
+    assert error is not None
+    if step.timer_fired:
+        if is_held_back(run):
+            return
+        if step.begun:
+            kind_of(step).begin_again(run, step)
+        else:
+            kind_of(step).begin(run, step)  # the doubt is of an earlier round
+    elif step.answer is not None:
+        end_attempt(run, step, *step.answer)
+    elif definition.on_unknown == "fail":
+        end_attempt(run, step, None, error)
+    elif step.node.probe is not None and not step.probed:
+        key = round_key(run.state, f"{step.path}.probe")
+        run.emit(ev.BlockStarted(at=run.at, path=key, role="probe", owner=step.path))
+    else:
+        run.commands.append(dispatch.ask(step))

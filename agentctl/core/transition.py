@@ -1,0 +1,63 @@
+"""One decision in progress: the state that it changes, the events that it has made so far, the commands that they call for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agentctl import JSON
+from agentctl.core import commands as cmd
+from agentctl.core import events as ev
+from agentctl.core.scope import Scope, scope_of
+from agentctl.core.state import Frame, RunState
+from agentctl.errors import ExpressionError
+from agentctl.expressions.template import Template
+from agentctl.expressions.values import SECRET_MISUSE, SecretText
+
+
+class Transition:
+    """Knows no rules: the kinds, `steps`, `blocks` and `ending` decide, and report each decision to `emit`.
+
+    `at`: when the decision is made, in epoch seconds.
+    `fold`: folds an event into a state and returns the commands that it calls for.
+    """
+
+    __slots__ = ("_fold", "at", "commands", "events", "state")
+
+    def __init__(self, state: RunState, at: float, fold: Callable[[RunState, ev.AnyEvent], list[cmd.Command]]) -> None:
+        self.state = state
+        self.at = at
+        self.events: list[ev.AnyEvent] = []
+        self.commands: list[cmd.Command] = []
+        self._fold = fold
+
+    def emit(self, event: ev.AnyEvent) -> None:
+        """Fold an event in, keep it for the journal, and add the commands that it calls for."""
+        self.commands += self._fold(self.state, event)
+        self.events.append(event)
+
+    def evaluate(
+        self, template: Template, frame: Frame, names: dict[str, JSON] | None = None
+    ) -> tuple[JSON, ev.Error | None]:
+        """Return the value of a template in `frame`, or the error object of an expression that failed."""
+        scope = scope_of(self.state, frame)
+        if names:
+            scope = Scope(self.state, {**scope, **names})
+        try:
+            return template.evaluate(scope), None
+        except ExpressionError as error:
+            return None, _failed(template, error.message)
+
+    def holds(
+        self, condition: Template, frame: Frame, names: dict[str, JSON] | None = None
+    ) -> tuple[bool, ev.Error | None]:
+        """Return whether a condition is true in `frame`; false with an error object when it has no truth value, like a secret."""
+        value, error = self.evaluate(condition, frame, names)
+        if isinstance(value, SecretText):
+            return False, _failed(condition, SECRET_MISUSE)
+        return bool(value), error
+
+
+def _failed(template: Template, message: str) -> ev.Error:
+    source = template.source
+    written = source if "${{" in source else f"${{{{ {source} }}}}"  # `if` and its like also come bare
+    return ev.Error("expression", f"{message} in {written}" if source else message)
