@@ -1,4 +1,4 @@
-"""litellm, imported late: it takes seconds and 185 MB. A run that calls no model is spared that."""
+"""litellm, imported late: it takes seconds and 185 MB. A run that calls no model does without."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import functools
 import logging
 import os
 import threading
+import warnings
 from concurrent.futures import Future
 from typing import Any
 
@@ -40,11 +41,13 @@ def _import() -> Any:
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it fetches its price list from the network
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    # pydantic warns of every answer that is not quite OpenAI's; what matters of that is in our own errors.
+    warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
     import litellm
 
     litellm.suppress_debug_info = True
     litellm.telemetry = False
     litellm.disable_aiohttp_transport = True  # one HTTP stack less to close; httpx is there anyway
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # the import sets them anew
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # the import sets them again
     return litellm

@@ -1,8 +1,8 @@
 """`llm`: one call of a model, through litellm.
 
 Params: {prompt | messages, system, model, schema, temperature, max_tokens, fallback_models}. Output: the answer's text, or with
-`schema` the validated value. Errors: llm.auth, llm.rate_limit, llm.unavailable, llm.bad_request, llm.invalid_output {output,
-problems}. The retries are the step's: litellm makes none.
+`schema` the validated value. Errors: llm.auth, llm.rate_limit, llm.unavailable, llm.bad_request, llm.context, llm.refused,
+llm.cut, llm.invalid_output {output, problems}. The retries are the step's: litellm makes none.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import msgspec
 
 from agentctl import JSON
 from agentctl.actions.litellm_library import library, warm_up
-from agentctl.actions.model_answer import correction, instruction, problems_of, read_answer, response_format
+from agentctl.actions.model_answer import chosen, correction, instruction, read_answers, response_format, spoken
 from agentctl.actions.model_errors import translate
+from agentctl.actions.model_usage import usage_of
 from agentctl.actions.models import Model, ReadKey, is_any_usable, resolve
 from agentctl.actions.text import as_text
 from agentctl.core.events import Usage
@@ -27,7 +28,8 @@ from agentctl.ports import ActionContext, Call, Outcome, Surroundings
 TIMEOUT = 600.0  # seconds for one answer, of a step that has no `timeout`
 MARGIN = 60.0  # seconds that litellm has beyond a step's own `timeout`, which the engine sees to
 SHOWN = 8192  # characters of an invalid answer that its error keeps
-_ANOTHER_MAY_HELP = ("llm.rate_limit", "llm.unavailable", "llm.auth")
+_ANOTHER_MAY_HELP = ("llm.rate_limit", "llm.unavailable", "llm.auth", "llm.context")
+_PASSING = ("llm.rate_limit", "llm.unavailable")
 
 
 class LlmAction:
@@ -50,29 +52,76 @@ class LlmAction:
         failures: list[ActionError] = []
         for wanted in [call.params.get("model"), *(call.params.get("fallback_models") or [])]:
             try:
-                return await self._ask(resolve(wanted, self.models, self.read_key), call)
+                return await self._ask(resolve(wanted, self.models, self.read_key), call, around)
             except ActionError as failure:
-                if failure.type not in _ANOTHER_MAY_HELP:
+                if not _another_may_help(failure):
                     raise
                 failures.append(failure)
         # One that passes by itself, if there is one: so the step's retry gets its chance.
-        raise next((failure for failure in failures if failure.type != "llm.auth"), failures[0])
+        raise next((failure for failure in failures if failure.type in _PASSING), failures[0])
 
-    async def _ask(self, model: Model, call: Call) -> Outcome:
+    async def _ask(self, model: Model, call: Call, around: Surroundings) -> Outcome:
         litellm = await library()
         schema = call.params.get("schema") or None
         arguments = _arguments(litellm, model, call, schema)
         started = time.monotonic()
         try:
             response = await litellm.acompletion(**arguments)
+            if model.stream:
+                response = await _whole(litellm, response, arguments)
         except Exception as error:
             raise translate(error, model.name) from error
-        usage = _usage(response, model.name, int(1000 * (time.monotonic() - started)))
-        choices = getattr(response, "choices", None)  # a server that is none answers 200 with anything
-        text = choices[0].message.content if choices else None
-        if not text:
-            raise _invalid("The model answered nothing.", "", ["the answer is empty"], usage)
-        return Outcome(text if schema is None else _validated(text, schema, response, usage), usage)
+        latency = int(1000 * (time.monotonic() - started))
+        usage, is_counted = usage_of(litellm, response, model, call.params, latency)
+        if not is_counted:
+            total = usage.input_tokens + usage.output_tokens
+            around.log(call, "note", f"{model.name} did not report all tokens: the call counts as {total:,}, as reserved.")
+        text = _text_of(response, usage)
+        return Outcome(text if schema is None else _validated(text, schema, usage), usage)
+
+
+def _another_may_help(failure: ActionError) -> bool:
+    """Whether a fallback model is asked: not when the request itself is at fault."""
+    status = failure.data.get("status") if failure.data else None
+    return failure.type in _ANOTHER_MAY_HELP or status in (402, 404)
+
+
+async def _whole(litellm: Any, pieces: Any, arguments: dict[str, JSON]) -> Any:
+    """The answer of a streamed call, put together."""
+    chunks = [piece async for piece in pieces]
+    return litellm.stream_chunk_builder(chunks, messages=arguments["messages"])
+
+
+def _text_of(response: Any, usage: Usage) -> str:
+    """The text that a model answered. Raises ActionError when there is none, or only a part: each reason has its own words."""
+    choices = getattr(response, "choices", None)  # a server that is none answers 200 with anything
+    if not choices:
+        raise _invalid("The model answered nothing.", "", ["the answer is empty"], usage)
+    message, reason = choices[0].message, choices[0].finish_reason
+    whole = message.content or ""
+    text = spoken(whole)
+    if reason == "content_filter":
+        raise _told("llm.refused", "The provider's content filter stopped the answer.", whole, usage)
+    refusal = _refusal(message)
+    if refusal and not text.strip():
+        raise _told("llm.refused", f"The model refused: {refusal[:SHOWN]}", whole, usage)
+    if reason == "length":
+        what = "answer" if text.strip() else "reasoning"
+        raise _told("llm.cut", f"The {what} was cut at the limit of tokens: raise `max_tokens`.", whole, usage)
+    if text.strip():
+        return text
+    if getattr(message, "tool_calls", None):
+        raise _invalid("The model asked for a tool instead of an answer; `llm` offers none.", "", ["it is a tool call"], usage)
+    if whole.strip() or getattr(message, "reasoning_content", None):
+        raise _invalid("The model reasoned and gave no answer.", "", ["the answer after the reasoning is empty"], usage)
+    raise _invalid("The model answered nothing.", "", ["the answer is empty"], usage)
+
+
+def _refusal(message: Any) -> str:
+    """The text by which a model declines, wherever litellm has put it."""
+    fields = getattr(message, "provider_specific_fields", None) or {}
+    refusal = getattr(message, "refusal", None) or fields.get("refusal")
+    return refusal if isinstance(refusal, str) else ""
 
 
 def make(context: ActionContext) -> LlmAction:
@@ -95,6 +144,8 @@ def _arguments(litellm: Any, model: Model, call: Call, schema: dict[str, JSON] |
     arguments |= {name: params[name] for name in ("temperature", "max_tokens") if params.get(name) is not None}
     if schema is not None and supported:
         arguments["response_format"] = response_format(schema)
+    if model.stream:
+        arguments |= {"stream": True, "stream_options": {"include_usage": True}}
     return arguments
 
 
@@ -114,13 +165,12 @@ def _messages(call: Call, schema: dict[str, JSON] | None) -> list[JSON]:
     return messages
 
 
-def _validated(text: str, schema: dict[str, JSON], response: Any, usage: Usage) -> JSON:
+def _validated(text: str, schema: dict[str, JSON], usage: Usage) -> JSON:
     try:
-        value = read_answer(text)
+        values = read_answers(text)
     except ValueError as error:
-        cut = " (the answer was cut at `max_tokens`)" if response.choices[0].finish_reason == "length" else ""
-        raise _invalid(f"The answer is no JSON{cut}: {error}.", text, [f"it is no JSON: {error}{cut}"], usage) from None
-    problems = problems_of(value, schema)
+        raise _invalid(f"The answer is not JSON: {error}.", text, [f"it is not JSON: {error}"], usage) from None
+    value, problems = chosen(values, schema)
     if problems:
         raise _invalid(f"The answer does not fit the schema: {problems[0]}", text, problems, usage)
     return value
@@ -131,15 +181,5 @@ def _invalid(message: str, text: str, problems: list[str], usage: Usage) -> Acti
     return ActionError("llm.invalid_output", message, data, usage=msgspec.to_builtins(usage))
 
 
-def _usage(response: Any, model: str, latency_ms: int) -> Usage:
-    """Tokens as the provider counted them; usd None where litellm knows no price."""
-    counted = getattr(response, "usage", None)
-    details = getattr(counted, "prompt_tokens_details", None)
-    return Usage(
-        input_tokens=getattr(counted, "prompt_tokens", 0) or 0,
-        output_tokens=getattr(counted, "completion_tokens", 0) or 0,
-        usd=(getattr(response, "_hidden_params", None) or {}).get("response_cost"),
-        model=model,
-        cached_tokens=getattr(details, "cached_tokens", 0) or 0,
-        latency_ms=latency_ms,
-    )
+def _told(kind: str, message: str, text: str, usage: Usage) -> ActionError:
+    return ActionError(kind, message, {"output": text[:SHOWN]}, usage=msgspec.to_builtins(usage))

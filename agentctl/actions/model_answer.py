@@ -1,4 +1,4 @@
-"""What a model answered, as JSON that fits a schema; and the words that ask it for that."""
+"""What a model answered, as JSON that fits a schema; and the texts that ask it for that."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from agentctl import JSON
 from agentctl.actions.text import read_json
 from agentctl.errors import ActionError
 
-PROBLEMS = 8  # told to the model and kept in the error
+PROBLEMS = 8  # shown to the model and kept in the error
+EXAMINED = 20_000_000  # characters
 _FENCE = re.compile(r"```[a-zA-Z]*\s*\n(.*?)```", re.DOTALL)
-_THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
+_OPENING = re.compile(r"[{\[]")
+_THOUGHT_BEGINS, _THOUGHT_ENDS = "<think>", "</think>"
 
 
 def response_format(schema: dict[str, JSON]) -> dict[str, JSON]:
@@ -42,26 +44,76 @@ def correction(problems: list[str]) -> str:
     return f"That answer was not valid:\n{listed}\nAnswer again, with the corrected JSON alone."
 
 
-def read_answer(text: str) -> JSON:
-    """The JSON value in an answer: all of it, or what stands in a code fence, or the first object within prose.
+def spoken(text: str) -> str:
+    """The answer without the reasoning before it, which some servers leave in the text between `<think>` and `</think>`.
+
+    Empty when there is nothing but reasoning.
+    """
+    text = text.removeprefix("\ufeff")
+    while True:
+        before, end, after = text.partition(_THOUGHT_ENDS)
+        if text.lstrip().startswith(_THOUGHT_BEGINS) or (end and _THOUGHT_BEGINS not in before):
+            text = after
+        else:
+            return text
+        if not end:
+            return ""
+
+
+def read_answers(text: str) -> list[JSON]:
+    """The JSON values in an answer: the whole of it, or those that stand in code fences or in prose, in their order.
 
     Raises ValueError when there is none.
     """
-    text = _THOUGHT.sub("", text).strip()
-    fenced = _FENCE.search(text)
-    for candidate in (text, fenced[1] if fenced else ""):
+    text = text.strip()
+    try:
+        return [read_json(text.encode("utf-8", "replace"))]
+    except ValueError:
+        found = {**_in_prose(text), **_in_fences(text)}
+    if not found:
+        raise ValueError("there is no JSON in it")
+    return [found[start] for start in sorted(found)]
+
+
+def _in_fences(text: str) -> dict[int, JSON]:
+    """By where each begins, the values that fill a code fence."""
+    found: dict[int, JSON] = {}
+    for fenced in _FENCE.finditer(text):
         try:
-            return read_json(candidate.encode("utf-8", "replace"))
+            found[fenced.start(1)] = read_json(fenced[1].encode("utf-8", "replace"))
         except ValueError:
             continue
+    return found
+
+
+def _in_prose(text: str) -> dict[int, JSON]:
+    """By where each begins, the lists and mappings in a text. Reads at most EXAMINED characters of what turns out to be none."""
     decoder = json.JSONDecoder(strict=False)
-    for start in list(re.finditer(r"[{\[]", text))[:50]:
-        try:
-            value, end = decoder.raw_decode(text, start.start())
-            return read_json(text[start.start() : end].encode("utf-8", "replace")) if value else value
-        except (ValueError, RecursionError):
+    found: dict[int, JSON] = {}
+    end, left = 0, EXAMINED
+    for opening in _OPENING.finditer(text):
+        start = opening.start()
+        if start < end:
             continue
-    raise ValueError("there is no JSON in it")
+        try:
+            _, end = decoder.raw_decode(text, start)
+            found[start] = read_json(text[start:end].encode("utf-8", "replace"))
+        except (ValueError, RecursionError) as error:
+            left -= 1 + (error.pos - start if isinstance(error, json.JSONDecodeError) else 1000)
+            if left < 0:
+                break
+    return found
+
+
+def chosen(values: list[JSON], schema: dict[str, JSON]) -> tuple[JSON, list[str]]:
+    """The last value that fits the schema, and no problems; else the last value, and what is wrong with it."""
+    problems: list[str] = []
+    for value in reversed(values):
+        flaws = problems_of(value, schema)
+        if not flaws:
+            return value, []
+        problems = problems or flaws
+    return values[-1], problems
 
 
 def problems_of(value: JSON, schema: dict[str, JSON]) -> list[str]:

@@ -2,7 +2,8 @@
 
 The rule. A call of a model is counted before it is made: `estimate` tokens of the budget are reserved by the event that starts
 the attempt. Its answer settles that: the reservation goes, what the provider counted stays. A call that is cut off (timeout,
-cancel, the process died) never says what it cost, so its reservation stays as if it had cost that. A call begins only if
+cancel, the process died) never says what it cost, so its reservation stays as if it had cost that; so does the part of it that
+the provider did not count in an answer (`actions.model_usage`). A call begins only if
 what was spent, what is reserved and its own estimate fit the budget; else the attempt fails with `budget.exceeded` and nothing is
 sent. So a budget is overspent at most by what the calls in flight cost beyond their estimates.
 US dollars are known only afterwards, and only where the price of the model is: a call begins while the dollars known to be
@@ -30,11 +31,16 @@ _READ = ("prompt", "messages", "system", "schema")
 
 def estimate(params: JSON) -> int:
     """Tokens to reserve for an llm call: what it reads, by length, and `max_tokens` (or ANSWER_TOKENS) for the answer."""
-    read = [params[name] for name in _READ if params.get(name) is not None]
-    characters = sum(len(part) if isinstance(part, str) else len(json.dumps(part)) for part in read)
     wanted = params.get("max_tokens")
     answer = wanted if isinstance(wanted, int) and wanted > 0 else ANSWER_TOKENS
-    return -(-characters // CHARACTERS_A_TOKEN) + answer
+    return estimated_input(params) + answer
+
+
+def estimated_input(params: JSON) -> int:
+    """The part of the estimate for what the model reads."""
+    read = [params[name] for name in _READ if params.get(name) is not None]
+    characters = sum(len(part) if isinstance(part, str) else len(json.dumps(part)) for part in read)
+    return -(-characters // CHARACTERS_A_TOKEN)
 
 
 def refusal(state: RunState, path: str, params: JSON) -> Error | None:

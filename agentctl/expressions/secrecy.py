@@ -6,8 +6,13 @@ is evaluated.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+from agentctl.errors import ExpressionError
+from agentctl.expressions.references import references
 from agentctl.expressions.template import Template
 from agentctl.expressions.tree import Tree, children
+from agentctl.expressions.values import Ref, SecretNames, SecretText
 
 _INSERTED = frozenset({"text", "seq", "map", "list", "defined"})
 
@@ -54,3 +59,28 @@ def _handed_on(tree: Tree) -> list[int]:
     if tree[0] == "if":
         return _handed_on(tree[2]) + (_handed_on(tree[3]) if tree[3] is not None else [])
     return []
+
+
+class _AnySecret(SecretNames):
+    """Every secret exists: which ones do is asked when their values are read."""
+
+    def get(self, name: str) -> SecretText:
+        return SecretText((Ref(name),))
+
+
+@lru_cache(maxsize=256)
+def secret_parts(text: str) -> tuple[tuple[str, str], ...]:
+    """Split a setting such as `Bearer ${{ secrets.KEY }}` into pairs: literal text, and the name of the secret after it or "".
+
+    Raises ExpressionError for an expression that is anything but one secret.
+    """
+    from agentctl.expressions.parse import parse_value
+
+    template = parse_value(text)
+    if any(reference.path[0] != "secrets" for reference in references(template)):
+        raise ExpressionError("only secrets can be inserted here: ${{ secrets.NAME }}", offset=0)
+    value = template.evaluate({"secrets": _AnySecret(())})
+    if not isinstance(value, str | SecretText):
+        raise ExpressionError("expected text: ${{ secrets.NAME }}", offset=0)
+    parts = (value,) if isinstance(value, str) else value.parts
+    return tuple(("", part.name) if isinstance(part, Ref) else (part, "") for part in parts)

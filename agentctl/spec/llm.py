@@ -8,8 +8,11 @@ ERRORS = (
     ErrorType("llm.rate_limit", retryable=True),
     ErrorType("llm.unavailable", retryable=True),
     ErrorType("llm.invalid_output", retryable=True),
+    ErrorType("llm.cut", retryable=True),
     ErrorType("llm.auth"),
     ErrorType("llm.bad_request"),
+    ErrorType("llm.refused"),
+    ErrorType("llm.context"),
     ErrorType("budget.exceeded"),
 )
 

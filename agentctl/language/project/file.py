@@ -10,6 +10,7 @@ from agentctl.errors import DefinitionInvalid
 from agentctl.expressions.duration import parse_duration
 from agentctl.expressions.suggestions import did_you_mean
 from agentctl.language.problems import in_order
+from agentctl.language.project.models import check_model
 from agentctl.language.project.project import SOURCES
 from agentctl.language.yaml.reader import Source, read_file
 from agentctl.language.yaml.tree import Path as KeyPath
@@ -42,7 +43,7 @@ def _check(source: Source) -> None:
     _mapping(source, ("vars",), data.get("vars"), "'vars'")
     if _mapping(source, ("models",), data.get("models"), "'models'"):
         for alias, model in data["models"].items():
-            _model(source, ("models", alias), alias, model)
+            check_model(source, ("models", alias), alias, model)
     if _mapping(source, ("secrets",), data.get("secrets"), "'secrets'", ("from",)):
         _choices(source, ("secrets", "from"), data["secrets"].get("from", []), SOURCES)
     if data.get("retention") is not None:
@@ -63,16 +64,6 @@ def _mapping(source: Source, path: KeyPath, value: Any, name: str, keys: tuple[s
             hint = did_you_mean(key, keys) or f"; it takes {', '.join(keys)}"
             source.report(source.at((*path, key)), "unknown-key", f"unknown key '{key}' in {name}{hint}")
     return True
-
-
-def _model(source: Source, path: KeyPath, alias: str, model: Any) -> None:
-    if isinstance(model, str) and model:
-        return
-    if not isinstance(model, dict):
-        said = f"the model '{alias}' has to be a name such as openai/gpt-5-mini, or a mapping with 'model'"
-        source.report(source.at(path), "wrong-type", said)
-    elif not isinstance(model.get("model"), str):
-        source.report(source.at(path), "missing-key", f"the model '{alias}' needs the key 'model', such as ollama/qwen3")
 
 
 def _choices(source: Source, path: KeyPath, value: Any, choices: tuple[str, ...]) -> None:

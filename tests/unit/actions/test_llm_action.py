@@ -13,7 +13,7 @@ import pytest
 
 from agentctl.actions.litellm_library import library
 from agentctl.actions.llm import LlmAction
-from agentctl.actions.model_answer import is_closed, read_answer
+from agentctl.actions.model_answer import chosen, is_closed, read_answers, spoken
 from agentctl.core.events import Error
 from agentctl.errors import ActionError
 from agentctl.ports import Call, Outcome
@@ -224,16 +224,207 @@ def test_a_schema_is_closed_when_every_object_in_it_says_exactly_what_it_holds()
 
 
 @pytest.mark.parametrize(
-    ("text", "value"),
+    ("text", "values"),
     [
-        ('{"a": 1}', {"a": 1}),
-        ("[1]", [1]),
-        ('<think>{"no": 1}</think>{"a": 1}', {"a": 1}),
-        ('So {maybe} it is {"a": {"b": 2}} then', {"a": {"b": 2}}),
+        ('{"a": 1}', [{"a": 1}]),
+        ("[1]", [[1]]),
+        ('So {maybe} it is {"a": {"b": 2}} then', [{"a": {"b": 2}}]),
+        ('{"a": 1}\n{"a": 2}', [{"a": 1}, {"a": 2}]),
+        ('Draft {"a": 1}, final:\n```json\n{"a": 2}\n```\n{really}', [{"a": 1}, {"a": 2}]),
+        ("```\n7\n```", [7]),
     ],
 )
-def test_json_is_found_in_an_answer(text: str, value: Any) -> None:
-    assert read_answer(text) == value
+def test_json_is_found_in_an_answer(text: str, values: Any) -> None:
+    assert read_answers(text) == values
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ('<think>{"no": 1}</think>{"a": 1}', '{"a": 1}'),
+        ('reasoning {"no": 1}</think>yes', "yes"),
+        ("<think>a</think><think>b</think>yes", "yes"),
+        ("<think>never ends", ""),
+        ("Write <think> and </think> around it", "Write <think> and </think> around it"),
+        ("\ufeffyes", "yes"),
+    ],
+)
+def test_reasoning_before_the_answer_is_left_out(text: str, answer: str) -> None:
+    assert spoken(text) == answer
+
+
+def test_of_several_values_the_last_one_that_fits_is_the_answer() -> None:
+    assert chosen([{"severity": "high"}, {"severity": "low"}, [1]], SCHEMA) == ({"severity": "low"}, [])
+    value, problems = chosen([{"severity": "huge"}, {"severity": "tiny"}], SCHEMA)
+    assert value == {"severity": "tiny"}
+    assert "'tiny'" in problems[0]
+
+
+def message(content: Any, reason: str = "stop", **more: Any) -> tuple[int, dict[str, str], bytes]:
+    """A chat completion whose message has more fields."""
+    status, headers, body = said(content, finish_reason=reason)
+    document = json.loads(body)
+    document["choices"][0]["message"].update(more)
+    return status, headers, json.dumps(document).encode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (message('{"sever', "length"), "llm.cut", "`max_tokens`"),
+        (message("", "length", reasoning_content="hm"), "llm.cut", "reasoning was cut"),
+        (message("", "stop", reasoning_content="hm"), "llm.invalid_output", "reasoned and gave no answer"),
+        (message("<think>hm</think>"), "llm.invalid_output", "reasoned and gave no answer"),
+        (message(None, "stop", refusal="I will not."), "llm.refused", "I will not."),
+        (message("half", "content_filter"), "llm.refused", "filter"),
+        (message(None, "tool_calls", tool_calls=[{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]),
+         "llm.invalid_output", "tool"),
+        (refused(400, "blocked by our content management policy", "content_filter"), "llm.refused", "content management"),
+        (refused(400, "the maximum context length is 8 tokens", "context_length_exceeded"), "llm.context", "maximum context"),
+        (refused(402, "no credit left"), "llm.auth", "no credit left"),
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_none_says_why(call: Make, around: Any, models: Models, answer: Any, kind: str, words: str) -> None:
+    models.server.answer = lambda request: answer
+    error = models.failure(call(prompt="x"), around)
+    assert error.type == kind
+    assert words in error.message
+
+
+@pytest.mark.parametrize("status", [402, 404])
+def test_a_fallback_model_is_asked_when_the_first_is_gone_or_not_paid_for(
+    call: Make, around: Any, server: Any, no_keys: None, status: int
+) -> None:
+    models = Models(server, second={"model": "openai/second", "api_base": server.url})
+    server.answer = lambda request: said("from second") if b'"second"' in request["body"] else refused(status, "no")
+    assert models.ask(call(prompt="x", fallback_models=["second"]), around).output == "from second"
+
+
+def test_a_fallback_model_is_asked_when_the_context_is_too_long(call: Make, around: Any, server: Any, no_keys: None) -> None:
+    models = Models(server, second={"model": "openai/second", "api_base": server.url})
+    long = refused(400, "the maximum context length is 8 tokens", "context_length_exceeded")
+    server.answer = lambda request: said("from second") if b'"second"' in request["body"] else long
+    assert models.ask(call(prompt="x", fallback_models=["second"]), around).output == "from second"
+
+
+def with_usage(usage: Any) -> tuple[int, dict[str, str], bytes]:
+    status, headers, body = said("yes")
+    document = json.loads(body)
+    if usage == "absent":
+        del document["usage"]
+    else:
+        document["usage"] = usage
+    return status, headers, json.dumps(document).encode()
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        "absent",
+        None,
+        {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None},
+        {"prompt_tokens": -1, "completion_tokens": -1, "total_tokens": -2},
+        {"prompt_tokens": 10**15, "completion_tokens": 10**15, "total_tokens": 2 * 10**15},
+    ],
+)
+def test_usage_that_is_missing_or_cannot_be_counts_as_what_was_reserved(
+    call: Make, around: Any, models: Models, usage: Any
+) -> None:
+    models.server.answer = lambda request: with_usage(usage)
+    outcome = models.ask(call(prompt="12345678", max_tokens=400), around)
+    assert outcome.usage is not None
+    assert (outcome.usage.input_tokens, outcome.usage.output_tokens) == (2, 400)
+    assert "did not report all tokens" in around.logged("note")[0]
+
+
+def test_a_part_of_the_usage_is_completed_to_what_was_reserved(call: Make, around: Any, models: Models) -> None:
+    models.server.answer = lambda request: with_usage({"prompt_tokens": 10})
+    outcome = models.ask(call(prompt="12345678", max_tokens=400), around)
+    assert outcome.usage is not None
+    assert outcome.usage.input_tokens == 10
+    assert outcome.usage.input_tokens + outcome.usage.output_tokens == 402
+
+
+@pytest.mark.parametrize(
+    ("price", "cost", "usd"),
+    [
+        (None, 0.5, None),
+        ("server", 0.5, 0.5),
+        ("server", -0.5, None),
+        ({"input": 3, "output": 15}, 0.5, (10 * 3 + 5 * 15) / 1e6),
+    ],
+)
+def test_a_cost_counts_as_the_project_file_says(
+    call: Make, around: Any, server: Any, no_keys: None, price: Any, cost: float, usd: float | None
+) -> None:
+    entry = {"model": "openai/unheard-of", "api_base": server.url, **({"price": price} if price else {})}
+    server.answer = lambda request: with_usage({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15, "cost": cost})
+    outcome = Models(server, priced=entry).ask(call(prompt="x", model="priced"), around)
+    assert outcome.usage is not None
+    assert outcome.usage.usd == usd
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic")  # in the product litellm_library sees to that
+def test_an_answer_that_cannot_be_read_shows_no_traceback(call: Make, around: Any, models: Models) -> None:
+    models.server.answer = lambda request: message([{"type": "text", "text": "hello"}])
+    error = models.failure(call(prompt="x"), around)
+    assert "Traceback" not in error.message
+    assert "cannot be read as a chat completion: content" in error.message
+    assert error.outcome == "unknown"
+
+
+def test_a_connection_that_fails_says_why(call: Make, around: Any, server: Any, no_keys: None) -> None:
+    gone = {"model": "openai/small", "api_base": "http://127.0.0.1:9/v1"}
+    unknown = {"model": "openai/small", "api_base": "http://nowhere.invalid/v1"}
+    models = Models(server, gone=gone, unknown=unknown)
+    error = models.failure(call(prompt="x", model="gone"), around)
+    assert "the connection was refused" in error.message
+    assert error.outcome == "not_begun"
+    error = models.failure(call(prompt="x", model="unknown"), around)
+    assert "Connection error" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind", "words"),
+    [
+        ({"api_base": "127.0.0.1:80/v1"}, "llm.bad_request", "http:// or https://"),
+        ({"api_base": "http://127.0.0.1:99999/v1"}, "llm.bad_request", "http:// or https://"),
+        ({"api_base": "http://127.0.0.1/v1", "api_key": "key\n"}, "llm.auth", "a line break"),
+        ({"api_base": "http://127.0.0.1/v1", "api_key": "${{ secrets.GONE }}"}, "llm.auth", "GONE"),
+    ],
+)
+def test_settings_that_no_request_can_be_made_with_are_named(
+    call: Make, around: Any, server: Any, no_keys: None, entry: Any, kind: str, words: str
+) -> None:
+    error = Models(server, odd={"model": "openai/small", **entry}).failure(call(prompt="x", model="odd"), around)
+    assert error.type == kind
+    assert words in error.message
+
+
+def test_a_key_of_the_project_file_may_be_a_secret(call: Make, around: Any, models: Models, server: Any) -> None:
+    entry = {"model": "openai/small", "api_base": server.url, "api_key": "pre-${{ secrets.MY_KEY }}"}
+    models.action = LlmAction({"default": entry}, {"MY_KEY": "abcd"}.get)
+    server.answer = lambda request: said("hello")
+    assert models.ask(call(prompt="hi"), around).output == "hello"
+    assert server.requests[-1]["headers"]["authorization"] == "Bearer pre-abcd"
+
+
+@pytest.mark.filterwarnings("ignore")  # litellm warns of itself
+def test_an_answer_in_pieces_is_put_together(call: Make, around: Any, server: Any, no_keys: None) -> None:
+    chunks = [
+        {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "hel"}, "finish_reason": None}]},
+        {"choices": [{"index": 0, "delta": {"content": "lo"}, "finish_reason": "stop"}]},
+        {"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}},
+    ]
+    head = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "small"}
+    body = "".join(f"data: {json.dumps(head | chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+    server.answer = lambda request: (200, {"Content-Type": "text/event-stream"}, body.encode())
+    models = Models(server, slow={"model": "openai/small", "api_base": server.url, "stream": True})
+    outcome = models.ask(call(prompt="x", model="slow"), around)
+    assert outcome.output == "hello"
+    assert outcome.usage is not None
+    assert (outcome.usage.input_tokens, outcome.usage.output_tokens) == (11, 7)
+    assert models.asked()["stream"] is True
 
 
 def test_the_server_named_in_the_projects_env_file_is_the_one_that_is_asked(
