@@ -123,7 +123,7 @@ def build_service(
     equipment = _equipment(project, store, secrets, deployer.skill, [RunLog(store), figures, *observers], workers)
     clock = equipment.clock
     engine = ServingEngine(equipment)
-    timekeeper = Scheduler(store, engine, clock, deployer, project.vars)
+    timekeeper = Scheduler(store, engine, clock, deployer, project.vars, project.timezone)
     parts: list[Component] = [
         deployer,  # before the engine: a run that is taken over may call a skill
         engine,

@@ -37,7 +37,7 @@ def backfill(loop: str, begin: str | None, end: str | None, *, plan: bool, db: s
     project, path = context.located(loop, db)
     stored = loaded(project, path)
     check_inputs(stored.definition, {})
-    slots = _slots_between(stored, first, until)
+    slots = _slots_between(stored, project.timezone, first, until)
     if not slots:
         raise UsageError(f"{visible(loop)} has no slot in that time; `agentctl schedule {visible(loop)}` shows when it has")
     with context.glance(project) as store:
@@ -69,13 +69,13 @@ def _range(begin: str | None, end: str | None, now: float) -> tuple[float, float
     return first, until
 
 
-def _slots_between(stored: StoredDefinition, first: float, until: float) -> Slots:
+def _slots_between(stored: StoredDefinition, timezone: str, first: float, until: float) -> Slots:
     """The slots in [first, until) of all its schedules."""
     from agentctl.triggers.schedule import schedules
     from agentctl.triggers.slots import slots
 
     found: Slots = []
-    for schedule in schedules(stored.definition):
+    for schedule in schedules(stored.definition, timezone):
         coming = slots(schedule, first - _MOMENT, until - _MOMENT)
         found += [(schedule, slot) for slot in islice(coming, MOST + 1)]
     if len(found) > MOST:

@@ -181,7 +181,19 @@ class _Converter:
             return self._select(node, base, args, kwargs)
         self.known(node, "filter", node.name, FILTERS)
         self.check(node, "filter", FILTERS[node.name], args, kwargs)
+        if node.name in ("regex_search", "regex_replace"):
+            self.pattern(node, args[0] if args else kwargs["pattern"])
         return ["filter", node.name, base, args, kwargs]
+
+    def pattern(self, node: nodes.Node, tree: Tree) -> None:
+        """Refuse a regular expression that is written out and cannot be used."""
+        if tree[0] == "lit" and isinstance(tree[1], str):
+            from agentctl.expressions.regex import compile_pattern
+
+            try:
+                compile_pattern(tree[1])
+            except ExpressionError as error:
+                self.refuse(node, error.message)
 
     def _map(self, node: nodes.Filter, base: Tree, args: list[Tree], kwargs: dict[str, Tree]) -> Tree:
         if not args:

@@ -18,7 +18,7 @@ null. `references` walks trees by this rule alone.
     default base fallback boolean?      base may be undefined anywhere on its way
     defined base                        the same; `is undefined` is its `not`
     filter name base [args] {kwargs}    name in filters.FILTERS
-    test name base [args] {kwargs}      name in checks.CHECKS
+    test name base [args] {kwargs}      name in tests.CHECKS
     map_attribute base attribute default?
     map_filter name base [args] {kwargs}
     select keep attribute? name? base [args] {kwargs}    select, reject, selectattr, rejectattr; name of a test
@@ -35,7 +35,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agentctl.errors import ExpressionError
-from agentctl.expressions.limits import MAX_BITS, MAX_WORK, spend, spend_items, spend_text, work
+from agentctl.expressions.limits import MAX_BITS, spend, spend_items, spend_text, work
 from agentctl.expressions.operators import BINARY, COMPARISONS, UNARY, add, concat
 from agentctl.expressions.paths import compile_path
 from agentctl.expressions.tree import Tree, all_ops, label, tolerates
@@ -68,11 +68,11 @@ def build(tree: Tree) -> Closure:
         return _guarded(inner)
 
     def counted(scope: Any) -> Any:
-        before, work.left = work.left, MAX_WORK
+        before = work.begin()
         try:
             return inner(scope)
         finally:
-            work.left = before
+            work.resume(before)
 
     return _guarded(counted)
 

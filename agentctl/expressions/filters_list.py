@@ -201,7 +201,7 @@ def fromjson(value: Any) -> JSON:
         raise ExpressionError(f"expected JSON in a string, not {a_kind(value)}")
     spend_text(len(value))
     try:
-        parsed = msgspec.json.decode(value)
+        parsed = msgspec.json.decode(value.removeprefix("\N{BYTE ORDER MARK}"))
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise ExpressionError(f"the text is not JSON: {error}") from None
     check_built(parsed)

@@ -8,7 +8,7 @@ from typing import Any
 
 from agentctl.errors import ExpressionError
 from agentctl.expressions.duration import format_duration, parse_duration
-from agentctl.expressions.limits import spend_text
+from agentctl.expressions.limits import check_text, spend, spend_text
 from agentctl.expressions.values import a_kind, to_text
 
 _DIRECTIVES = frozenset("aAbBdFGHIjmMpSTuUVwWyYzZf%")  # %s would read the zone of the machine, %c and %x its language
@@ -41,25 +41,19 @@ def regex_search(value: Any, pattern: str, group: int | str = 0) -> str | None:
     """The first match, or that group of it; null when there is none."""
     from agentctl.expressions.regex import compile_pattern
 
-    program, text = compile_pattern(pattern), to_text(value)
-    number = program.group(group)
-    match = program.search(text)
-    if match is None or match[2 * number] < 0:
-        return None
-    return text[match[2 * number] : match[2 * number + 1]]
+    return compile_pattern(pattern).search(to_text(value), group)
 
 
 def regex_replace(value: Any, pattern: str, replacement: str = "", count: int = 0) -> str:
     r"""All matches, or the first `count`, replaced; `\1` and `\g<name>` in the replacement are groups."""
-    from agentctl.expressions.regex import compile_pattern, replace
+    from agentctl.expressions.regex import compile_pattern
 
     pieces, length = [], 0
-    for piece in replace(compile_pattern(pattern), to_text(value), to_text(replacement), count):
+    for piece in compile_pattern(pattern).replace(to_text(value), to_text(replacement), count):
         pieces.append(piece)
         length += len(piece)
-        if length > 1 << 16:
-            spend_text(length)
-    spend_text(length)
+        spend(len(piece) // 64)
+        check_text(length)
     return "".join(pieces)
 
 

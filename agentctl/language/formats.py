@@ -5,12 +5,15 @@ Each raises ValueError with a sentence.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 from agentctl.expressions.duration import parse_duration
+from agentctl.expressions.suggestions import did_you_mean, suggest
+from agentctl.language.cron import cron_flaw
 from agentctl.language.sizes import parse_size
+
+_CONTINENTS = ("Africa/", "America/", "Antarctica/", "Asia/", "Atlantic/", "Australia/", "Europe/", "Indian/", "Pacific/")
 
 
 class InnerError(ValueError):
@@ -42,30 +45,28 @@ def _size(value: Any) -> None:
 
 
 def _time_zone(value: Any) -> None:
-    from zoneinfo import ZoneInfo
+    if isinstance(value, str) and (flaw := zone_flaw(value)):
+        raise ValueError(flaw)
+
+
+def zone_flaw(name: str) -> str | None:
+    """Why there is no time zone of that name, with the nearest one; None when there is one."""
+    from zoneinfo import ZoneInfo, available_timezones
 
     try:
-        ZoneInfo(str(value))
+        ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise ValueError(f"there is no time zone '{value}'; expected one such as UTC or Europe/Berlin") from None
+        names = available_timezones()
+        cities = {zone.rsplit("/", 1)[-1].lower(): zone for zone in sorted(names) if zone.startswith(_CONTINENTS)}
+        meant = cities.get(name.strip().replace(" ", "_").lower())
+        hint = suggest(meant) if meant else did_you_mean(name, names)
+        return f"there is no time zone '{name}'{hint or '; expected one such as UTC or Europe/Berlin'}"
+    return None
 
 
 def _cron(value: Any) -> None:
-    """Five fields, nothing random, and a date that comes: croniter would read a sixth field as seconds."""
-    if not isinstance(value, str):
-        return
-    expected = "expected five fields: minute, hour, day of month, month, day of week, such as */30 * * * *"
-    if value.strip().startswith("@"):
-        raise ValueError(f"'{value}' is not supported; {expected}")
-    fields = value.split()
-    if len(fields) != 5:
-        raise ValueError(f"'{value}' has {len(fields)} field{'s' if len(fields) != 1 else ''}; {expected}")
-    if any(re.search(r"(?<![A-Z])R", field.upper()) for field in fields):
-        raise ValueError("R (a random time) is not supported: a schedule has to be the same at every start")
-    from croniter import croniter  # type: ignore[import-untyped]  # it ships no types
-
-    if not croniter.is_valid(value, hash_id=b"agentctl", strict=True):
-        raise ValueError(f"'{value}' never comes true or has a field out of range; {expected}")
+    if isinstance(value, str) and (flaw := cron_flaw(value)):
+        raise ValueError(flaw)
 
 
 def _json_schema(value: Any) -> None:

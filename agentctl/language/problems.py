@@ -11,7 +11,7 @@ Severity = Literal["error", "warning"]
 
 CODES: dict[str, str] = {
     "alias": "A YAML alias names no anchor, or contains itself.",
-    "bad-cron": "A cron expression is not five fields that can ever come true.",
+    "bad-cron": "A cron expression is no alias such as @daily and not five fields that can ever come true.",
     "bad-default": "The default of an input does not fit the input's own schema.",
     "bad-duration": "A duration is not of the form 30s, 5m, 1h30m or PT90S.",
     "bad-event-name": "An event cannot have that name, or none can ever match it.",
@@ -21,6 +21,7 @@ CODES: dict[str, str] = {
     "bad-size": "A size is not a number of bytes and not of the form 512KiB or 10MiB.",
     "bad-time-zone": "A time zone is not in the time zone database.",
     "bare-expression": "A text looks like an expression that is missing its ${{ }}.",
+    "cron-step": "A step in a cron expression is longer than its range, so it names one value alone.",
     "cycle": "Steps wait for each other in a circle, or a step refers to one that runs after it.",
     "duplicate-id": "Two steps of one list have the same id, or two cases of a test file the same name.",
     "duplicate-key": "A mapping has the same key twice, or a step has one both beside 'shell' and inside it.",

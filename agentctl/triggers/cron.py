@@ -11,21 +11,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
+from agentctl.language.cron import plain_fields
+
 DAY = 86_400  # seconds
 _MINUTE = 60
 
 
 class WallTimes:
-    """What a cron expression of five fields names. `H` is the definition's own minute, hour or day, derived from `seed`."""
+    """What a cron expression names. `H` is the definition's own minute, hour or day, derived from `seed`."""
 
     def __init__(self, expression: str, seed: str) -> None:
         from croniter import croniter  # type: ignore[import-untyped]  # it ships no types
 
-        minutes, hours = croniter.expand(expression, hash_id=seed.encode())[0][:2]
+        fields = plain_fields(expression)
+        minutes, hours = croniter.expand(" ".join(fields), hash_id=seed.encode())[0][:2]
         self.of_day = tuple(
             hour * 3600 + minute * _MINUTE for hour in _numbers(hours, range(24)) for minute in _numbers(minutes, range(60))
         )
-        self._days = croniter(" ".join(["0", "0", *expression.split()[2:]]), hash_id=seed.encode())
+        self._days = croniter(" ".join(["0", "0", *fields[2:]]), hash_id=seed.encode())
 
     def next_day(self, day: int) -> int | None:
         """The first day named that is not before `day`; both are wall times of a midnight. None: none within 50 years."""
@@ -51,6 +54,18 @@ class WallTimes:
 @lru_cache(maxsize=1024)  # as many schedules as one host is likely to serve; reading an expression takes 0.1 ms
 def wall_times(expression: str, seed: str) -> WallTimes:
     return WallTimes(expression, seed)
+
+
+def resolved(expression: str, seed: str) -> list[str]:
+    """The five plain fields with each `H` replaced by the values that it stands for."""
+    from croniter import croniter
+
+    fields = plain_fields(expression)
+    if not any(field.startswith("h") for field in fields):
+        return fields
+    values = croniter.expand(" ".join(fields), hash_id=seed.encode())[0]
+    pairs = zip(fields, values, strict=True)
+    return [",".join(map(str, value)) if field.startswith("h") else field for field, value in pairs]
 
 
 def _numbers(field: list[int | str], whole: range) -> list[int]:

@@ -1,4 +1,4 @@
-"""A `cron` or `every` trigger of a definition, read (LANGUAGE section 6)."""
+"""A `cron` or `every` trigger of a definition, read (docs/language.md, Triggers)."""
 
 from __future__ import annotations
 
@@ -44,17 +44,18 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         return f"every {self.period:.15g}s" if self.kind == "every" else f"cron {self.text} {self.timezone}"
 
 
-def schedules(definition: Definition) -> tuple[Schedule, ...]:
-    """The schedules among a definition's triggers, in the order written, each key once."""
+def schedules(definition: Definition, timezone: str) -> tuple[Schedule, ...]:
+    """The schedules among a definition's triggers, in the order written, each key once. `timezone`: the project's, for a trigger
+    that names none."""
     found: dict[str, Schedule] = {}
     for trigger in definition.triggers:
         if trigger.kind in ("cron", "every"):
-            schedule = _schedule(definition.name, trigger)
+            schedule = _schedule(definition.name, trigger, timezone)
             found.setdefault(schedule.key, schedule)
     return tuple(found.values())
 
 
-def _schedule(name: str, trigger: Trigger) -> Schedule:
+def _schedule(name: str, trigger: Trigger, timezone: str) -> Schedule:
     kind: Kind = "cron" if trigger.kind == "cron" else "every"
     text = " ".join(trigger.what.split())
     settings = trigger.settings
@@ -64,7 +65,7 @@ def _schedule(name: str, trigger: Trigger) -> Schedule:
         kind=kind,
         text=text,
         period=parse_duration(text) if kind == "every" else 0.0,
-        timezone=settings.get("timezone", "UTC"),
+        timezone=settings.get("timezone", timezone),
         catch_up=settings.get("catch_up", "latest"),
         limit=settings.get("max", 100),
         jitter=parse_duration(settings.get("jitter", "0s")),

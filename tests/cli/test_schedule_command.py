@@ -78,7 +78,7 @@ def test_jitter_shows_in_the_start_and_is_the_same_at_every_look(agentctl, loops
 
 def test_people_see_words_and_the_clocks_that_differ(agentctl, loops):
     shown = agentctl("schedule", "morning", "--next", "1", env={"TZ": "Europe/Berlin"}).out
-    assert shown.splitlines()[0] == "morning  at 07:30 on Monday to Friday, in Asia/Tokyo  loops/reports/morning.yaml"
+    assert shown.splitlines()[0] == "morning  at 07:30, Monday through Friday, in Asia/Tokyo  loops/reports/morning.yaml"
     assert re.search(r"\d\d:30:00 CES?T +\w{3} [\d-]+ 22:30:00 UTC +\w{3} [\d-]+ 07:30:00 JST +in ", shown)
     utc = agentctl("schedule", "heartbeat", "--next", "1", env={"TZ": "UTC"}).out
     assert "every 30 minutes, in UTC" in utc

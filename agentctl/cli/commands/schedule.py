@@ -68,7 +68,7 @@ def _show(loop: str | None, upcoming: int, past: int, *, db: str | None, json: b
     from agentctl.views.schedule import schedule_document
 
     with context.glance(project) as store:
-        shown = list(_schedules(found, store, now, upcoming, past))
+        shown = list(_schedules(found, project.timezone, store, now, upcoming, past))
     if json:
         output.print_json([schedule_document(one) for one in shown])
     elif not shown:
@@ -79,14 +79,16 @@ def _show(loop: str | None, upcoming: int, past: int, *, db: str | None, json: b
     return 0 if whole else INVALID
 
 
-def _schedules(found: list[Found], store: Store | None, now: float, upcoming: int, past: int) -> Iterator[ScheduleView]:
+def _schedules(
+    found: list[Found], timezone: str, store: Store | None, now: float, upcoming: int, past: int
+) -> Iterator[ScheduleView]:
     from agentctl.triggers.schedule import schedules
     from agentctl.triggers.slots import to_come
     from agentctl.views.schedule import ScheduleView
 
     paused = {} if store is None else {one.name: one.paused_at for one in store.deployments()}
     for file, definition in found:
-        for schedule in schedules(definition):
+        for schedule in schedules(definition, timezone):
             rows = [] if store is None else store.slots(schedule.name, schedule.key, limit=past)[::-1]
             settled = rows[-1].slot if rows else now
             yield ScheduleView(file, schedule, to_come(schedule, settled, now, upcoming), rows, paused.get(schedule.name))

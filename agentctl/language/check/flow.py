@@ -13,6 +13,7 @@ from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.expressions.suggestions import did_you_mean
 from agentctl.expressions.template import Template
 from agentctl.language.check.walk import Scope, Walk, is_bare_expression
+from agentctl.language.cron import cron_doubt, cron_flaw
 from agentctl.language.event_names import trigger_pattern_flaw
 from agentctl.language.vocabulary import EVENT_FIELDS, FLOW
 from agentctl.language.yaml.reader import Source
@@ -56,6 +57,7 @@ def _trigger(source: Source, walk: Walk, index: int, trigger: dict[str, Any]) ->
     if "max" in trigger and trigger.get("catch_up") != "all" and ("cron" in trigger or "every" in trigger):
         source.report(source.at((*path, "max")), "misplaced-key", "'max' has a meaning only beside 'catch_up: all'")
     _period(source, (*path, "every"), trigger.get("every"))
+    _cron(source, (*path, "cron"), trigger.get("cron"))
     _files(source, (*path, "file"), trigger.get("file"))
     kind = "cron" if "cron" in trigger else "every" if "every" in trigger else None
     needed = [name for name, schema in walk.names.inputs.items() if isinstance(schema, dict) and "default" not in schema]
@@ -80,6 +82,11 @@ def _period(source: Source, path: tuple[str | int, ...], every: Any) -> None:
     except ValueError:
         return  # absent, or told by the schema
     source.report(source.at(path), "wrong-value", f"'every: {every}' is too short; the shortest interval is 100ms")
+
+
+def _cron(source: Source, path: tuple[str | int, ...], cron: Any) -> None:
+    if isinstance(cron, str) and "${{" not in cron and cron_flaw(cron) is None and (doubt := cron_doubt(cron)):
+        source.report(source.at(path), "cron-step", doubt, "warning")
 
 
 def _files(source: Source, path: tuple[str | int, ...], pattern: Any) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 from agentctl.errors import DefinitionInvalid
 from agentctl.expressions.duration import parse_duration
 from agentctl.expressions.suggestions import did_you_mean
+from agentctl.language.formats import zone_flaw
 from agentctl.language.problems import in_order
 from agentctl.language.project.models import check_model
 from agentctl.language.project.project import SOURCES
 from agentctl.language.yaml.reader import Source, read_file
 from agentctl.language.yaml.tree import Path as KeyPath
 
-_KEYS = ("store", "models", "vars", "secrets", "policy", "retention")
+_KEYS = ("store", "models", "vars", "secrets", "policy", "retention", "timezone")
 _PUBLISH = ("review", "auto")
 SHORTEST_RETENTION = 3600.0  # seconds: anything shorter is a slip of the pen
 
@@ -48,6 +49,8 @@ def _check(source: Source) -> None:
         _choices(source, ("secrets", "from"), data["secrets"].get("from", []), SOURCES)
     if data.get("retention") is not None:
         _retention(source, data["retention"])
+    if data.get("timezone") is not None:
+        _timezone(source, data["timezone"])
     if _mapping(source, ("policy",), data.get("policy"), "'policy'", ("agents", "http")):
         _policy(source, data["policy"])
 
@@ -84,6 +87,12 @@ def _retention(source: Source, value: Any) -> None:
     if seconds < SHORTEST_RETENTION:
         said = f"'retention' has to be a duration of 1h or more, such as 90d, not {value!r}"
         source.report(source.at(("retention",)), "wrong-value", said)
+
+
+def _timezone(source: Source, value: Any) -> None:
+    flaw = zone_flaw(value) if isinstance(value, str) else f"'timezone' has to be a name such as Europe/Berlin, not {value!r}"
+    if flaw:
+        source.report(source.at(("timezone",)), "bad-time-zone", flaw)
 
 
 def _policy(source: Source, policy: dict[str, Any]) -> None:

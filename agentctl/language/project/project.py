@@ -21,6 +21,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     """`models`: alias -> {model, api_base, ...}, a plain name made {model: name}.
     `secrets_from`: where secrets are looked up, in order.  `policy`: as written.
     `retention`: for how many seconds `serve` keeps runs that have ended; None: for ever.
+    `timezone`: of the cron triggers that name none.
     `file`: agentctl.yaml, None when the project has none."""
 
     root: Path
@@ -30,6 +31,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     secrets_from: tuple[str, ...] = SOURCES
     policy: dict[str, Any] = {}
     retention: float | None = None
+    timezone: str = "UTC"
     file: Path | None = None
 
 
@@ -58,6 +60,7 @@ def find(start: Path, *, db: str | Path | None = None, environment: Mapping[str,
         secrets_from=tuple((data.get("secrets") or {}).get("from", SOURCES)),
         policy=data.get("policy") or {},
         retention=_seconds(data.get("retention")),
+        timezone=data.get("timezone") or "UTC",
         file=file if file.is_file() else None,
     )
 

@@ -57,16 +57,19 @@ class Driver(Protocol):
 
 
 class Scheduler:
-    """A Component of the service. `vars`: the project's."""
+    """A Component of the service. `vars`, `timezone`: the project's."""
 
     name = "timekeeper"
 
-    def __init__(self, store: Store, engine: Driver, clock: Clock, deployed: Deployed, vars: Mapping[str, JSON]) -> None:
+    def __init__(
+        self, store: Store, engine: Driver, clock: Clock, deployed: Deployed, vars: Mapping[str, JSON], timezone: str = "UTC"
+    ) -> None:
         self._store = store
         self._engine = engine
         self._clock = clock
         self._deployed = deployed
         self._vars = vars
+        self._timezone = timezone
         self._bell = Wakeup(clock)
         self._kept: list[_Kept] = []
         self._is_stale = True  # what is kept to may not be what is deployed
@@ -122,7 +125,7 @@ class Scheduler:
     async def _deployed_schedules(self, now: float) -> list[_Kept]:
         """Those that were kept to before go on, new ones begin now; the others end."""
         served = {**self._deployed.definitions(), **self._deployed.paused()}
-        found = [(stored, schedule) for stored in served.values() for schedule in schedules(stored.definition)]
+        found = [(stored, schedule) for stored in served.values() for schedule in schedules(stored.definition, self._timezone)]
         settled = await self._store.sync_schedules([(schedule.name, schedule.key) for _, schedule in found], now)
         return [_Kept(stored, schedule, until) for (stored, schedule), until in zip(found, settled, strict=True)]
 

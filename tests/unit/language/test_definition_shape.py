@@ -143,7 +143,17 @@ def test_a_wrong_value_is_told_once_with_what_was_expected(steps: Only, step: st
     ("text", "code", "word"),
     [
         ("triggers: [{cron: '* * * * * *'}]", "bad-cron", "6 fields"),
-        ("triggers: [{cron: '@reboot'}]", "bad-cron", "not supported"),
+        ("triggers: [{cron: '0 30 9 * * 1-5'}]", "bad-cron", "write '30 9 * * 1-5'"),
+        ("triggers: [{cron: '*/10 * * * * *'}]", "bad-cron", "write 'every: 10s'"),
+        ("triggers: [{cron: '@reboot'}]", "bad-cron", "agentctl run NAME"),
+        ("triggers: [{cron: '@every 5m'}]", "bad-cron", "write 'every: 5m'"),
+        ("triggers: [{cron: '@midnight'}]", "bad-cron", "write @daily"),
+        ("triggers: [{cron: '@dayly'}]", "bad-cron", "did you mean '@daily'?"),
+        ("triggers: [{cron: 'CRON_TZ=Asia/Tokyo 0 9 * * *'}]", "bad-cron", "'timezone: Asia/Tokyo'"),
+        ("triggers: [{cron: '0 9 * * 5L'}]", "bad-cron", "written L5"),
+        ("triggers: [{cron: '0 25 * * *'}]", "bad-cron", "'25' is no hour"),
+        ("triggers: [{cron: '*/90 * * * *'}]", "cron-step", "write 'every: 90m'"),
+        ("triggers: [{cron: '0 9 * * */7'}]", "cron-step", "the day of week 0 alone"),
         ("triggers: [{file: /etc/*.conf}]", "wrong-value", "leads out of the project"),
         ("triggers: [{file: inbox/../../*}]", "wrong-value", "leads out of the project"),
         ("triggers: [{file: inbox/}]", "wrong-value", "names a folder"),
@@ -187,6 +197,8 @@ def test_a_valid_webhook_and_cron_are_taken(problems: Problems) -> None:
         triggers:
           - {webhook: /x, secret: "${{ secrets.HOOK }}", scheme: github}
           - {webhook: /y, scheme: none}
+          - {cron: "@daily"}
+          - {cron: "0 9-9 * * fri-fri"}
           - {cron: "H/5 9-17 * * mon-fri", timezone: Europe/Berlin, catch_up: all, max: 5, dst: {gap: skip, fold: twice}}
           - {file: "inbox/*.json", on: [created]}
         steps: [{shell: x}]

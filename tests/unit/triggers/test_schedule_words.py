@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
 import pytest
 
 from agentctl.triggers.describe import in_words, manners
 from agentctl.triggers.schedule import Schedule
+from agentctl.triggers.slots import next_slots
 
 
 @pytest.mark.parametrize(
@@ -14,29 +18,55 @@ from agentctl.triggers.schedule import Schedule
         ("* * * * *", "every minute"),
         ("*/30 * * * *", "every 30 minutes"),
         ("0 * * * *", "every hour"),
-        ("15,45 * * * *", "at minutes 15 and 45 of every hour"),
+        ("@hourly", "every hour"),
+        ("15,45 * * * *", "at 15 and 45 minutes past the hour"),
         ("0 */6 * * *", "every 6 hours"),
-        ("5 */6 * * *", "every 6 hours at minute 5"),
-        ("30 2 * * *", "at 02:30 every day"),
-        ("30 2 * jan *", "at 02:30 every day in January"),
-        ("0 9,13 * * mon,thu", "at 09:00 and 13:00 on Monday and Thursday"),
-        ("0 9 * * 1-5", "at 09:00 on Monday to Friday"),
-        ("0 5 * * 7", "at 05:00 on Sunday"),
-        ("0 9-17 * * *", "every hour from 09:00 to 17:00 every day"),
-        ("*/15 9-17 * * 1-5", "every 15 minutes from 09:00 to 17:59 on Monday to Friday"),
-        ("0 0 1 * *", "at 00:00 on day 1 of the month"),
-        ("0 0 29 2 *", "at 00:00 on day 29 in February"),
-        ("0 0 13 * 5", "at 00:00 on day 13 of the month or on Friday"),
-        ("7,9,11 1-3 * * *", "at minutes 7, 9 and 11 of the hours 1 to 3 every day"),
+        ("30 2 * * *", "at 02:30, every day"),
+        ("@daily", "at 00:00, every day"),
+        ("@weekly", "at 00:00, only on Sunday"),
+        ("30 2 * jan *", "at 02:30, only in January"),
+        ("0 9,13 * * mon,thu", "at 09:00 and 13:00, only on Monday and Thursday"),
+        ("0 9 * * 1-5", "at 09:00, Monday through Friday"),
+        ("0 5 * * 7", "at 05:00, only on Sunday"),
+        ("*/15 9-17 * * 1-5", "every 15 minutes, between 09:00 and 17:59, Monday through Friday"),
+        ("0 0 1 * *", "at 00:00, on day 1 of the month"),
+        ("0 12 L * *", "at 12:00, on the last day of the month"),
+        ("0 9 * * mon#2", "at 09:00, on the second Monday of the month"),
+        ("0 22 * * sat-mon", "at 22:00, Saturday through Monday"),
     ],
 )
-def test_a_usual_expression_is_told_in_english(text, words):
+def test_an_expression_is_described_in_english(text, words):
     assert in_words(Schedule(name="x", kind="cron", text=text, timezone="Europe/Berlin")) == f"{words}, in Europe/Berlin"
 
 
-@pytest.mark.parametrize("text", ["0 12 L * *", "H H * * *", "0 9 * * mon#2", "*/7 * * * *", "0 22 * * sat-mon", "0 0 */2 * *"])
-def test_an_expression_without_simple_words_is_told_as_it_is_written(text):
-    assert in_words(Schedule(name="x", kind="cron", text=text)) == f"by the cron expression {text}, in UTC"
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("0 9-9 * * *", "at 09:00, every day"),
+        ("0 0 * * fri-fri", "at 00:00, only on Friday"),
+        ("0 0 * * 0-7", "at 00:00, every day"),
+        ("0 0 * * sun-sat", "at 00:00, every day"),
+        ("0 0 13 * 0-7", "at 00:00, every day"),
+        ("0 0 2,16 * mon-fri", "at 00:00, on day 2 and 16 of the month, or at 00:00, Monday through Friday"),
+    ],
+)
+def test_the_words_and_the_slots_of_an_odd_expression_agree(text, words):
+    schedule = Schedule(name="x", kind="cron", text=text)
+    assert in_words(schedule) == f"{words}, in UTC"
+    days = [datetime.fromtimestamp(slot, UTC) for slot in next_slots(schedule, 1_700_000_000.0, 60)]
+    if "every day" in words:
+        assert {later - first for first, later in pairwise(days)} == {timedelta(days=1)}
+    elif "or" in words:
+        assert all(day.day in (2, 16) or day.weekday() < 5 for day in days)
+        assert any(day.weekday() >= 5 for day in days)
+    else:
+        assert {day.day for day in days} == {13} or {day.weekday() for day in days} == {4}
+
+
+def test_the_hash_of_a_name_is_described_by_the_time_that_it_stands_for():
+    schedule = Schedule(name="nightly", kind="cron", text="H H(0-2) * * *")
+    first = datetime.fromtimestamp(next_slots(schedule, 0.0, 1)[0], UTC)
+    assert in_words(schedule) == f"at {first:%H:%M}, every day, in UTC"
 
 
 @pytest.mark.parametrize(

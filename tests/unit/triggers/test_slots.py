@@ -207,7 +207,7 @@ def test_schedules_are_read_from_triggers_with_the_defaults_of_the_language():
             },
         ),
     )
-    half_hourly, ninety = schedules(definition)
+    half_hourly, ninety = schedules(definition, "UTC")
     assert half_hourly == Schedule(
         name="heartbeat", kind="cron", text="*/30 * * * *", timezone="UTC", catch_up="latest", limit=100, jitter=0.0,
         overlap="queue", gap="next", fold="once",
@@ -220,7 +220,8 @@ def test_schedules_are_read_from_triggers_with_the_defaults_of_the_language():
 
 def test_a_schedule_keeps_its_key_as_long_as_it_keeps_its_slots():
     def keys(*written: dict[str, object]) -> list[str]:
-        return [schedule.key for schedule in schedules(Definition(kind="loop", name="a", steps=(), triggers=triggers(*written)))]
+        definition = Definition(kind="loop", name="a", steps=(), triggers=triggers(*written))
+        return [schedule.key for schedule in schedules(definition, "UTC")]
 
     assert keys({"every": "60s"}) == keys({"every": "1m", "overlap": "skip"}) == keys({"every": "1m"}, {"every": "60s"})
     assert keys({"cron": "0 9 * * *"}) == keys({"cron": "0  9 * * *", "jitter": "5m"})
