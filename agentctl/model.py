@@ -14,6 +14,8 @@ import msgspec
 from agentctl import JSON
 from agentctl.expressions.template import Template
 
+RUN_EVENTS = "agentctl.run."  # how the names of the events begin that say what became of a run
+
 
 class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
     """When a failed attempt is tried again (LANGUAGE section 4). `attempts` counts the first; times in seconds."""

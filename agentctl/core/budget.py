@@ -18,9 +18,13 @@ which the store keeps: it is checked in the transaction that journals the start,
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
+
+import msgspec
 
 from agentctl import JSON
-from agentctl.core.events import Account, Error
+from agentctl.core.commands import Command, Execute
+from agentctl.core.events import Account, AnyEvent, AttemptFailed, AttemptWithdrawn, Error, RunRecovered, StepSucceeded, Usage
 from agentctl.core.state import RunState
 from agentctl.core.timestamps import rfc3339
 
@@ -102,3 +106,72 @@ def dated(account: Account, at: float) -> Account:
     if not account.key.startswith("day/"):
         return account
     return Account(f"{account.key}/{rfc3339(at)[:10]}", account.tokens, account.usd)
+
+
+# --- calls in the accounts that several runs share -----------------------------------------------------------------
+
+
+class Reservation(msgspec.Struct, frozen=True):
+    """Room for the model call that an attempt of step `path` is about to make: `tokens` of each of `accounts`."""
+
+    path: str
+    tokens: int
+    accounts: Sequence[Account]
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """The model call of `path` (None: every call of the run) is over.
+
+    `usage`: its cost; None: it never said, so its estimate counts as spent.
+    """
+
+    path: str | None
+    usage: Usage | None
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A Reservation that did not fit `account`. `spent`, `reserved`, `wanted`: tokens."""
+
+    path: str
+    account: Account
+    spent: int
+    usd: float
+    reserved: int
+    wanted: int
+
+
+_NOTHING = Usage()
+
+
+def settlements(state: RunState, events: Iterable[AnyEvent]) -> list[Settlement]:
+    """The model calls that ended with these events: by their answer, or because their process is gone.
+
+    Other attempts have no reservation, so settling them changes nothing: which were calls need not be known here, where the
+    step may be evicted already.
+    """
+    if not accounts_of(state):
+        return []
+    found = []
+    for event in events:
+        if isinstance(event, RunRecovered):
+            found.append(Settlement(None, None))
+        elif isinstance(event, StepSucceeded | AttemptFailed) and event.attempt:
+            cut_off = isinstance(event, AttemptFailed) and event.error.leaves_doubt
+            found.append(Settlement(event.path, event.usage or (None if cut_off else _NOTHING)))
+        elif isinstance(event, AttemptWithdrawn):
+            found.append(Settlement(event.path, _NOTHING))
+    return found
+
+
+def reservations(state: RunState, commands: Iterable[Command], at: float) -> list[Reservation]:
+    """What the model calls that are about to begin may take. `at`: epoch seconds, for the budgets of a day."""
+    calls = [command for command in commands if isinstance(command, Execute) and command.uses == "llm"]
+    accounts = [dated(account, at) for account in accounts_of(state)] if calls else []
+    return [Reservation(call.path, estimate(call.params), accounts) for call in calls] if accounts else []
+
+
+def over_budget(refused: Refusal, attempt: int, at: float) -> AttemptFailed:
+    """The answer to a call that is not made because its reservation was refused."""
+    error = exceeded(refused.account, spent=refused.spent, usd=refused.usd, reserved=refused.reserved, wanted=refused.wanted)
+    error = msgspec.structs.replace(error, step=refused.path, attempts=attempt)
+    return AttemptFailed(at=at, path=refused.path, attempt=attempt, error=error)

@@ -40,7 +40,7 @@ class Children:
         self._created = created
         self._pins: dict[str, StoredDefinition] = {}
 
-    async def birth(self, command: StartChild, at: float, state: RunState) -> ChildStart:
+    async def start(self, command: StartChild, at: float, state: RunState) -> ChildStart:
         """`state`: the parent's, whose `vars` and budgets are the child's too."""
         present = self._store.run(command.run_id)
         if present is not None:

@@ -28,7 +28,7 @@ from agentctl.ports import FINISHED, Lease, Progress, QueuePosition, RunRow, Unt
 
 log = logging.getLogger(__name__)
 
-LINGER = 1.0  # seconds; a run with a timer nearer than this stays in memory
+WAIT_IN_MEMORY = 1.0  # seconds; a run with a timer nearer than this stays in memory
 RETRY_LEASE = 1.0  # seconds until a run that another process holds is tried again
 SPREE = 0.02  # seconds for which a run that is alone keeps the event loop
 
@@ -173,8 +173,8 @@ class Engine:
     # --- what held runs ask for (host.Host) -------------------------------------------------------------------------
 
     @property
-    def linger(self) -> float:
-        return 0.0 if self._watches.wants_rest else LINGER
+    def wait_in_memory(self) -> float:
+        return 0.0 if self._watches.wants_rest else WAIT_IN_MEMORY
 
     @property
     def is_alone(self) -> bool:

@@ -35,7 +35,7 @@ class Host(Protocol):
     """What a held run needs of the engine around it."""
 
     @property
-    def linger(self) -> float:
+    def wait_in_memory(self) -> float:
         """Seconds; a timer nearer than this is waited for in memory."""
 
     @property

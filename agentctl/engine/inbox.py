@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
+from itertools import islice
 
 from agentctl.core.events import AnyEvent, TimerFired
 from agentctl.ports import Clock, Mail
@@ -34,13 +35,14 @@ class Inbox:
         self._items.append(item)
         self.wake()
 
-    def take(self) -> AnyEvent | Mail:
-        """The oldest. Raises IndexError when there is none."""
-        return self._items.popleft()
+    def events(self, most: int) -> list[AnyEvent]:
+        """The oldest items, without taking them."""
+        return [item.event if isinstance(item, Mail) else item for item in islice(self._items, most)]
 
-    def put_back(self, item: AnyEvent | Mail) -> None:
-        """It is the oldest again."""
-        self._items.appendleft(item)
+    def take(self, count: int) -> list[int]:
+        """Remove the oldest items; returns the ids of the mail among them."""
+        taken = [self._items.popleft() for _ in range(count)]
+        return [item.id for item in taken if isinstance(item, Mail)]
 
     @property
     def mail(self) -> list[Mail]:

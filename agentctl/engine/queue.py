@@ -84,7 +84,7 @@ class AdmissionQueue:
         try:
             while self._again and self._waiting:
                 self._again = False
-                for lease in await self._patience.insist(self._acquire):
+                for lease in await self._patience.call(self._acquire):
                     self._waiting.pop(lease.run_id, None)
                     self._start(lease)
                 self._go_on_waiting()

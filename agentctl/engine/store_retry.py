@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 _HOPELESS = (LeaseLost, StoreCorrupt, StoreMissing, StoreTooNew)  # trying again changes nothing
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0  # seconds between two tries
-_REMIND = 60.0  # seconds until people are told once more
+_REMIND = 60.0  # seconds until the log says it again
 
 
 def is_passing(error: BaseException) -> bool:
@@ -50,7 +50,7 @@ class StoreRetry:
         """The store could not be written when it was tried last."""
         return self._told_at is not None
 
-    async def insist(self, write: Callable[[], Awaitable[T]]) -> T:
+    async def call(self, write: Callable[[], Awaitable[T]]) -> T:
         """The result of `write()`, called again until it succeeds. Raises StoreError when it never will."""
         pause = _FIRST_PAUSE
         while True:

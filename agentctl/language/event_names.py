@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from agentctl.expressions.suggestions import did_you_mean
+from agentctl.model import RUN_EVENTS
 
 LONGEST = 200  # characters of an event's name
 LONGEST_ID = 255  # characters of the id that somebody gives an event
 OWN = "agentctl."  # what the engine's own events begin with
-RUN_EVENTS = "agentctl.run."  # ... and those that tell what became of a run
 _TOLD = tuple(RUN_EVENTS + status for status in ("succeeded", "failed", "cancelled", "blocked"))
 _FILES = (OWN + "file.created", OWN + "file.modified")
 _WEBHOOK = OWN + "webhook."

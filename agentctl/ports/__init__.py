@@ -6,6 +6,9 @@ One suite in tests/contract runs against every implementation.
 
 from __future__ import annotations
 
+from agentctl.core.budget import Refusal, Reservation, Settlement
+from agentctl.core.effects import KeyOrder, OpenWait
+from agentctl.core.emission import NewEvent
 from agentctl.ports.actions import (
     SERVE_TOKEN,
     Action,
@@ -20,7 +23,7 @@ from agentctl.ports.actions import (
     SlowAction,
     Surroundings,
 )
-from agentctl.ports.append import Append, KeyOrder, OpenWait, Refusal, Reservation, Settlement, Waiting
+from agentctl.ports.append import Append, Waiting
 from agentctl.ports.commons import (
     Commons,
     Deployments,
@@ -58,7 +61,6 @@ from agentctl.ports.starts import (
     Deployment,
     Gather,
     Gathered,
-    NewEvent,
     SeenFile,
     SendResult,
     Slot,

@@ -8,29 +8,12 @@ from typing import Literal
 import msgspec
 
 from agentctl import JSON
-from agentctl.core.commands import InvalidateResult, LookupResult, ReleaseClaim, StoreResult
-from agentctl.core.events import Account, AnyEvent, Usage
+from agentctl.core.budget import Reservation, Settlement
+from agentctl.core.effects import KeyOrder, OpenWait
+from agentctl.core.emission import NewEvent
+from agentctl.core.events import AnyEvent
 from agentctl.ports.runs import Lease, NewRun, Progress, Reply
-from agentctl.ports.starts import NewEvent, Triggered
-
-
-class OpenWait(msgspec.Struct, frozen=True, kw_only=True):
-    """A step that from now on waits for an event, or for a person (`approval`, or `unknown`: an outcome to look up).
-
-    `at`: since when, and `due`: until when, if a timer ends it.  Of an event: `name` (`*` matches one dotted part), and
-    `kept_since`: from when on events that came before the wait are for it, but for the ids in `taken`.  Of a person: `digest`
-    and `subject`, what is shown.
-    """
-
-    path: str
-    kind: Literal["event", "approval", "unknown"]
-    at: float
-    due: float | None = None
-    name: str = ""
-    kept_since: float = 0.0
-    taken: frozenset[str] = frozenset()
-    digest: str = ""
-    subject: JSON = None
+from agentctl.ports.starts import Triggered
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,40 +29,6 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     subject: JSON
     answered: float | None
-
-
-class Reservation(msgspec.Struct, frozen=True):
-    """Room for the llm call that an attempt of step `path` is about to make: `tokens` of each of `accounts`."""
-
-    path: str
-    tokens: int
-    accounts: Sequence[Account]
-
-
-class Settlement(msgspec.Struct, frozen=True):
-    """The llm call of `path` (None: every call of the run) is over.
-
-    `usage`: its cost; None: it never said, so its estimate counts as spent.
-    """
-
-    path: str | None
-    usage: Usage | None
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """A Reservation that did not fit `account`. `spent`, `reserved`, `wanted`: tokens."""
-
-    path: str
-    account: Account
-    spent: int
-    usd: float
-    reserved: int
-    wanted: int
-
-
-# What a commit asks about results that are recorded under a key. The answer to FindResult is mail, put down in this commit or
-# in the one in which the key becomes free or its result known.
-KeyOrder = LookupResult | StoreResult | ReleaseClaim | InvalidateResult
 
 
 class Append(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from agentctl import JSON
+from agentctl.core.emission import NewEvent
 from agentctl.core.events import ApprovalGiven
 from agentctl.ports.append import Waiting
 from agentctl.ports.reports import Feedback, Pruned, Statistics, Verdict
@@ -14,7 +15,6 @@ from agentctl.ports.starts import (
     NOTHING,
     Deployment,
     Gathered,
-    NewEvent,
     SeenFile,
     SendResult,
     Slot,

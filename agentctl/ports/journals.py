@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Protocol
 
+from agentctl.core.budget import Refusal
 from agentctl.core.events import AnyEvent
-from agentctl.ports.append import Append, Refusal
+from agentctl.ports.append import Append
 from agentctl.ports.runs import Lease, RunStatus
 from agentctl.ports.starts import StoredDefinition
 

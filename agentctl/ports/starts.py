@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
 import msgspec
 
 from agentctl import JSON
-from agentctl.core.timestamps import rfc3339
+from agentctl.core.emission import NewEvent
 from agentctl.model import Definition
 from agentctl.ports.runs import Admission, NewRun
-
-
-class NewEvent(msgspec.Struct, frozen=True):
-    """Something that happened, for whoever waits for it. `at`: not received before this (the sender's clock).
-
-    `headers`: of a webhook's delivery, by their names in lower case; None for what came in any other way.
-    """
-
-    name: str
-    data: JSON
-    id: str
-    at: float
-    headers: Mapping[str, str] | None = None
-
-    def document(self, received_at: float) -> dict[str, JSON]:
-        """The event as expressions see it (LANGUAGE section 3)."""
-        document = {"name": self.name, "data": self.data, "id": self.id, "received_at": rfc3339(received_at)}
-        return document if self.headers is None else {**document, "headers": dict(self.headers)}
 
 
 class Gather(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,8 +14,7 @@ from agentctl.core.flow import group
 from agentctl.core.timestamps import rfc3339
 from agentctl.errors import DefinitionInvalid, ExpressionError, InputInvalid
 from agentctl.expressions.template import Template
-from agentctl.language.event_names import RUN_EVENTS
-from agentctl.model import Definition, Trigger
+from agentctl.model import RUN_EVENTS, Definition, Trigger
 from agentctl.ports import NOTHING, Gather, NewEvent, NewRun, Store, StoredDefinition, Triggered
 from agentctl.triggers.starts import new_run
 
