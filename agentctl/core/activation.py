@@ -13,6 +13,7 @@ The loop of a driver:
         journal step.events and apply step.effects      one commit, where the store can; their answers are mail
         perform step.commands                           attempts, timers, children; they answer into the inbox
         if run.is_finished or only waiting is left: leave
+        run.forget()
         wait for the inbox, unless run.has_answers
         step = run.take(inbox, now)
 """
@@ -80,7 +81,6 @@ class ActiveRun:
 
         `memory`: the durable values of its name, for a run that starts.
         """
-        interpreter.forget(self.state)
         if self.state.status == "queued" and any(isinstance(event, CancelRequested) for event in inbox):
             decision = Decision([], [])  # it does not start for the sake of being stopped
         else:
@@ -89,8 +89,11 @@ class ActiveRun:
 
     def take(self, inbox: Sequence[AnyEvent], now: float) -> Activation:
         """Decide on what came in, in order, and on the answers of instant actions."""
-        interpreter.forget(self.state)
         return self._activation(Decision([], []), inbox, now)
+
+    def forget(self) -> None:
+        """Drop what no decision looks at again. To be called between activations, when nothing is left to perform."""
+        interpreter.forget(self.state)
 
     def hold(self) -> None:
         """Start nothing new from now on: no attempt, no wait, no child."""

@@ -141,6 +141,7 @@ class HeldRun:
                 await self.inbox.wait()
                 if self._is_stopping():
                     return await self._give_back(False, "stopped")
+            self._run.forget()
             step = self._run.take(self.inbox.events(MAX_ITEMS), self._shared.clock.now())
 
     @property
@@ -163,6 +164,7 @@ class HeldRun:
         self._run = ActiveRun(state, len(events), partial(shared.attempts.at_once, self.run_id, state.name))
         self._performer = Performer(self._run, created, self.inbox, shared, self._host)
         self._version = state.version
+        self._run.forget()
         shared.attempts.expect(state.plan.uses)
 
     def _begin(self, lease: Lease) -> Activation:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from agentctl import JSON
 from agentctl.core import commands as cmd
@@ -16,17 +15,15 @@ from agentctl.language.inputs import has_default, wrong_value
 from agentctl.paths import matcher
 from agentctl.ports import NewEvent
 from agentctl.testing.mocks import Broken
-
-if TYPE_CHECKING:
-    from agentctl.testing.simulator import Simulator, StagedRun
+from agentctl.testing.stage import Stage, StagedRun, soon
 
 _BY = "test"  # who answers, when the case does not say
 
 
-class Outside:
+class ExternalEvents:
     """`_kept`: every event so far with its time, as a store would have them."""
 
-    def __init__(self, stage: Simulator) -> None:
+    def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._kept: list[tuple[float, dict[str, JSON]]] = []
         self._waits: dict[tuple[str, str], str] = {}  # (run id, path) -> name of the event
@@ -64,13 +61,13 @@ class Outside:
         self._kept.append((stage.now, event))
         for (run_id, path), name in self._waits.items():
             if event_matches(name, event["name"]):
-                stage.soon(stage.runs[run_id], ev.EventOffered(at=stage.now, path=path, event=event))
+                soon(stage, stage.runs[run_id], ev.EventOffered(at=stage.now, path=path, event=event))
 
     def await_event(self, run: StagedRun, command: cmd.AwaitEvent) -> None:
         self._waits[run.id, command.path] = command.name
         for at, event in self._kept:
             if at >= command.since and event_matches(command.name, event["name"]):
-                self._stage.soon(run, ev.EventOffered(at=at, path=command.path, event=event, kept=True))
+                soon(self._stage, run, ev.EventOffered(at=at, path=command.path, event=event, kept=True))
 
     # --- people ----------------------------------------------------------------------------------------------------
 
@@ -141,7 +138,7 @@ class Outside:
                 return
             verdict, output = ("failed", None) if answer.error is not None else ("done", answer.output)
             stage.is_comparable = stage.is_comparable and answer.error is None
-        stage.soon(run, ev.StepResolved(at=due, path=path, verdict=verdict, output=output, by=_BY), due)
+        soon(stage, run, ev.StepResolved(at=due, path=path, verdict=verdict, output=output, by=_BY), due)
 
 
 def _filled(form: dict[str, JSON], said: dict[str, JSON], *, complete: bool) -> dict[str, JSON]:

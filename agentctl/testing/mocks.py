@@ -57,8 +57,6 @@ class Mocks:
         if mock is not None:
             return _in_time(_answer(mock, number), command.timeout)
         known = spec_of(command.uses)
-        if known is not None and known.is_pure:
-            return _pure(command, state)
         if command.uses in self._case.allow:
             return self._real(command, state)
         allow = f", or `allow: [{command.uses}]` to really run it" if known is not None and known.can_be_allowed else ""
@@ -66,6 +64,13 @@ class Mocks:
             f"step '{path}' ({command.uses}) has no mock, so it would really run; "
             f"say under `mocks` what it comes to: `{path}: {{output: ...}}`{allow}"
         )
+
+    def instant(self, path: str, command: cmd.Execute, state: RunState) -> Answer | None:
+        """The end of an attempt of an action that needs no time; None when it is another action, or mocked."""
+        known = spec_of(command.uses)
+        if known is None or not known.is_pure or self._find(path) is not None:
+            return None
+        return _pure(command, state)
 
     def child(self, path: str, attempt: int) -> Answer | None:
         """The end of a mocked child run, or of a run that is waited for; None when it is no mocked one."""

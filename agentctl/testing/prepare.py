@@ -13,7 +13,7 @@ from agentctl.language.check.cases import check_case, definition_of, place_of
 from agentctl.language.load import Loaded
 from agentctl.language.problems import Problem
 from agentctl.ports import StoredDefinition
-from agentctl.testing.real_actions import Earnest
+from agentctl.testing.real_actions import RealActions
 from agentctl.testing.runner import Ready
 
 _PASSED_OVER = frozenset({"node_modules", "__pycache__", "site-packages"})
@@ -54,7 +54,7 @@ def prepare(found: CaseFile, path: Path) -> list[Ready]:
     for case in found.cases:
         given = check_case(found, case, subject.definition, definitions)
         _check_start(found, case)
-        real = Earnest(project, case).perform
+        real = RealActions(project, case).perform
         ready.append(Ready(case, _stored(subject), given, project.vars, lambda name: _stored(definitions.skill(name)), real))
     return [] if found.source.problems else ready
 

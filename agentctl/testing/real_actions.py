@@ -26,7 +26,7 @@ from agentctl.ports import Call, Outcome, Scrubber, SecretSource
 from agentctl.testing.mocks import Answer, call_of
 
 
-class Earnest:
+class RealActions:
     def __init__(self, project: Project, case: Case) -> None:
         self._project = project
         self._case = case
@@ -66,11 +66,11 @@ class Earnest:
             return await action.perform(call, self._around)
 
     @cached_property
-    def _around(self) -> _Around:
-        return _Around(self._project.root, self._case.secrets or {})
+    def _around(self) -> _CaseSurroundings:
+        return _CaseSurroundings(self._project.root, self._case.secrets or {})
 
 
-class _Around:
+class _CaseSurroundings:
     """See `ports.Surroundings`. What steps log goes nowhere; large outputs stand in a folder that goes with it."""
 
     def __init__(self, root: Path, values: dict[str, str]) -> None:

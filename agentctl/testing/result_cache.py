@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.core.dispatch import find_result
-
-if TYPE_CHECKING:
-    from agentctl.testing.simulator import Simulator, StagedRun
+from agentctl.testing.stage import Stage, StagedRun, soon
 
 Key = tuple[str, str, str]  # the definition's name, the step's place in it, the key
 
 
-class Results:
-    def __init__(self, stage: Simulator) -> None:
+class ResultCache:
+    def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._found: dict[Key, tuple[float, Any, str]] = {}  # when, the output, which step
         self._claims: dict[Key, tuple[str, str]] = {}  # (run id, path) that may execute
@@ -26,9 +24,9 @@ class Results:
         stage, key = self._stage, (run.state.name, command.step, command.key)
         found = self._found.get(key)
         if found is not None and (command.ttl is None or found[0] + command.ttl > stage.now):
-            stage.soon(run, ev.ResultFound(at=stage.now, path=command.path, output=found[1], source=found[2]))
+            soon(stage, run, ev.ResultFound(at=stage.now, path=command.path, output=found[1], source=found[2]))
         elif self._claims.setdefault(key, (run.id, command.path)) == (run.id, command.path):
-            stage.soon(run, ev.ResultMissing(at=stage.now, path=command.path))
+            soon(stage, run, ev.ResultMissing(at=stage.now, path=command.path))
 
     def commit(self, run: StagedRun, command: cmd.StoreResult | cmd.InvalidateResult) -> None:
         """What stands in one piece with the events that it came with."""

@@ -17,17 +17,16 @@ import msgspec
 from agentctl import JSON
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
-from agentctl.core.graph import Plan
-from agentctl.core.interpreter import Decision, decide, fold, take_over
+from agentctl.core.activation import Activation
 from agentctl.core.lifecycle import ENDED
-from agentctl.core.state import RunState
 from agentctl.core.timestamps import rfc3339
 from agentctl.language.cases import Case
 from agentctl.paths import without_rounds
 from agentctl.ports import StoredDefinition
-from agentctl.testing.external_events import Outside
+from agentctl.testing.external_events import ExternalEvents
 from agentctl.testing.mocks import Answer, Broken, Mocks
-from agentctl.testing.result_cache import Results
+from agentctl.testing.result_cache import ResultCache
+from agentctl.testing.stage import Action, StagedRun, soon
 from agentctl.testing.staged_children import Children
 
 MOST = 500_000  # things that happen in one case
@@ -35,22 +34,6 @@ ROOT = "test"
 
 # When a crash strikes: after a commit, before anything it asks for is done; or before it, so that what it tells is lost.
 Moment = Literal["after", "before"]
-Action = Callable[[], None]
-
-
-class StagedRun:
-    """One run. `prefix`: what stands before the paths of its steps, `triage/`.  `ended`: paths whose end is in the journal."""
-
-    state: RunState
-
-    def __init__(self, prefix: str, stored: StoredDefinition, created: ev.RunCreated) -> None:
-        self.id = created.run_id
-        self.prefix = prefix
-        self.stored = stored
-        self.plan = Plan(stored.definition)
-        self.created = created
-        self.journal: list[ev.AnyEvent] = [created]
-        self.ended: set[str] = set()
 
 
 class Simulator:
@@ -88,8 +71,8 @@ class Simulator:
         self._performed: dict[tuple[str, str, int], tuple[float, Answer]] = {}
         self._tries: dict[tuple[str, str], list[Answer]] = {}  # (run id, path) of `effect: once` steps -> how they ended
         self._children = Children(self, load)
-        self._results = Results(self)
-        self._outside = Outside(self)
+        self._results = ResultCache(self)
+        self._outside = ExternalEvents(self)
         self.root = self.create("", stored, created)
 
     def play(self) -> None:
@@ -111,18 +94,14 @@ class Simulator:
 
     def create(self, prefix: str, stored: StoredDefinition, created: ev.RunCreated) -> StagedRun:
         run = self.runs[created.run_id] = StagedRun(prefix, stored, created)
-        self._fold(run)
+        self._load(run)
         self.at(self.now, partial(self._begin, run))
         return run
 
     def deliver(self, run: StagedRun, event: ev.AnyEvent, again: Action | None = None) -> None:
         """Hand an event in, as of now. `again`: how to hand it in once more when a crash came before its commit."""
         event = msgspec.structs.replace(event, at=self.now)
-        self._commit(run, decide(run.state, event), again)
-
-    def soon(self, run: StagedRun, event: ev.AnyEvent, due: float | None = None) -> None:
-        """Deliver at `due` (now), unless a crash comes first."""
-        self.at(self.now if due is None else due, partial(self.deliver, run, event))
+        self._commit(run, run.active.take([event], self.now), again)
 
     def performed(self, run: StagedRun, path: str, attempt: int) -> tuple[float, Answer] | None:
         """When and how an attempt that was performed ended, or will end."""
@@ -138,52 +117,54 @@ class Simulator:
 
     # --- the journal -----------------------------------------------------------------------------------------------
 
-    def _fold(self, run: StagedRun) -> None:
-        run.state = fold(run.journal, lambda version: run.plan, self.mocks.secret_names(run.stored))
+    def _load(self, run: StagedRun) -> None:
+        run.load(self.mocks.secret_names(run.stored), partial(self._answer_at_once, run))
 
     def _begin(self, run: StagedRun) -> None:
-        """A run that is created begins; one that a crash left goes on."""
-        if run.state.status == "queued":
-            self.deliver(run, ev.RunStarted(at=self.now, state=dict(self.memory.get(run.state.name, {}))))
-        else:
-            self._commit(run, take_over(run.state, self.now))
+        """A run that was created begins; one that a crash left continues."""
+        self._commit(run, run.active.begin(self.now, dict(self.memory.get(run.state.name, {}))))
 
-    def _commit(self, run: StagedRun, decision: Decision, again: Action | None = None) -> None:
+    def _take_answers(self, run: StagedRun) -> None:
+        self._commit(run, run.active.take([], self.now))
+
+    def _commit(self, run: StagedRun, step: Activation, again: Action | None = None) -> None:
         number = len(self.commits) + 1
-        if decision.events:
+        if step.events:
             if self._crash == (number, "before"):
                 self._die()
                 if again is not None:
                     self.at(self.now, again, lasting=True)
                 return
-            self._journal(run, decision)
+            self._journal(run, step)
             if self._crash == (number, "after"):
                 self._die()
                 return
-        for command in decision.commands:
+        for command in step.commands:
             self._perform(run, command)
+        if run.active.has_answers:
+            self.at(self.now, partial(self._take_answers, run))
 
-    def _journal(self, run: StagedRun, decision: Decision) -> None:
+    def _journal(self, run: StagedRun, step: Activation) -> None:
         """What becomes durable in one piece."""
-        run.journal += decision.events
-        self.commits.append(f"{type(decision.events[-1]).__name__} {_place(run, decision.events[-1])}".strip())
-        for event in decision.events:
+        run.journal += step.events
+        self.commits.append(f"{type(step.events[-1]).__name__} {_place(run, step.events[-1])}".strip())
+        for event in step.events:
             if isinstance(event, ev.StepStarted):
                 path = run.prefix + event.path
                 self.began[path] = self.began.get(path, 0) + 1
                 if event.attempt == 1:
                     self.inputs[path] = event.input
-            step = run.state.steps.get(event.path) if isinstance(event, ev.StepEvent) else None
-            if step is not None and step.status in ENDED:
-                run.ended.add(step.path)
-            if isinstance(event, ev.StepSucceeded) and step is not None and step.uses == "emit" and event.status == "succeeded":
-                self._outside.receive({**event.output, "event": event.output["name"]}, event.output["id"])
-        for command in decision.commands:
-            match command:
-                case cmd.StoreResult() | cmd.InvalidateResult():
-                    self._results.commit(run, command)
-                case cmd.Remember(_, values):
-                    self.memory.setdefault(run.state.name, {}).update(values)
+            found = run.state.steps.get(event.path) if isinstance(event, ev.StepEvent) else None
+            if found is not None and found.status in ENDED:
+                run.ended.add(found.path)
+        effects = step.effects
+        for emitted in effects.emitted:
+            self._outside.receive({"event": emitted.name, "data": emitted.data}, emitted.id)
+        for order in effects.keys:
+            if isinstance(order, cmd.StoreResult | cmd.InvalidateResult):
+                self._results.commit(run, order)
+        if effects.remember:
+            self.memory.setdefault(run.state.name, {}).update(effects.remember)
 
     def _die(self) -> None:
         """The process is gone, and another one starts."""
@@ -193,7 +174,7 @@ class Simulator:
         heapq.heapify(self._agenda)
         self._outside.forget_all()
         for number, run in enumerate(self.runs.values()):
-            self._fold(run)
+            self._load(run)
             under_way = (step.node.step for step in run.state.executing.values())
             if any(step.effect == "once" and step.on_unknown != "ask" for step in under_way):
                 self.is_comparable = False
@@ -208,9 +189,9 @@ class Simulator:
                 self._execute(run, command)
             case cmd.Stop(path, attempt):
                 error = ev.Error("cancelled", "the attempt was stopped", path, attempt)
-                self.soon(run, ev.AttemptFailed(at=self.now, path=path, attempt=attempt, error=error))
+                soon(self, run, ev.AttemptFailed(at=self.now, path=path, attempt=attempt, error=error))
             case cmd.SetTimer(path, timer, due):
-                self.soon(run, ev.TimerFired(at=due, path=path, timer=timer), due)
+                soon(self, run, ev.TimerFired(at=due, path=path, timer=timer), due)
             case cmd.StartChild():
                 self._children.start(run, command)
             case cmd.AwaitRun(path, run_id):
@@ -251,22 +232,27 @@ class Simulator:
             tries.append(answer)
         self.at(due, partial(self._answer, run, command, answer))
 
+    def _answer_at_once(self, run: StagedRun, command: cmd.Execute) -> ev.AnyEvent | None:
+        """For `set` and its like, unless they are mocked."""
+        answer = self.mocks.instant(run.prefix + command.path, command, run.state)
+        return None if answer is None else _event(command, answer, self.now)
+
     def _answer(self, run: StagedRun, command: cmd.Execute, answer: Answer) -> None:
-        path, attempt, error = command.path, command.attempt, answer.error
-        if error is None:
-            event: ev.AnyEvent = ev.StepSucceeded(
-                at=self.now, path=path, attempt=attempt, output=answer.output, usage=answer.usage
-            )
-        else:
-            event = ev.AttemptFailed(
-                at=self.now,
-                path=path,
-                attempt=attempt,
-                error=ev.Error(error.type, error.message, path, attempt, error.data),
-                retry_after=answer.retry_after,
-                usage=answer.usage,
-            )
-        self.deliver(run, event)
+        self.deliver(run, _event(command, answer, self.now))
+
+
+def _event(command: cmd.Execute, answer: Answer, at: float) -> ev.AnyEvent:
+    path, attempt, error = command.path, command.attempt, answer.error
+    if error is None:
+        return ev.StepSucceeded(at=at, path=path, attempt=attempt, output=answer.output, usage=answer.usage)
+    return ev.AttemptFailed(
+        at=at,
+        path=path,
+        attempt=attempt,
+        error=msgspec.structs.replace(error, step=path, attempts=attempt),
+        retry_after=answer.retry_after,
+        usage=answer.usage,
+    )
 
 
 def _place(run: StagedRun, event: ev.AnyEvent) -> str:

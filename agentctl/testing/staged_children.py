@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,15 +11,13 @@ from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.ports import StoredDefinition
 from agentctl.testing.mocks import Answer
-
-if TYPE_CHECKING:
-    from agentctl.testing.simulator import Simulator, StagedRun
+from agentctl.testing.stage import Stage, StagedRun, soon
 
 
 class Children:
     """`load`: a skill by name; raises NotFound, DefinitionInvalid."""
 
-    def __init__(self, stage: Simulator, load: Callable[[str], StoredDefinition]) -> None:
+    def __init__(self, stage: Stage, load: Callable[[str], StoredDefinition]) -> None:
         self._stage = stage
         self._load = load
         self._mocked: dict[str, ev.ChildFinished | None] = {}  # by run id; None: has not ended yet
@@ -35,18 +32,18 @@ class Children:
             if mocked is not None:
                 self._start_mocked(run, command, *stage.once_performed(run, path, attempt, lambda: mocked))
                 return
-            problem = self._bear(run, command)
+            problem = self._start_interpreted(run, command)
             if problem is not None:
-                stage.soon(run, ev.AttemptFailed(at=stage.now, path=path, attempt=attempt, error=problem))
+                soon(stage, run, ev.AttemptFailed(at=stage.now, path=path, attempt=attempt, error=problem))
                 return
         if command.detach:
-            stage.soon(run, ev.ChildFinished(at=stage.now, path=path, run_id=command.run_id, status="started"))
+            soon(stage, run, ev.ChildFinished(at=stage.now, path=path, run_id=command.run_id, status="started"))
         elif child is not None and child.state.is_finished:
-            stage.soon(run, self._end_of(command.run_id, path))
+            soon(stage, run, self._end_of(command.run_id, path))
 
     def finish(self, run: StagedRun) -> None:
         """A run has ended: tell the step that called it, and those that wait for it."""
-        self._tell_all(run.id)
+        self._notify_all(run.id)
 
     def await_run(self, run: StagedRun, path: str, run_id: str) -> None:
         """For `wait: {run}`."""
@@ -54,22 +51,22 @@ class Children:
         mocked = stage.mocks.child(run.prefix + path, 1)
         if mocked is not None:
             due, answer = stage.once_performed(run, path, 1, lambda: mocked)
-            stage.soon(run, _ended(path, run_id, answer), due)
+            soon(stage, run, _ended(path, run_id, answer), due)
         elif run_id not in stage.runs and run_id not in self._mocked:
-            stage.soon(run, ev.ChildFinished(at=stage.now, path=path, run_id=run_id, status="not_found"))
+            soon(stage, run, ev.ChildFinished(at=stage.now, path=path, run_id=run_id, status="not_found"))
         elif self._has_ended(run_id):
-            stage.soon(run, self._end_of(run_id, path))
+            soon(stage, run, self._end_of(run_id, path))
 
     def cancel(self, run: StagedRun, path: str, run_id: str) -> None:
         stage = self._stage
         child = stage.runs.get(run_id)
         if child is not None:
             reason = f"run {run.id}, which called it, was cancelled"
-            stage.soon(child, ev.CancelRequested(at=stage.now, reason=reason))
+            soon(stage, child, ev.CancelRequested(at=stage.now, reason=reason))
         elif run_id in self._mocked:
-            stage.soon(run, ev.ChildFinished(at=stage.now, path=path, run_id=run_id, status="cancelled"))
+            soon(stage, run, ev.ChildFinished(at=stage.now, path=path, run_id=run_id, status="cancelled"))
 
-    def _bear(self, run: StagedRun, command: cmd.StartChild) -> ev.Error | None:
+    def _start_interpreted(self, run: StagedRun, command: cmd.StartChild) -> ev.Error | None:
         """A child that is really interpreted; else why it cannot start."""
         from agentctl.engine.children import MAX_DEPTH
         from agentctl.errors import DefinitionInvalid, InputInvalid, NotFound
@@ -77,8 +74,8 @@ class Children:
 
         depth = run.created.parent.depth + 1 if run.created.parent else 1
         if depth > MAX_DEPTH:
-            said = f"skill {command.name} would run under {depth - 1} levels of skills; {MAX_DEPTH} is the limit"
-            return ev.Error("skill.too_deep", said, command.path)
+            message = f"skill {command.name} would run under {depth - 1} levels of skills; {MAX_DEPTH} is the limit"
+            return ev.Error("skill.too_deep", message, command.path)
         try:
             stored = self._load(command.name)
             given = check_inputs(stored.definition, command.input)
@@ -105,27 +102,27 @@ class Children:
         stage, path = self._stage, command.path
         if answer.is_refusal and answer.error is not None:
             attempt = run.state.steps[path].attempt
-            stage.soon(run, ev.AttemptFailed(at=stage.now, path=path, attempt=attempt, error=answer.error), due)
+            soon(stage, run, ev.AttemptFailed(at=stage.now, path=path, attempt=attempt, error=answer.error), due)
             return
         if command.run_id not in self._mocked:
             self._mocked[command.run_id] = None
             end = partial(self._end_mocked, command.run_id, _ended(path, command.run_id, answer))
             stage.at(due, end, lasting=True)  # a run of its own: whoever drives it, drives it on
         if command.detach:
-            stage.soon(run, ev.ChildFinished(at=stage.now, path=path, run_id=command.run_id, status="started"))
+            soon(stage, run, ev.ChildFinished(at=stage.now, path=path, run_id=command.run_id, status="started"))
         elif self._has_ended(command.run_id):
-            stage.soon(run, self._end_of(command.run_id, path))
+            soon(stage, run, self._end_of(command.run_id, path))
 
     def _end_mocked(self, run_id: str, ended: ev.ChildFinished) -> None:
         self._mocked[run_id] = ended
-        self._tell_all(run_id)
+        self._notify_all(run_id)
 
-    def _tell_all(self, run_id: str) -> None:
+    def _notify_all(self, run_id: str) -> None:
         for other in self._stage.runs.values():
             for path, awaited in other.state.children.items():
                 detached = getattr(other.state.steps[path].node.step.action, "detach", False)
                 if awaited == run_id and not detached:
-                    self._stage.soon(other, self._end_of(run_id, path))
+                    soon(self._stage, other, self._end_of(run_id, path))
 
     def _has_ended(self, run_id: str) -> bool:
         run = self._stage.runs.get(run_id)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agentctl.testing import simulator
+from agentctl.core import commands as cmd
+from agentctl.core import interpreter
 from agentctl.testing.compare import MOST_LINES, difference, includes, same
 from agentctl.testing.durations import exact_duration
 
@@ -83,28 +84,34 @@ def test_an_approval_has_to_fill_in_the_form(failure, data, message):
 
 
 def test_a_case_without_an_end_is_stopped(failure, monkeypatch):
-    monkeypatch.setattr(simulator, "MOST", 500)
+    monkeypatch.setattr("agentctl.testing.simulator.MOST", 500)
     loop = "steps: [{repeat: {until: 'false', every: 1s, max: 100000}, steps: [{set: {a: 1}}]}]"
     assert failure(loop, "cases: [{case: x}]")[1].startswith("the case does not come to an end: 500 things have happened")
 
 
 def test_an_interpreter_that_forgets_what_is_open_is_found_out_by_a_crash(cases, monkeypatch):
-    takes_over = simulator.take_over
-    monkeypatch.setattr(simulator, "take_over", lambda state, at: simulator.Decision(takes_over(state, at).events, []))
+    takes_over = interpreter.take_over
+
+    def forgetful(state, at, memory):
+        is_new = state.phase == "queued"
+        decision = takes_over(state, at, memory)
+        return decision if is_new else interpreter.Decision(decision.events, [])
+
+    monkeypatch.setattr(interpreter, "take_over", forgetful)
     [verdict] = cases(TWO, f"{MOCKS}cases: [{{case: x}}]", crash=True)
     assert verdict.failures[0].what == "crash after event 1 (StepStarted a)"
     assert '-   "status": "succeeded",' in verdict.failures[0].message
 
 
 def test_a_step_that_has_ended_and_executes_again_breaks_a_promise(cases, monkeypatch):
-    takes_over = simulator.take_over
+    takes_over = interpreter.take_over
 
-    def eager(state, at):
-        decision = takes_over(state, at)
-        done = [simulator.cmd.Execute(path, 1, "shell", {}, [], None, "k", None) for path in ("a",) if path in state.steps]
-        return simulator.Decision(decision.events, [*done, *decision.commands])
+    def eager(state, at, memory):
+        decision = takes_over(state, at, memory)
+        done = [cmd.Execute(path, 1, "shell", {}, [], None, "k", None) for path in ("a",) if path in state.steps]
+        return interpreter.Decision(decision.events, [*done, *decision.commands])
 
-    monkeypatch.setattr(simulator, "take_over", eager)
+    monkeypatch.setattr(interpreter, "take_over", eager)
     [verdict] = cases(TWO, f"{MOCKS}cases: [{{case: x}}]", crash=True)
     assert verdict.failures[0].message == "step a has ended and executes again"
 
