@@ -1,8 +1,8 @@
 """The transport of requests in a project with `policy: {http: {deny: [NETWORK, ...]}}`.
 
-A name is looked up once, its addresses are checked, and the connection goes to one of these very addresses: between the check
-and the connection nothing is looked up again. TLS still asks for the certificate of the name. Proxies of the environment are
-passed by, because they would do the looking up themselves.
+A name is looked up once, its addresses are checked, and the connection goes to one of these addresses: between the check and the
+connection nothing is looked up again. TLS still asks for the certificate of the name. Proxies of the environment are not used,
+because they would look the name up themselves.
 
 Imported late: it needs httpx2.
 """
@@ -100,8 +100,8 @@ class _CheckedNetwork(httpcore2.AnyIOBackend):
         network = denying(address, self._networks)
         if network is not None:
             what = host if host == address else f"{host} ({address})"
-            said = f"No request is sent to {what}: `policy.http.deny` of agentctl.yaml denies {network}."
-            raise ActionError("permission.denied", said)
+            message = f"No request is sent to {what}: `policy.http.deny` of agentctl.yaml denies {network}."
+            raise ActionError("permission.denied", message, outcome="not_begun")
 
 
 async def _look_up(host: str, port: int, timeout: float | None) -> list[str]:
@@ -123,15 +123,32 @@ def _text(where: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 
 
 def denying(address: str, networks: Sequence[Network]) -> Network | None:
-    """The first of the networks that holds the address, an IPv4 address written as IPv6 (::ffff:127.0.0.1) being both."""
+    """The first of the networks that contains the address, or an IPv4 address that it stands for (::ffff:127.0.0.1)."""
     forms = _forms(ipaddress.ip_address(address))
     return next((network for network in networks if any(form in network for form in forms)), None)
 
 
 def _forms(address: Address) -> set[Address]:
-    inner = address if isinstance(address, ipaddress.IPv4Address) else address.ipv4_mapped
-    forms = {address} if inner is None else {address, inner, ipaddress.IPv6Address(f"::ffff:{inner}")}
+    """An address and those that a connection to it may reach."""
+    inner = {address} if isinstance(address, ipaddress.IPv4Address) else set(_embedded(address))
+    forms = {address} | inner | {ipaddress.IPv6Address(f"::ffff:{one}") for one in inner}
     return forms | {_UNSPECIFIED[form] for form in forms if form in _UNSPECIFIED}
+
+
+def _embedded(address: ipaddress.IPv6Address) -> Iterator[ipaddress.IPv4Address]:
+    """The IPv4 addresses that an IPv6 address stands for: mapped, compatible, 6to4, Teredo, and behind a NAT64 (RFC 6052)."""
+    yield from filter(None, (address.ipv4_mapped, address.sixtofour, *(address.teredo or ())))
+    data = address.packed
+    if any(address in network for network in _LAST_32_BITS) and int(address) > 1:
+        yield ipaddress.IPv4Address(data[12:])
+    if address in _LOCAL_NAT64:  # the place depends on the length of the prefix that the network has chosen
+        yield ipaddress.IPv4Address(data[6:8] + data[9:11])
+        yield ipaddress.IPv4Address(data[7:8] + data[9:12])
+        yield ipaddress.IPv4Address(data[9:13])
+
+
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+_LAST_32_BITS = (ipaddress.IPv6Network("64:ff9b::/96"), _LOCAL_NAT64, ipaddress.IPv6Network("::/96"))
 
 
 @contextmanager

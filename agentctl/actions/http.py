@@ -1,17 +1,20 @@
 """`http`: one request.
 
-Params: {method, url, headers, query, json, body, ok: [2xx], parse: auto|json|text, max_bytes: 10485760}.
+Params: {method, url, headers, query, json, body, ok: [2xx], parse: auto|json|text|bytes, max_bytes: 10485760}.
 Output: {status, headers, body}, header names in lower case.
 Errors: http.status.NNN {status, headers, body}, http.connect, http.too_large, output.invalid, input.invalid, permission.denied.
 
 GET and HEAD follow up to 10 redirects. To another origin go only headers that carry nothing confidential: not Authorization, not
 Cookie, not a key in a header of the user's own naming. Cookies are never kept. Every step makes its own connection.
+
+Messages name a URL as the step wrote it, and never quote a part of it: secrets are masked as whole values.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import re
 import time
 from collections.abc import Sequence
@@ -21,7 +24,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agentctl import JSON, __version__
-from agentctl.actions.text import as_text, read_json
+from agentctl.actions.causes import cause, was_not_made
+from agentctl.actions.http_body import error_text, parsed
+from agentctl.actions.text import as_text
 from agentctl.errors import ActionError
 from agentctl.expressions.duration import format_duration
 from agentctl.ports import ActionContext, Call, Outcome, Surroundings
@@ -33,9 +38,11 @@ if TYPE_CHECKING:
 
 REDIRECTS = 10
 MAX_BYTES = 10 << 20
-ERROR_BODY = 4096  # bytes of the body that an error keeps
 CONNECT_TIMEOUT = 30.0  # seconds
 SILENCE_TIMEOUT = 300.0  # seconds without a byte, of a step that has no `timeout`; with one, that alone says how long to wait
+
+_TLS_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 
 # Headers that go along to another origin.
 PUBLIC = {"accept", "accept-encoding", "accept-language", "user-agent", "range", "if-none-match", "if-modified-since"}
@@ -50,32 +57,41 @@ class HttpAction:
 
     async def perform(self, call: Call, around: Surroundings) -> Outcome:
         params = call.params
-        limit = params.get("max_bytes", MAX_BYTES)
-        ok = params.get("ok") or ["2xx"]
+        url = str(params.get("url"))
         context = await asyncio.to_thread(_tls)  # also imports httpx2: both take tens of milliseconds, once
+        import h11
+        import httpx2
+
+        try:
+            async with self._client(context, call) as client:
+                response = await _send(client, _request(client, call))
+                try:
+                    return Outcome(await _answer(response, call, around))
+                finally:
+                    await response.aclose()
+        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, h11.LocalProtocolError) as error:
+            raise ActionError("input.invalid", f"The request to {url} cannot be made: {_flaw(error)}.") from None
+        except (httpx2.RequestError, httpx2.StreamError, OSError, OverflowError, ExceptionGroup) as error:
+            why = cause(error, without="All connection attempts failed")
+            if isinstance(error, httpx2.ReadTimeout):
+                why = f"nothing came for {format_duration(SILENCE_TIMEOUT)}; a `timeout` of the step says how long to wait"
+            if isinstance(error, httpx2.ProxyError):
+                why = f"{why}; {_proxies()}"
+            unsent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout) or was_not_made(error)
+            data = {"sent": False} if unsent else None  # what was never sent cannot have taken effect
+            raise ActionError("http.connect", f"No answer from {url}: {why}.", data) from None
+
+    def _client(self, context: ssl.SSLContext, call: Call) -> httpx2.AsyncClient:
+        """Raises http.connect for a proxy that cannot be used."""
         import httpx2
 
         silence = SILENCE_TIMEOUT if call.timeout is None else None
         timeout = httpx2.Timeout(silence, connect=CONNECT_TIMEOUT)
         try:
-            async with httpx2.AsyncClient(verify=context, timeout=timeout, transport=self._transport(context)) as client:
-                response = await _send(client, _request(client, call))
-                try:
-                    return Outcome(
-                        await _answer(response, ok if isinstance(ok, list) else [ok], params.get("parse") or "auto", limit)
-                    )
-                finally:
-                    await response.aclose()
-        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
-            said = str(error).rstrip(".")
-            raise ActionError("input.invalid", f"The request to {params.get('url')!r} cannot be made: {said}.") from None
-        except (httpx2.RequestError, httpx2.StreamError) as error:
-            said = str(error).rstrip(".") or type(error).__name__
-            if isinstance(error, httpx2.ReadTimeout):
-                said = f"nothing came for {format_duration(SILENCE_TIMEOUT)}; a `timeout` of the step says how long to wait"
-            unsent = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
-            data = {"sent": False} if unsent else None  # what was never sent cannot have taken effect
-            raise ActionError("http.connect", f"No answer from {params.get('url')}: {said}.", data) from None
+            return httpx2.AsyncClient(verify=context, timeout=timeout, transport=self._transport(context))
+        except (ValueError, httpx2.InvalidURL):
+            why = f"a proxy cannot be used: it takes http://, https:// or socks5:// and a port up to 65535; {_proxies()}"
+            raise ActionError("http.connect", f"No answer from {call.params.get('url')}: {why}.", {"sent": False}) from None
 
     def _transport(self, context: ssl.SSLContext) -> httpx2.AsyncBaseTransport | None:
         """None: httpx2's own."""
@@ -93,9 +109,29 @@ def make(context: ActionContext) -> HttpAction:
 
 @functools.cache
 def _tls() -> ssl.SSLContext:
+    """Raises http.connect when the environment names certificates that cannot be used."""
     import httpx2
 
-    return httpx2.create_ssl_context()
+    try:
+        return httpx2.create_ssl_context()
+    except OSError as error:  # ssl.SSLError is one
+        named = [f"${name} is {os.environ[name]}" for name in _TLS_VARIABLES if os.environ.get(name)]
+        why = f"{error.strerror or error} ({', '.join(named)})" if named else str(error)
+        raise ActionError("http.connect", f"TLS cannot be set up: {why}.", {"sent": False}) from None
+
+
+def _proxies() -> str:
+    """Where the proxies come from; their URLs may contain passwords."""
+    named = [name for name in os.environ if name.lower() in _PROXY_VARIABLES]
+    return f"see {', '.join(f'${name}' for name in sorted(named))}" if named else "none is set in the environment"
+
+
+def _flaw(error: Exception) -> str:
+    """What is wrong with a request, without the part of the URL or the header that a library quotes."""
+    text = " ".join(str(error).split())
+    if text.startswith(("Illegal header", "illegal header")):
+        return f"a header has a {'name' if 'name' in text else 'value'} with characters that cannot be sent"
+    return re.split(r"[:,]? b?['\"]", text, maxsplit=1)[0].rstrip(".:")
 
 
 def _request(client: httpx2.AsyncClient, call: Call) -> httpx2.Request:
@@ -118,12 +154,14 @@ def _request(client: httpx2.AsyncClient, call: Call) -> httpx2.Request:
     url = httpx2.URL(str(params["url"]))
     if url.scheme not in ("http", "https") or not url.host:
         raise httpx2.UnsupportedProtocol("expected a url that begins with http:// or https://")
+    if url.port is not None and not 0 < url.port < 65_536:
+        raise httpx2.InvalidURL("its port is not one from 1 to 65535")
     if params.get("query"):
         url = url.copy_merge_params(tuple(_query(params["query"])))
     try:
         return client.build_request(str(params.get("method") or "GET").upper(), url, headers=headers, content=content)
-    except UnicodeEncodeError as error:
-        raise ActionError("input.invalid", f"A header holds a character that headers cannot carry: {error}.") from None
+    except UnicodeEncodeError:
+        raise ActionError("input.invalid", "A header contains a character that headers cannot carry.") from None
 
 
 def _query(query: dict[str, JSON]) -> list[tuple[str, str]]:
@@ -148,48 +186,25 @@ async def _send(client: httpx2.AsyncClient, request: httpx2.Request) -> httpx2.R
     return await client.send(request, stream=True, follow_redirects=False)
 
 
-async def _answer(response: httpx2.Response, ok: list[JSON], parse: str, limit: int) -> JSON:
-    status = response.status_code
+async def _answer(response: httpx2.Response, call: Call, around: Surroundings) -> JSON:
+    params, status = call.params, response.status_code
     headers = {name.lower(): value for name, value in response.headers.items()}
-    if not any(matches(status, pattern) for pattern in ok):
-        body = (await _read(response, ERROR_BODY)).decode("utf-8", "replace")
-        said = " ".join(body.split())[:200]
-        message = f"{response.request.method} {response.request.url} answered {status} {response.reason_phrase}".rstrip()
+    ok = params.get("ok") or ["2xx"]
+    if not any(matches(status, pattern) for pattern in (ok if isinstance(ok, list) else [ok])):
+        body = await error_text(response, around)
+        shown = " ".join(body.split())[:200]
+        message = f"{response.request.method} {params['url']} answered {status} {response.reason_phrase}".rstrip()
         raise ActionError(
             f"http.status.{status}",
-            message + (f": {said}" if said else "."),
+            message + (f": {shown}" if shown else "."),
             {"status": status, "headers": headers, "body": body},
             retry_after=retry_after(headers, time.time()),
+            # A gateway answers for a server that may have done its work.
+            outcome="unknown" if status in (502, 503, 504) else "answered",
         )
-    data = await _read(response, limit + 1)
-    if len(data) > limit:
-        raise ActionError("http.too_large", f"The answer of {response.request.url} is over {limit} bytes (`max_bytes`).")
-    return {"status": status, "headers": headers, "body": _parse(data, parse, response)}
-
-
-async def _read(response: httpx2.Response, limit: int) -> bytes:
-    """The first `limit` bytes of the body; no more is taken from the network than the chunk that holds the last of them."""
-    data = bytearray()
-    async for chunk in response.aiter_bytes():
-        data += chunk
-        if len(data) >= limit:
-            break
-    return bytes(data[:limit])
-
-
-def _parse(data: bytes, how: str, response: httpx2.Response) -> JSON:
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if how == "json" or (how == "auto" and (kind == "application/json" or kind.endswith("+json"))):
-        if not data and how == "auto":
-            return None
-        try:
-            return read_json(data)
-        except ValueError as error:
-            raise ActionError("output.invalid", f"The answer of {response.request.url} is no JSON: {error}.") from None
-    try:
-        return data.decode(response.charset_encoding or "utf-8", "replace")
-    except LookupError:  # a charset that Python does not know
-        return data.decode("utf-8", "replace")
+    limit = params.get("max_bytes", MAX_BYTES)
+    body = await parsed(response, params.get("parse") or "auto", limit, around, str(params["url"]))
+    return {"status": status, "headers": headers, "body": body}
 
 
 def matches(status: int, pattern: JSON) -> bool:

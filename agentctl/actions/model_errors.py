@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import socket
 import time
 from typing import Any
 
+from agentctl.actions.causes import cause, chain, was_not_made
 from agentctl.actions.http import retry_after
 from agentctl.errors import ActionError, ErrorOutcome
 
@@ -29,7 +29,7 @@ def translate(error: Exception, model: str) -> ActionError:
     """The ActionError for what a call of `model` raised."""
     text = _sentence(error)
     status = _status(error)
-    kind = _kind(status, text, {type(link).__name__ for link in _chain(error)})
+    kind = _kind(status, text, {type(link).__name__ for link in chain(error)})
     wait = retry_after(_headers(error), time.time()) if kind in ("llm.rate_limit", "llm.unavailable") else None
     data: dict[str, Any] = {"model": model, "status": status}
     outcome = _outcome(error, status)
@@ -40,10 +40,10 @@ def translate(error: Exception, model: str) -> ActionError:
 
 def _outcome(error: Exception, status: int | None) -> ErrorOutcome:
     """What is known of the call: a gateway's answer, an unreadable one and a connection that was lost say nothing of it."""
-    chain = _chain(error)
-    if any(isinstance(link, ConnectionRefusedError | socket.gaierror) for link in chain):
+    if was_not_made(error):
         return "not_begun"
-    lost = "Connection error" in str(error) or _TRACEBACK in str(error) or any(isinstance(link, TimeoutError) for link in chain)
+    is_late = any(isinstance(link, TimeoutError) for link in chain(error))
+    lost = is_late or "Connection error" in str(error) or _TRACEBACK in str(error)
     return "unknown" if lost or status in (502, 503, 504, 529) else "answered"
 
 
@@ -60,22 +60,14 @@ def _kind(status: int | None, text: str, names: set[str]) -> str:
     return "llm.bad_request" if refused or "JSONSchemaValidationError" in names else "llm.unavailable"
 
 
-def _chain(error: BaseException | None) -> list[BaseException]:
-    found: list[BaseException] = []
-    while error is not None and error not in found:
-        found.append(error)
-        error = error.__cause__ or error.__context__
-    return found
-
-
 def _status(error: Exception) -> int | None:
     """The code of the innermost error that has one: what the server said, before it was interpreted."""
-    codes = [code for link in _chain(error) if isinstance(code := getattr(link, "status_code", None), int)]
+    codes = [code for link in chain(error) if isinstance(code := getattr(link, "status_code", None), int)]
     return codes[-1] if codes else None
 
 
 def _headers(error: Exception) -> dict[str, str]:
-    for link in _chain(error):
+    for link in chain(error):
         headers = getattr(getattr(link, "response", None), "headers", None)
         if headers and "retry-after" in headers:
             return {name.lower(): value for name, value in headers.items()}
@@ -91,29 +83,16 @@ def _sentence(error: Exception) -> str:
         return f"the server's answer cannot be read as a chat completion{_detail(error)}"
     plain = re.sub(f"^{_CLASS}", "", re.sub(r"litellm\.", "", " ".join(text.partition(_REPEATED)[0].split())))
     if plain.rstrip(".") == "Connection error":
-        return f"no answer: {_cause(error)}"
+        return f"no answer: {cause(error)}"
     return plain[:_LONGEST] or type(error).__name__
 
 
 def _detail(error: Exception) -> str:
     """What was wrong in an answer: the innermost error, as far as it is short."""
-    innermost = _chain(error)[-1]
+    innermost = chain(error)[-1]
     if isinstance(innermost, KeyError):
         return f": it has no {innermost.args[0]!r}"
     lines = [line.strip() for line in str(innermost).splitlines() if line.strip()]
     if type(innermost).__name__ == "ValidationError" and len(lines) > 2:  # of pydantic: a head, then a place and a reason each
         return f": {lines[1]}: {lines[2].partition(' [type=')[0]}"
     return f": {lines[0][:_LONGEST]}" if lines and "Traceback" not in str(innermost) else ""
-
-
-def _cause(error: Exception) -> str:
-    """Why there was no connection, or why it ended: the innermost error that says anything."""
-    for link in reversed(_chain(error)):
-        if isinstance(link, ConnectionRefusedError):
-            return "the connection was refused"
-        if isinstance(link, OSError) and link.strerror:
-            return link.strerror
-        text = " ".join(str(link).split()).rstrip(".")
-        if text and "Connection error" not in text:
-            return text[:_LONGEST]
-    return "the connection failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from typing import Any
 
@@ -20,10 +21,11 @@ def as_text(value: JSON) -> str:
 
 
 def read_json(data: bytes) -> JSON:
-    """Parse JSON. What comes back can always be journaled: a lone surrogate becomes U+FFFD, bytes that are no UTF-8 too.
+    """Parse JSON. What comes back can always be journaled: a lone surrogate becomes U+FFFD, bytes that are not UTF-8 too.
 
-    Raises ValueError with a sentence; NaN and Infinity are no JSON.
+    A byte order mark is skipped. Raises ValueError with a sentence; NaN and Infinity are not JSON.
     """
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
         return msgspec.json.decode(data)
     except (ValueError, msgspec.MsgspecError, RecursionError):

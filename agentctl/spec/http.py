@@ -42,8 +42,8 @@ HTTP = ActionSpec(
                 "description": "Statuses that are no failure. Default: [2xx].",
             },
             "parse": {
-                "enum": ["auto", "json", "text"],
-                "description": "What the body is read as. Default: auto, by its content type.",
+                "enum": ["auto", "json", "text", "bytes"],
+                "description": "What the body is read as; bytes: a file. Default: auto, by its content type.",
             },
             "max_bytes": {
                 "type": ["integer", "string"],

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
+import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agentctl.actions import http as http_action
 from agentctl.actions.http import HttpAction, retry_after
 from agentctl.errors import ActionError
 from agentctl.ports import Call
@@ -32,9 +36,133 @@ def test_json_answers_are_parsed_and_header_names_are_lower_case(call: Make, aro
 
 
 def test_other_answers_are_text_and_parse_decides(call: Make, around: Any, server: Any) -> None:
-    server.answer = lambda request: (200, {"Content-Type": "text/plain"}, b'{"a": "\xff"}')
-    assert run(call(url=server.url), around)["body"] == '{"a": "\ufffd"}'
-    assert run(call(url=server.url, parse="json"), around)["body"] == {"a": "\ufffd"}
+    server.answer = lambda request: (200, {"Content-Type": "text/plain"}, '{"a": "é"}'.encode())
+    assert run(call(url=server.url), around)["body"] == '{"a": "é"}'
+    assert run(call(url=server.url, parse="json"), around)["body"] == {"a": "é"}
+
+
+PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452")
+
+
+@pytest.mark.parametrize(
+    ("headers", "data"),
+    [
+        ({"Content-Type": "image/png"}, PNG),
+        ({"Content-Type": "text/plain"}, b"caf\xe9"),
+        ({"Content-Type": "application/json"}, b'{"a": "\xff"}'),
+        ({"Content-Type": "text/plain; charset=idna"}, "é".encode()),
+        ({"Content-Type": "text/plain; charset=hex"}, "é".encode()),
+        ({"Content-Type": "text/plain; charset=nonesuch"}, "é".encode()),
+        ({"Content-Type": "text/plain", "Content-Encoding": "br"}, b"\x0b\x03\x80{}\x03"),
+        ({"Content-Type": "text/plain", "Content-Encoding": "gzip"}, b"not packed"),
+        ({"Content-Type": "text/plain", "Content-Encoding": "gzip"}, gzip.compress(b"x" * 5000)[:-12]),
+    ],
+)
+def test_what_cannot_be_decoded_is_no_output(call: Make, around: Any, server: Any, headers: dict[str, str], data: bytes) -> None:
+    server.answer = lambda request: (200, headers, data)
+    error = failure(call(url=server.url), around)
+    assert error.type == "output.invalid"
+    assert server.url in error.message
+
+
+@pytest.mark.parametrize(
+    ("headers", "data"),
+    [
+        ({"Content-Type": "application/json; charset=iso-8859-1"}, '{"a": "é"}'.encode("latin-1")),
+        ({"Content-Type": "application/json; charset=utf-16"}, '{"a": "é"}'.encode("utf-16")),
+        ({"Content-Type": "application/json"}, '{"a": "é"}'.encode("utf-16")),
+        ({"Content-Type": "application/json"}, '{"a": "é"}'.encode("utf-8-sig")),
+        ({"Content-Type": "application/json", "Content-Encoding": "x-gzip"}, gzip.compress('{"a": "é"}'.encode())),
+        ({"Content-Type": "application/json", "Content-Encoding": "GZIP"}, gzip.compress('{"a": "é"}'.encode())),
+        ({"Content-Type": "application/json", "Content-Encoding": "deflate"}, zlib.compress('{"a": "é"}'.encode())),
+        ({"Content-Type": "application/json", "Content-Encoding": "deflate"}, zlib.compress('{"a": "é"}'.encode())[2:-4]),
+        ({"Content-Type": "application/json", "Content-Encoding": "none"}, '{"a": "é"}'.encode()),
+    ],
+)
+def test_charset_packing_and_byte_order_mark_are_honoured(
+    call: Make, around: Any, server: Any, headers: dict[str, str], data: bytes
+) -> None:
+    server.answer = lambda request: (200, headers, data)
+    assert run(call(url=server.url), around)["body"] == {"a": "é"}
+
+
+def test_any_body_can_be_kept_as_a_file(call: Make, around: Any, server: Any) -> None:
+    server.answer = lambda request: (200, {"Content-Type": "image/png"}, PNG)
+    body = run(call(url=server.url, parse="bytes"), around)["body"]
+    assert Path(body["file"]).read_bytes() == PNG
+    assert body["bytes"] == len(PNG)
+    server.answer = lambda request: (200, {"Content-Encoding": "gzip"}, gzip.compress(b"\0" * 20_000_000))
+    assert failure(call(url=server.url, parse="bytes"), around).type == "http.too_large"
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_gateways_error_leaves_the_outcome_unknown(call: Make, around: Any, server: Any, status: int) -> None:
+    server.answer = lambda request: (status, {}, b"")
+    assert failure(call(url=server.url), around).outcome == "unknown"
+    server.answer = lambda request: (500, {}, b"")
+    assert failure(call(url=server.url), around).outcome == "answered"
+
+
+def test_a_secret_at_the_end_of_what_an_error_keeps_is_masked_as_a_whole(
+    call: Make, make_around: Callable[..., Any], server: Any
+) -> None:
+    around = make_around({"KEY": "s3cret-value-0123"})
+    around.secrets.read("KEY")
+    for length in range(4070, 4100):
+        server.answer = lambda request, length=length: (400, {}, b"x" * length + b"s3cret-value-0123" * 50)
+        error = failure(call(url=server.url), around)
+        assert error.data is not None
+        assert set(error.data["body"]) <= set("x*")
+    server.answer = lambda request: (400, {}, b"s3cret-value-0123" * 5000)
+    error = failure(call(url=server.url), around)
+    assert error.data is not None
+    assert set(error.data["body"]) == {"*"}
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://user:pa/ss@host/", "port"),
+        ("http://127.0.0.1:99999/", "port"),
+        ("http://[::zz]/", "IPv6"),
+        ("ftp://host/", "http:// or https://"),
+    ],
+)
+def test_a_url_that_cannot_be_requested_is_named_as_it_was_written(call: Make, around: Any, url: str, words: str) -> None:
+    error = failure(call(url=url), around)
+    assert error.type == "input.invalid"
+    assert words in error.message
+    assert error.message.count(url) == 1
+    assert "'" not in error.message.replace(url, "")
+
+
+def test_a_header_that_cannot_be_sent_is_not_quoted(call: Make, around: Any, server: Any) -> None:
+    error = failure(call(url=server.url, headers={"Authorization": "Bearer s3cret\n"}), around)
+    assert error.type == "input.invalid"
+    assert "s3cret" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("HTTP_PROXY", "ftp://user:hidden@x", "$HTTP_PROXY"),
+        ("HTTP_PROXY", "http://127.0.0.1:99999", "a port is out of range"),
+        ("ALL_PROXY", "socks5://127.0.0.1:1", "refused"),
+        ("SSL_CERT_FILE", "/nonexistent", "$SSL_CERT_FILE is /nonexistent"),
+    ],
+)
+def test_what_is_wrong_with_the_environment_is_named(
+    call: Make, around: Any, server: Any, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setattr("agentctl.actions.http._tls", http_action._tls.__wrapped__)  # made again, as in a process of its own
+    monkeypatch.setenv(name, value)
+    error = failure(call(url=server.url), around)
+    assert error.type == "http.connect"
+    assert words in error.message
+    assert "hidden" not in error.message
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    if name == "ALL_PROXY":
+        assert run(call(url=server.url), around)["status"] == 200
 
 
 def test_a_request_carries_method_query_headers_body_and_the_steps_key(call: Make, around: Any, server: Any) -> None:
