@@ -18,7 +18,7 @@ RUN_EVENTS = "agentctl.run."  # how the names of the events begin that say what 
 
 
 class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """When a failed attempt is tried again (LANGUAGE section 4). `attempts` counts the first; times in seconds."""
+    """When a failed attempt is tried again (docs/language.md). `attempts` counts the first; times in seconds."""
 
     attempts: int = 1
     delay: float = 1.0
@@ -157,16 +157,19 @@ class Budget(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Trigger(msgspec.Struct, frozen=True, omit_defaults=True):
-    """When a run starts by itself (LANGUAGE section 6). `what`: the cron expression, the period, the event's name, the webhook's
-    path or the pattern of files, as written.  `settings`: its other keys as written, but for `if` and `input`.
+    """When a run starts by itself (docs/language.md, Triggers).
 
-    `input`: input name -> its value; None: the keys of `event.data` that are inputs.
+    kind: the name of a `TriggerSpec`.
+    what: the cron expression, the period, the event's name, the webhook's path or the pattern of files, as written.
+    settings: its other keys as written, but for `if` and `input`; they convert to the struct that the spec names.
+    condition: its `if`.
+    input: input name -> its value; None: the keys of `event.data` that are inputs.
     """
 
-    kind: Literal["cron", "every", "event", "webhook", "file"]
+    kind: str
     what: str
     settings: dict[str, JSON] = {}
-    condition: Template | None = None  # `if`
+    condition: Template | None = None
     input: dict[str, Template] | None = None
 
 
@@ -201,7 +204,7 @@ class Dedupe(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Flow(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How many runs of a definition start, and when (LANGUAGE section 7)."""
+    """How many runs of a definition start, and when (docs/language.md, Flow control)."""
 
     concurrency: Concurrency | None = None
     throttle: Rate | None = None

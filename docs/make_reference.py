@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from agentctl import spec
 from agentctl.language.schema import schema
-from agentctl.language.vocabulary import NOT_YET
 
 PAGE = Path(__file__).with_name("reference.md")
 HEAD = """# Every key
@@ -107,7 +107,7 @@ def _section(shape: Shape, links: dict[str, str]) -> Iterator[str]:
         needed = "required" if key in shape.node.get("required", ()) else ""
         meaning = _DEFAULT.sub("", said)
         takes = _takes(node, links, f"{shape.place}/properties/{key}")
-        if shape.place == "#/$defs/step" and key in NOT_YET:
+        if shape.place == "#/$defs/step" and (action := spec.action(key)) and not action.is_supported:
             meaning += " This version cannot run it."
         yield f"| `{key}` | {takes} | {_cell(default[1]) if default else needed} | {_cell(meaning)} |"
     yield ""

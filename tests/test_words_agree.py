@@ -17,14 +17,16 @@ from agentctl.core import lifecycle
 from agentctl.expressions.duration import parse_duration
 from agentctl.language.schema import schema
 from agentctl.language.sizes import parse_size
-from agentctl.language.vocabulary import ACTIONS, ALWAYS, ELSEWHERE, FLOW, NOT_YET
+from agentctl.language.vocabulary import ALWAYS, ELSEWHERE, FLOW
 from agentctl.ports import RunStatus
+from agentctl.spec.catalog import BUILT_IN as ACTIONS
 from agentctl.triggers.schedule import Schedule
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LANGUAGE = (REPOSITORY / "docs" / "language.md").read_text(encoding="utf-8")
 DEFINITIONS: dict[str, Any] = schema()["$defs"]
 STEP = DEFINITIONS["step"]["properties"]
+NOT_YET = {name for name, action in ACTIONS.items() if not action.is_supported}
 
 # The mappings of the schema that have a type of their own: what it calls some of the keys otherwise.
 BUILT: list[tuple[dict[str, Any], type, dict[str, str]]] = [
@@ -88,7 +90,7 @@ def test_every_key_becomes_a_field_with_the_default_that_is_told(keys, made, ren
 
 
 def test_the_defaults_of_actions_are_those_that_are_told():
-    assert int(default_of(STEP["history"]["properties"]["limit"]) or 0) == LIMIT == query({"of": "x"}, 0.0).limit
+    assert int(default_of(DEFINITIONS["history"]["properties"]["limit"]) or 0) == LIMIT == query({"of": "x"}, 0.0).limit
     assert parse_size(default_of(DEFINITIONS["http"]["properties"]["max_bytes"])) == MAX_BYTES
     assert f"`limit` ({LIMIT})" in LANGUAGE
 

@@ -13,9 +13,10 @@ from agentctl.language.check.schemas import spelled_out
 from agentctl.language.check.walk import Walk
 from agentctl.language.inputs import has_default
 from agentctl.language.sizes import parse_size
-from agentctl.language.vocabulary import BESIDE_SHELL, actions_of
+from agentctl.language.vocabulary import actions_of
 from agentctl.language.yaml.reader import Source
 from agentctl.language.yaml.tree import Path
+from agentctl.spec import action
 
 # Steps that hold others, that only wait or that end things: `defaults` are meant for what is executed.
 _NO_DEFAULTS = frozenset({"steps", "foreach", "repeat", "wait", "approve", "fail", "return"})
@@ -124,11 +125,14 @@ class _Builder:
 
 
 def _params(step: dict[str, Any], uses: str) -> Any:
-    """The parameters of a task in the shape that `model.Task` gives."""
+    """The parameters of a task in the shape that `model.Task` gives: of an action of a package its mapping (or its value
+    under the action's name) and what stands beside it."""
     body = step[uses]
+    found = action(uses)
+    assert found is not None  # the schema lets no other through
+    beside = {key: step[key] for key in found.beside if key in step}
     if uses == "shell":
-        params = dict(body) if isinstance(body, dict) else {"run": body}
-        params.update({key: step[key] for key in BESIDE_SHELL if key in step})
+        params = {**(body if isinstance(body, dict) else {"run": body}), **beside}
         if isinstance(params["run"], list):
             params["argv"] = params.pop("run")
         return params
@@ -136,7 +140,9 @@ def _params(step: dict[str, Any], uses: str) -> Any:
         return {"function": body, "with": step.get("with", {})}
     if uses == "http" and "max_bytes" in body:
         return {**body, "max_bytes": parse_size(body["max_bytes"])}
-    return _with_schema(body) if uses == "llm" else body
+    if uses == "llm":
+        return _with_schema(body)
+    return {**(body if isinstance(body, dict) else {uses: body}), **beside}
 
 
 def _with_schema(body: dict[str, Any]) -> dict[str, Any]:

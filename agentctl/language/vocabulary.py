@@ -1,18 +1,15 @@
-"""The words of the language that more than one file here needs: actions, what stands beside them, names, ids of steps."""
+"""The words of the language that more than one file here needs: actions of a step, names in expressions, ids of steps."""
 
 from __future__ import annotations
 
 from typing import Any
 
-ACTIONS = (
-    "shell", "python", "http", "llm", "agent", "skill", "wait", "approve", "foreach", "repeat", "steps",
-    "set", "remember", "emit", "fail", "return", "history", "publish",
-)  # fmt: skip
-BESIDE_SHELL = ("parse", "env", "stdin", "cwd")  # parameters of `shell` that may stand on the step as well
-NOT_YET = frozenset({"agent", "publish"})  # in the language, but nothing performs them in this version
+from agentctl.spec import actions
+from agentctl.spec.catalog import BUILT_IN
+
 FLOW = ("concurrency", "throttle", "rate_limit", "debounce", "batch", "priority", "dedupe")
 
-# The names an expression can use, and the fields of those whose fields are fixed (LANGUAGE section 3).
+# The names an expression can use, and the fields of those whose fields are fixed (docs/language.md, Expressions).
 ALWAYS = frozenset({"input", "steps", "event", "run", "state", "vars", "secrets", "now"})
 ELSEWHERE = {
     "item": "inside a foreach",
@@ -31,8 +28,8 @@ ERROR_FIELDS = ("type", "message", "step", "attempts", "data")
 
 
 def actions_of(step: dict[str, Any]) -> list[str]:
-    """The actions a step has, in the order of `ACTIONS`; `steps` is one only without foreach and repeat."""
-    found = [action for action in ACTIONS if action in step]
+    """The actions a step has, in the order of the specs; `steps` is one only without foreach and repeat."""
+    found = [name for name in BUILT_IN if name in step] or [name for name in actions() if name in step]
     if "steps" in found and ("foreach" in found or "repeat" in found):
         found.remove("steps")
     return found

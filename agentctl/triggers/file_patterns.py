@@ -1,4 +1,4 @@
-"""Which files a `file` trigger means (LANGUAGE section 6).
+"""Which files a `file` trigger means (docs/language.md, File triggers).
 
 A pattern is relative to the project's root. `*`, `?` and `[...]` match within one part of a path, `**` any number of parts; as in
 a shell none of them matches a part that begins with a dot.

@@ -8,6 +8,7 @@ import msgspec
 
 from agentctl.expressions.duration import parse_duration
 from agentctl.model import Definition, Trigger
+from agentctl.spec.triggers import ScheduleSettings
 
 Kind = Literal["cron", "every"]
 CatchUp = Literal["none", "latest", "all"]
@@ -58,18 +59,17 @@ def schedules(definition: Definition, timezone: str) -> tuple[Schedule, ...]:
 def _schedule(name: str, trigger: Trigger, timezone: str) -> Schedule:
     kind: Kind = "cron" if trigger.kind == "cron" else "every"
     text = " ".join(trigger.what.split())
-    settings = trigger.settings
-    dst = settings.get("dst", {})
+    settings = msgspec.convert(trigger.settings, ScheduleSettings)
     return Schedule(
         name=name,
         kind=kind,
         text=text,
         period=parse_duration(text) if kind == "every" else 0.0,
-        timezone=settings.get("timezone", timezone),
-        catch_up=settings.get("catch_up", "latest"),
-        limit=settings.get("max", 100),
-        jitter=parse_duration(settings.get("jitter", "0s")),
-        overlap=settings.get("overlap", "queue"),
-        gap=dst.get("gap", "next"),
-        fold=dst.get("fold", "once"),
+        timezone=settings.timezone or timezone,
+        catch_up=settings.catch_up,
+        limit=settings.max,
+        jitter=parse_duration(settings.jitter),
+        overlap=settings.overlap,
+        gap=settings.dst.gap,
+        fold=settings.dst.fold,
     )

@@ -1,4 +1,4 @@
-"""A start of a definition: the run to make, and what flow control says of it (LANGUAGE section 7)."""
+"""A start of a definition: the run to make, and what flow control says of it (docs/language.md, Flow control)."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as json_library
 import shlex
 from importlib.resources import files
 from pathlib import Path
@@ -73,7 +74,9 @@ def _template(name: str) -> str:
 
 def _schema() -> str:
     """It lies in the project, not in .agentctl/: who clones the project has it, too, and editors need no network."""
-    return (files("agentctl.language") / "schema.json").read_text(encoding="utf-8")
+    from agentctl.language.schema import schema
+
+    return json_library.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _ignore(path: Path) -> dict[str, list[str]]:

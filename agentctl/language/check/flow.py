@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 from agentctl import model
 from agentctl.expressions.duration import parse_duration
@@ -17,17 +17,17 @@ from agentctl.language.cron import cron_doubt, cron_flaw
 from agentctl.language.event_names import trigger_pattern_flaw
 from agentctl.language.vocabulary import EVENT_FIELDS, FLOW
 from agentctl.language.yaml.reader import Source
+from agentctl.spec import triggers
 
 _OF_TRIGGERS = Scope(only=frozenset({"event", "vars", "now"}), no_secrets="a trigger")
 _OF_FLOW = Scope(only=frozenset({"input", "event", "run", "vars", "now"}), no_secrets="flow control")
-TRIGGERS: tuple[Literal["cron", "every", "event", "webhook", "file"], ...] = ("cron", "every", "event", "webhook", "file")
 _SHORTEST = 0.1  # seconds between two slots of a schedule
 _OF_EVENT = re.compile(rf"event\.(?:{'|'.join(EVENT_FIELDS)})(?:\.\w+|\[[^\[\]]*\])*(?:\s*\|.+)?")
 
 
 def check_triggers(source: Source, walk: Walk) -> None:
-    triggers = source.data.get("triggers")
-    for index, trigger in enumerate(triggers if isinstance(triggers, list) else ()):
+    written = source.data.get("triggers")
+    for index, trigger in enumerate(written if isinstance(written, list) else ()):
         if isinstance(trigger, dict):
             _trigger(source, walk, index, trigger)
 
@@ -36,7 +36,7 @@ def _trigger(source: Source, walk: Walk, index: int, trigger: dict[str, Any]) ->
     path = ("triggers", index)
     if "if" in trigger:
         walk.expression((*path, "if"), trigger["if"], _OF_TRIGGERS)
-    for key in (*TRIGGERS, "timezone"):
+    for key in (*triggers(), "timezone"):
         if key in trigger:
             walk.fixed((*path, key), trigger[key], key)
     walk.event_name((*path, "event"), trigger.get("event"), trigger_pattern_flaw)
@@ -114,7 +114,7 @@ def check_flow(source: Source, walk: Walk) -> None:
 
 def trigger(data: dict[str, Any]) -> model.Trigger:
     """A trigger that has passed every check."""
-    kind = next(kind for kind in TRIGGERS if kind in data)
+    kind = next(kind for kind in triggers() if kind in data)
     mapped = data.get("input")
     return model.Trigger(
         kind=kind,

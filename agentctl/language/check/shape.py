@@ -1,4 +1,4 @@
-"""The shape of a definition against schema.json, each cause once, in the user's words and at its place."""
+"""The shape of a definition against its JSON Schema, each cause once, in the user's words and at its place."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from agentctl.expressions.suggestions import did_you_mean
 from agentctl.language import messages
 from agentctl.language.formats import FORMATS, InnerError
 from agentctl.language.schema import schema
-from agentctl.language.vocabulary import ACTIONS, actions_of
+from agentctl.language.vocabulary import actions_of
 from agentctl.language.yaml.reader import MAX_PROBLEMS, Source
 from agentctl.language.yaml.tree import Path
+from agentctl.spec import action
 
 # Keywords that all say one thing: this value is not one that the key takes.
 _LIMITS = ("minimum", "maximum", "exclusiveMinimum", "minItems", "minLength", "minProperties", "uniqueItems")
@@ -126,7 +127,9 @@ class _Shape:
                 names = messages.listed([f"'{key}'" for key in error.validator_value["required"]], "and")
                 self.source.report(self.source.at(path), "wrong-value", f"{error.schema['title']} takes only one of {names}")
             elif error.validator == "anyOf":
-                self.source.report(self.source.at((*path, "with")), "misplaced-key", "'with' stands beside 'python' or 'skill'")
+                key = error.schema["x-key"]
+                names = messages.listed([f"'{choice['required'][0]}'" for choice in error.validator_value], "or")
+                self.source.report(self.source.at((*path, key)), "misplaced-key", f"'{key}' stands beside {names}")
 
     def one(self, path: Path, error: Any) -> None:
         """Exactly one of some keys is needed: none or several are there."""
@@ -154,7 +157,7 @@ class _Shape:
             if key not in error.instance or needed[0] in error.instance:
                 continue
             place = self.source.at((*path, key))
-            if key in ACTIONS:
+            if action(key) is not None:
                 self.source.report(place, "missing-key", f"'{key}' needs '{needed[0]}' beside it")
             elif key == "on_unknown":
                 self.source.report(place, "misplaced-key", "'on_unknown' has a meaning only beside 'effect: once'")

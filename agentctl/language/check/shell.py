@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from agentctl.language.vocabulary import BESIDE_SHELL
 from agentctl.language.yaml.reader import Source
 from agentctl.language.yaml.tree import Path
+from agentctl.spec.processes import SHELL
 
 _OPEN = re.compile(r"(?<!\$)\$\{\{")
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "ash"})
@@ -21,7 +21,7 @@ def check_shell(source: Source, path: Path, step: dict[str, Any]) -> None:
         _check_script(source, (*path, "shell"), shell)
         return
     _check_script(source, (*path, "shell", "run"), shell.get("run"))
-    for key in BESIDE_SHELL:
+    for key in SHELL.beside:
         if key in shell and key in step:
             first, second = sorted([source.at((*path, "shell", key)), source.at((*path, key))])
             message = f"'{key}' stands both inside 'shell' and beside it; the first is in line {first[0]}"

@@ -26,18 +26,17 @@ from agentctl.language.check.references import Names
 from agentctl.language.check.shell import check_shell
 from agentctl.language.event_names import event_name_flaw, wait_pattern_flaw
 from agentctl.language.inputs import has_default
-from agentctl.language.vocabulary import ALWAYS, NOT_YET, TAKEN, actions_of, step_ids
+from agentctl.language.vocabulary import ALWAYS, TAKEN, actions_of, step_ids
 from agentctl.language.yaml.reader import Source
 from agentctl.language.yaml.tree import Path, Place
 from agentctl.model import HANDLERS
+from agentctl.spec import action as spec_of
+from agentctl.spec.control import WAIT
+from agentctl.spec.processes import SHELL
 
 # Keys of a step that hold other steps or expressions of an inner scope; everything else is looked at as it stands.
 _NESTED = frozenset({"steps", "fallback", "undo", "on_unknown", "foreach", "repeat", "output", "shell", "wait"})
-_FIXED = frozenset(
-    {"id", "name", "needs", "timeout", "retry", "continue_on_error", "effect", "parse", "as", "max_parallel", "detach", "skill"}
-)
-# Actions whose parameters may hold a secret: those that use it there and then.
-_SECRETS = frozenset({"shell", "python", "http", "llm", "agent", "env", "stdin", "cwd", "if"})
+_FIXED = frozenset({"id", "name", "needs", "timeout", "retry", "continue_on_error", "effect"})  # of every step
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _BARE = re.compile(r"(steps|input)\.([a-z_][a-z0-9_]*)(?:\.[A-Za-z0-9_]+)*")
 
@@ -154,7 +153,10 @@ class Walk:
     def step(self, path: Path, step: Any, scope: Scope) -> None:
         if not isinstance(step, dict):
             return
-        self.not_yet += [(*path, action) for action in NOT_YET.intersection(actions_of(step))]
+        found = [spec for spec in map(spec_of, actions_of(step)) if spec is not None]
+        self.not_yet += [(*path, spec.name) for spec in found if not spec.is_supported]
+        fixed = _FIXED.union(*(spec.fixed & {spec.name, *spec.beside} for spec in found))
+        secret = {"if"}.union(*(spec.secrets for spec in found))
         for key, value in step.items():
             if key == "if":
                 self.expression((*path, key), value, scope)
@@ -162,11 +164,10 @@ class Walk:
                 self.key((*path, key), value, scope.without_secrets(f"'{key}'"))
             elif key == "cache" and isinstance(value, dict):
                 self.key((*path, key, "key"), value.get("key"), scope.without_secrets(f"'{key}'"))
-            elif key in _FIXED:
+            elif key in fixed:
                 self.fixed((*path, key), value, key)
             elif key not in _NESTED:
-                allowed = key in _SECRETS or (key == "with" and "python" in step)
-                self.value((*path, key), value, scope if allowed else scope.without_secrets(f"'{key}'"))
+                self.value((*path, key), value, scope if key in secret else scope.without_secrets(f"'{key}'"))
         if "shell" in step:
             check_shell(self.source, path, step)
             self.shell((*path, "shell"), step["shell"], scope)
@@ -190,7 +191,7 @@ class Walk:
             for key, value in shell.items():
                 if key == "run" and not isinstance(value, list):
                     continue
-                if key in ("parse", "ok_codes", "interpreter"):
+                if key in SHELL.fixed:
                     self.fixed((*path, key), value, key)
                 else:
                     self.value((*path, key), value, scope)
@@ -209,7 +210,7 @@ class Walk:
         for key, value in wait.items():
             if key == "if":
                 self.expression((*path, key), value, scope)
-            elif key in ("timeout", "on_timeout"):
+            elif key in WAIT.fixed:
                 self.fixed((*path, key), value, key)
             else:
                 self.value((*path, key), value, scope)

@@ -22,6 +22,7 @@ from agentctl.ports import NOTHING, Clock, NewEvent, SeenFile, SendResult, Store
 from agentctl.service.deployed import Deployed
 from agentctl.service.disk.folders import Abandoned, Stamps, Unsettled, digest, find, written_at
 from agentctl.service.disk.watching import LOOK_AGAIN, Wakeup, watch
+from agentctl.spec.triggers import FileSettings
 from agentctl.triggers.events import starts_of
 from agentctl.triggers.file_patterns import FilePattern, file_pattern
 
@@ -236,7 +237,7 @@ class FileWatch:
 
 def _file_triggers(stored: StoredDefinition) -> list[_Trigger]:
     return [
-        _Trigger(stored, number, file_pattern(trigger.what), frozenset(trigger.settings.get("on", ("created", "modified"))))
+        _Trigger(stored, number, file_pattern(trigger.what), frozenset(msgspec.convert(trigger.settings, FileSettings).on))
         for number, trigger in enumerate(stored.definition.triggers)
         if trigger.kind == "file"
     ]

@@ -23,6 +23,7 @@ from agentctl.service.http.context import Context
 from agentctl.service.http.events import demand_ready
 from agentctl.service.http.responses import Refusal, log, unauthorized
 from agentctl.service.http.signatures import Headers, Refused, SecretFlaw, delivery_id
+from agentctl.spec.triggers import WebhookSettings
 from agentctl.triggers.events import starts_of
 from agentctl.triggers.ids import new_run_id
 
@@ -95,9 +96,10 @@ def _passed(
     ids: list[str] = []
     reasons: list[str] = []
     for one in served:
-        scheme = one.trigger.settings.get("scheme", "standard")
+        settings = msgspec.convert(one.trigger.settings, WebhookSettings)
+        scheme = settings.scheme
         try:
-            secret = "" if scheme == "none" else _secret(secrets, one.trigger)
+            secret = "" if settings.secret is None else _secret(secrets, settings.secret)
             id_ = delivery_id(scheme, secret, headers, content, now)
         except Refused as refused:
             reasons.append(f"{one.name}: {refused}")
@@ -114,8 +116,8 @@ def _passed(
     return passed, ids[0] if ids else new_run_id()
 
 
-def _secret(secrets: SecretSource, trigger: Trigger) -> str:
-    match = _SECRET.fullmatch(trigger.settings["secret"])
+def _secret(secrets: SecretSource, reference: str) -> str:
+    match = _SECRET.fullmatch(reference)
     assert match is not None  # the schema saw to it
     try:
         return secrets.read(match[1])

@@ -14,7 +14,7 @@ from agentctl.errors import DefinitionInvalid
 from agentctl.language.load import check, load
 from agentctl.language.problems import format_problem
 from agentctl.language.schema import schema
-from agentctl.language.vocabulary import ACTIONS
+from agentctl.spec.catalog import BUILT_IN as ACTIONS
 
 SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

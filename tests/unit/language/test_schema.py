@@ -9,9 +9,10 @@ from jsonschema import Draft202012Validator
 
 from agentctl.language.formats import FORMATS
 from agentctl.language.schema import schema
-from agentctl.language.vocabulary import ACTIONS, FLOW
+from agentctl.language.vocabulary import FLOW
 from agentctl.language.yaml.reader import read_text
 from agentctl.model import HANDLERS
+from agentctl.spec.catalog import BUILT_IN as ACTIONS
 
 PLAIN = Draft202012Validator(schema())
 
@@ -135,7 +136,7 @@ def test_every_mapping_that_refuses_keys_has_a_name_for_the_message() -> None:
 
 def test_schema_and_program_know_the_same_words() -> None:
     step = schema()["$defs"]["step"]
-    assert tuple(choice["required"][0] for choice in step["oneOf"]) == ACTIONS
+    assert tuple(choice["required"][0] for choice in step["oneOf"]) == tuple(ACTIONS)
     assert set(FLOW) | set(HANDLERS) <= set(schema()["properties"])
     used = {node["format"] for _, node in mappings(schema()) if isinstance(node.get("format"), str)}
     assert used == set(FORMATS)
