@@ -48,6 +48,11 @@ class LlmAction:
         if is_any_usable(self.models, self.read_key):
             warm_up()
 
+    async def ready(self, call: Call) -> None:
+        """Wait for the import of litellm, unless there is no model that could be called."""
+        if is_any_usable(self.models, self.read_key):
+            await library()
+
     async def perform(self, call: Call, around: Surroundings) -> Outcome:
         failures: list[ActionError] = []
         for wanted in [call.params.get("model"), *(call.params.get("fallback_models") or [])]:

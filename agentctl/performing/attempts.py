@@ -1,7 +1,8 @@
 """Perform attempts of steps: at most `workers` at once, each with its time limit, each answered by exactly one event.
 
 What an action returns or raises is scrubbed of secrets before it becomes an event, so nothing later can leak them.
-An attempt that waits for a free worker has not begun: the wait does not count to its timeout.
+An attempt that waits for a free worker, or for its action to get ready (`SlowAction`), has not begun: the wait does not count to
+its timeout.
 """
 
 from __future__ import annotations
@@ -164,9 +165,12 @@ class Attempts:
     async def _perform(self, attempt: _Attempt) -> AnyEvent:
         command = attempt.command
         try:
+            action = self._actions[command.uses]
+            if hasattr(action, "ready"):
+                await cast(SlowAction, action).ready(attempt.call)
             attempt.limit = asyncio.timeout(command.timeout)
             async with attempt.limit:
-                outcome = await self._actions[command.uses].perform(attempt.call, self._around)
+                outcome = await action.perform(attempt.call, self._around)
             if not attempt.has_timed_out:
                 return self._succeeded(command, outcome)
             problem = _timed_out(command)

@@ -91,7 +91,10 @@ class SlowAction(Action, Protocol):
     """An action that takes long to get ready, and can do so in the background."""
 
     def expect(self) -> None:
-        """A run that has steps of this kind is being driven. Returns at once; called again, it does nothing more."""
+        """Get ready in the background: a run that has steps of this kind is being driven. Repeated calls do nothing more."""
+
+    async def ready(self, call: Call) -> None:
+        """Return when the attempt can begin: its timeout counts from then. Raises ActionError when it never can."""
 
 
 class InstantAction(Action, Protocol):
