@@ -8,6 +8,7 @@ from pathlib import Path
 from agentctl.cli import context, queries
 from agentctl.errors import NotFound, UsageError
 from agentctl.language.cases import SUFFIX
+from agentctl.language.project.project import TEST_SUFFIXES
 
 
 def write(run: str, path: str | None, db: str | None) -> Path:
@@ -15,7 +16,7 @@ def write(run: str, path: str | None, db: str | None) -> Path:
     from agentctl.language.catalog import Catalog
     from agentctl.testing.record import recorded, written
 
-    if path is not None and not path.endswith(SUFFIX):
+    if path is not None and not path.endswith(TEST_SUFFIXES):
         raise UsageError(f"a test file is named *{SUFFIX}, and {path} is not")
     project = context.project(db)
     with context.recorded(db, run) as (store, row):

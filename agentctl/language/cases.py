@@ -17,10 +17,11 @@ from agentctl import JSON
 from agentctl.expressions.duration import parse_duration
 from agentctl.language.check.shape import validate
 from agentctl.language.problems import Problem, in_order
+from agentctl.language.project.project import TEST_SUFFIXES
 from agentctl.language.yaml.reader import Source, read_file
 from agentctl.language.yaml.tree import Path, Place
 
-SUFFIX = ".test.yaml"
+SUFFIX = TEST_SUFFIXES[0]  # of a file that is written
 _JOINED = ("input", "vars", "secrets", "state", "mocks")
 
 

@@ -1,24 +1,27 @@
-"""The definitions of a project by name. Only the heads of the files are read."""
+"""The definitions of a project by name: what the YAML of each file says, however it is written."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from agentctl.errors import NotFound
 from agentctl.expressions.suggestions import did_you_mean
-from agentctl.language.project.project import FOLDERS, Project
+from agentctl.language.project.project import FOLDERS, SUFFIXES, TEST_SUFFIXES, Project
 
-_HEAD = 4096  # bytes in which the key that names the kind has to stand
-_NAME = re.compile(rb"^(loop|skill):[ \t]+[\"']?([a-z0-9][a-z0-9-]{0,62})[\"']?[ \t]*(?:#.*)?\r?$", re.MULTILINE)
+_HEAD = 4096  # bytes in which most files have the line that is looked for first
+_NAME = rb"(loop|skill):[ \t]+([a-z0-9][a-z0-9-]{0,62})(?:[ \t]+#.*)?[ \t]*\r?(?:\n|\Z)"
+# The first line that is neither empty nor a comment: what it says no YAML parser would read in another way.
+_FIRST_LINE = re.compile(rb"\A(?:\xef\xbb\xbf)?(?:(?:[ \t]*(?:#.*)?|---[ \t]*)\r?\n)*" + _NAME)
+_ANY_LINE = re.compile(rb"^" + _NAME, re.MULTILINE)
 
 
 class Catalog:
-    """What `loops/**/*.yaml` and `skills/**/*.yaml` of a project define, as of the first look."""
+    """What the YAML files below `loops/` and `skills/` of a project define, as of the first look."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -68,8 +71,8 @@ class Catalog:
 
 
 def definition_files(folder: Path, unreadable: Callable[[OSError], None] | None = None) -> list[Path]:
-    """Every YAML file below a folder, sorted. Folders that are links are followed, each once; what is hidden is not looked at:
-    editors keep their drafts there, and Kubernetes the files that the visible links lead to.
+    """Every YAML file below a folder that is no test file, sorted. Folders that are links are followed, each once; what is hidden
+    is left out: editors keep their drafts there, and Kubernetes the files that the visible links lead to.
 
     `unreadable`: called for a folder that cannot be listed; without it such a folder counts as empty.
     """
@@ -78,9 +81,13 @@ def definition_files(folder: Path, unreadable: Callable[[OSError], None] | None 
     _is_new(os.fspath(folder), entered)
     for place, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".") and _is_new(os.path.join(place, name), entered)]
-        paths = (Path(place, name) for name in files if name.endswith(".yaml") and not name.startswith("."))
+        paths = (Path(place, name) for name in files if _is_definition(name))
         found.extend(path for path in paths if os.path.isfile(path))
     return sorted(found)
+
+
+def _is_definition(name: str) -> bool:
+    return name.endswith(SUFFIXES) and not name.endswith(TEST_SUFFIXES) and not name.startswith(".")
 
 
 def _is_new(folder: str, entered: set[tuple[int, int]]) -> bool:
@@ -96,14 +103,32 @@ def _is_new(folder: str, entered: set[tuple[int, int]]) -> bool:
 
 
 def head_of(data: bytes) -> tuple[str, str] | None:
-    """Kind and name of a definition, from the bytes its file begins with; None when they do not tell."""
-    match = _NAME.search(data[:_HEAD])
-    return (match[1].decode(), match[2].decode()) if match else None
+    """Kind and name of a definition, from the bytes of its file; None when they name none."""
+    match = _FIRST_LINE.match(data[:_HEAD])
+    return (match[1].decode(), match[2].decode()) if match else _read_head(data)
+
+
+@lru_cache(256)
+def _read_head(data: bytes) -> tuple[str, str] | None:
+    """The same by the YAML parser. A file that is not YAML counts by the first line that looks right: a command can then name
+    what is wrong with it."""
+    from agentctl.language.yaml.reader import read_bytes
+
+    read = read_bytes(data, "").data
+    if read is None and (match := _ANY_LINE.search(data)):
+        return match[1].decode(), match[2].decode()
+    for kind in ("loop", "skill"):
+        name = read.get(kind) if isinstance(read, dict) else None
+        if isinstance(name, str) and re.fullmatch("[a-z0-9][a-z0-9-]{0,62}", name):
+            return kind, name
+    return None
 
 
 def _head(path: Path) -> tuple[str, str] | None:
+    """Most files need not be read further than their first line."""
     try:
         with path.open("rb") as stream:
-            return head_of(stream.read(_HEAD))
+            data = stream.read(_HEAD)
+            return head_of(data if _FIRST_LINE.match(data) else data + stream.read())
     except OSError:
         return None

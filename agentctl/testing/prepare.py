@@ -12,6 +12,7 @@ from agentctl.language.cases import SUFFIX, Case, CaseFile, read_cases
 from agentctl.language.check.cases import check_case, definition_of, place_of
 from agentctl.language.load import Loaded
 from agentctl.language.problems import Problem
+from agentctl.language.project.project import TEST_SUFFIXES
 from agentctl.ports import StoredDefinition
 from agentctl.testing.real_actions import RealActions
 from agentctl.testing.runner import Ready
@@ -34,7 +35,7 @@ def files_at(path: Path) -> list[Path]:
 def _below(folder: Path) -> Iterator[Path]:
     for here, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name not in _PASSED_OVER and not name.startswith(".")]
-        yield from (Path(here, name) for name in files if name.endswith(SUFFIX))
+        yield from (Path(here, name) for name in files if name.endswith(TEST_SUFFIXES))
 
 
 def check_test(path: Path) -> list[Problem]:

@@ -11,7 +11,7 @@ from agentctl.cli import context, output, params
 from agentctl.cli.exit_codes import INVALID
 from agentctl.cli.problems import problem_blocks
 from agentctl.errors import DefinitionInvalid, NotFound
-from agentctl.language.project.project import FILE, FOLDERS
+from agentctl.language.project.project import FILES, FOLDERS, SUFFIXES, TEST_SUFFIXES
 from agentctl.render.text import size
 from agentctl.views.checks import problem_document
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from agentctl.language.catalog import Catalog
     from agentctl.language.problems import Problem
 
-_SUFFIXES = (".yaml", ".yml")
 
 
 def command(
@@ -51,15 +50,14 @@ def command(
 
 def _problems(file: Path) -> list[Problem]:
     """What is wrong with a file, or with the agentctl.yaml that it would have to be checked against."""
-    from agentctl.language.cases import SUFFIX
     from agentctl.language.load import check
     from agentctl.testing.prepare import check_test
 
     try:
         catalog = _catalog(file)
-        if file.name == FILE:
+        if file.name in FILES:
             return []
-        return check_test(file) if file.name.endswith(SUFFIX) else check(file, catalog)
+        return check_test(file) if file.name.endswith(TEST_SUFFIXES) else check(file, catalog)
     except DefinitionInvalid as error:
         return error.problems
 
@@ -85,4 +83,4 @@ def definitions(path: Path) -> list[Path]:
 
 def _is_definition(file: Path, root: Path) -> bool:
     hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
-    return not hidden and file.suffix in _SUFFIXES and file.stem != "agentctl" and file.is_file()
+    return not hidden and file.suffix in SUFFIXES and file.name not in FILES and file.is_file()

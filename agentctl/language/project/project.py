@@ -11,7 +11,9 @@ import msgspec
 
 from agentctl.errors import UsageError
 
-FILE = "agentctl.yaml"
+FILES = ("agentctl.yaml", "agentctl.yml")
+SUFFIXES = (".yaml", ".yml")
+TEST_SUFFIXES = (".test.yaml", ".test.yml")
 FOLDERS = ("loops", "skills")
 STORE = ".agentctl/agentctl.db"
 SOURCES = ("env", "credentials")
@@ -22,7 +24,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     `secrets_from`: where secrets are looked up, in order.  `policy`: as written.
     `retention`: for how many seconds `serve` keeps runs that have ended; None: for ever.
     `timezone`: of the cron triggers that name none.
-    `file`: agentctl.yaml, None when the project has none."""
+    `file`: agentctl.yaml (or .yml), None when the project has none."""
 
     root: Path
     store_path: Path
@@ -45,8 +47,8 @@ def find(start: Path, *, db: str | Path | None = None, environment: Mapping[str,
     environment = os.environ if environment is None else environment
     folder = start.absolute() if start.is_dir() else start.absolute().parent
     root = _root(folder)
-    file = root / FILE
-    data = _read(file) if file.is_file() else {}
+    file = _file(root)
+    data = _read(file) if file is not None else {}
     chosen = db or environment.get("AGENTCTL_DB")
     store = Path(chosen).expanduser().absolute() if chosen else root / Path(data.get("store") or STORE).expanduser()
     for path in (root, store):
@@ -61,8 +63,16 @@ def find(start: Path, *, db: str | Path | None = None, environment: Mapping[str,
         policy=data.get("policy") or {},
         retention=_seconds(data.get("retention")),
         timezone=data.get("timezone") or "UTC",
-        file=file if file.is_file() else None,
+        file=file,
     )
+
+
+def _file(root: Path) -> Path | None:
+    """The project file of a root. Raises UsageError when there are two: one of them would have no effect."""
+    files = [root / name for name in FILES if (root / name).is_file()]
+    if len(files) > 1:
+        raise UsageError(f"{root} has both {' and '.join(FILES)}: remove one of them")
+    return files[0] if files else None
 
 
 def demand_text(path: Path) -> None:
@@ -83,7 +93,7 @@ def _seconds(duration: str | None) -> float | None:
 def _root(folder: Path) -> Path:
     upward = [folder, *folder.parents]
     for candidate in upward:
-        if (candidate / FILE).is_file():
+        if any((candidate / name).is_file() for name in FILES):
             return candidate
     for candidate in upward:
         if any((candidate / name).is_dir() for name in FOLDERS):

@@ -9,8 +9,6 @@ from agentctl.language.yaml.tree import Place
 
 _HALF_QUOTED = re.compile(r"""^[\s-]*[\w-]+:\s+(?:'[^']*'|"[^"\\]*")\s*[^\s#,\]}]""")
 
-BEHIND = "found unexpected ':'"  # what the quick parser says of a plain `a:b` inside { } and [ ], which YAML 1.2 allows
-
 _SENTENCES = (
     (
         "mapping values are not allowed",
@@ -33,7 +31,7 @@ _SENTENCES = (
         "this escape is unknown in double quotes; write \\\\ for a backslash, or use single quotes",
     ),
     ("block sequence entries are not allowed", "a list item '- ' cannot begin here; put it on a line of its own"),
-    (BEHIND, "a value that holds ':' needs quotes inside { } and [ ]"),
+    ("found unexpected ':'", "a value that holds ':' needs quotes inside { } and [ ]"),
     ("control characters are not allowed", "there is a control character here that YAML does not allow"),
 )
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -21,6 +22,7 @@ from agentctl.language.yaml.tree import Node, Path, Place, find, locate, unread_
 MAX_BYTES = 1024 * 1024
 MAX_NODES = 100_000  # after aliases are expanded
 MAX_TEXT = 4 * MAX_BYTES  # characters, after aliases are expanded
+MAX_SLOW = 64 * 1024  # characters that the slow parser, which takes a second for about 50,000, is tried on
 MAX_DEPTH = 64
 MAX_PROBLEMS = 200  # told of one file; a file with more is another kind of file
 
@@ -147,8 +149,9 @@ def read_text(text: str, file: str = "<text>") -> Source:
 
 
 def _read(source: Source) -> Node:
-    """The tree, by the quick parser; by the slow one where that knows less of YAML 1.2: it takes no `{url: http://x}`."""
-    from agentctl.language.yaml.errors import BEHIND, explain
+    """The tree, by the quick parser; by the slow one where that refuses the text: it knows more of YAML 1.2, such as
+    `{url: http://x}` and `{a: ready?}`."""
+    from agentctl.language.yaml.errors import explain
 
     try:
         return _Tree(source).read()
@@ -156,7 +159,7 @@ def _read(source: Source) -> Node:
         raise
     except Exception as error:  # every kind of error of the parser; `explain` re-raises what is none
         refused = explain(error, source.text)
-        if BEHIND not in str(error):
+        if len(source.text) > MAX_SLOW:
             raise refused from None
     source.problems.clear()
     source.unread.clear()
@@ -182,9 +185,11 @@ class _Tree:
         self.documents = 0
 
     def read(self) -> Node:
-        for event in _events(self.source.text, quick=self.quick):
+        events = _events(self.source.text, quick=self.quick)
+        for event in events:
             self.take(event)
             if self.documents > 1:
+                self.trailing(event, [type(one).__name__ for one in self.nothing(events)])
                 break
         if self.root is None or (self.root.value is None and self.root.style == ""):
             raise Refused((1, 1), "empty", "the file is empty; a definition begins with 'loop: NAME' or 'skill: NAME'")
@@ -204,9 +209,19 @@ class _Tree:
             self.close(end)
         elif kind == "DocumentStartEvent":
             self.documents += 1
-            if self.documents > 1:
-                said = "one file holds one definition; put the next document in a file of its own"
-                self.source.report(place, "yaml-unsupported", said)
+
+    def nothing(self, events: Iterator[Any]) -> Iterator[Any]:
+        """The events after an empty value, if one comes next."""
+        first = next(events)
+        if type(first).__name__ == "ScalarEvent" and not (first.value or first.style or first.tag or first.anchor):
+            yield from islice(events, 2)
+
+    def trailing(self, start: Any, kinds: list[str]) -> None:
+        """A second document is refused, but for an empty one: a `---` at the end of the file."""
+        if kinds != ["DocumentEndEvent", "StreamEndEvent"]:
+            place = (start.start_mark.line + 1, start.start_mark.column + 1)
+            said = "one file holds one definition; put the next document in a file of its own"
+            self.source.report(place, "yaml-unsupported", said)
 
     def scalar(self, event: Any, place: Place, end: Place) -> Node:
         text, tag, style = event.value, event.tag, event.style or ""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agentctl.errors import DefinitionInvalid, NotFound
 from agentctl.expressions.suggestions import did_you_mean
-from agentctl.language.project.project import FILE, FOLDERS, Project
+from agentctl.language.project.project import FILES, FOLDERS, Project
 from agentctl.ports import Clock, Deployment, Store, StoredDefinition
 from agentctl.service.disk.ownership import abandoned, folder_of, root_of
 from agentctl.service.disk.scan import Reading, changes, files, survey
@@ -52,7 +52,7 @@ class Deployer:
         self._told_problems: frozenset[str] = frozenset()
         self._root = root_of(project)
         self._others: frozenset[str] = frozenset()  # of what is deployed, the roots that are not this one; they were told of
-        self._settings = _digest(project.root / FILE)
+        self._settings = [_digest(project.root / name) for name in FILES]
         self._unlisted = ""
 
     # --- what others ask ---
@@ -218,10 +218,10 @@ class Deployer:
 
     def _look_at_settings(self) -> None:
         """What agentctl.yaml says is read once: models, secrets and limits of a run under way must not change beneath it."""
-        digest = _digest(self._project.root / FILE)
+        digest = [_digest(self._project.root / name) for name in FILES]
         if digest != self._settings:
             self._settings = digest
-            log.warning("%s has changed; start serve again to have it read", FILE)
+            log.warning("%s has changed; start serve again to have it read", FILES[0])
 
 
 async def bring_in_line(

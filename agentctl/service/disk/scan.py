@@ -38,7 +38,7 @@ def files(root: Path) -> Iterator[Path]:
     """The definitions of a project; their test cases may lie beside them. Raises OSError when a folder is there, but cannot be
     listed: what is deployed from it is not gone."""
     for folder in FOLDERS:
-        yield from (path for path in definition_files(root / folder, _raise) if not path.name.endswith(".test.yaml"))
+        yield from definition_files(root / folder, _raise)
 
 
 def _raise(error: OSError) -> None:

@@ -206,3 +206,59 @@ def test_two_files_of_one_name_are_a_warning(write: Write, catalog: Catalog) -> 
         "name-taken",
         "loops/health.yaml defines 'health' as well",
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "loop: x\nsteps: [{set: {a: 1}}]\n",
+        "\ufeffloop: x\nsteps: [{set: {a: 1}}]\n",
+        "# a comment\n\n---\nloop: x # the name\r\nsteps: [{set: {a: 1}}]\n",
+        '"loop": "x"\nsteps: [{set: {a: 1}}]\n',
+        "loop: &name x\nsteps: [{set: {a: 1}}]\n",
+        "loop: !!str x\nsteps: [{set: {a: 1}}]\n",
+        '{"steps": [{"set": {"a": 1}}], "loop": "x"}',
+        "steps:\n- set:\n    a: |\n      loop: y\nloop: x\n",
+        "description: " + "long " * 2000 + "\nloop: x\nsteps: [{set: {a: 1}}]\n",
+        "? loop\n: x\n? steps\n: [{set: {a: 1}}]\n",
+        "defaults: {timeout: 1m}\n? 'loop'\n: >-\n  x\nsteps: [{set: {a: 1}}]\n",
+    ],
+)
+@pytest.mark.parametrize("suffix", [".yaml", ".yml"])
+def test_a_definition_is_found_by_what_its_yaml_says_however_it_is_written(
+    write: Write, tmp_path: Path, text: str, suffix: str
+) -> None:
+    file = write(text, f"loops/some{suffix}")
+    catalog = Catalog(find(tmp_path, environment={}))
+    assert catalog.names("loop") == ["x"]
+    assert catalog.path("x") == file
+    assert load(file, catalog).definition.name == "x"
+
+
+def test_the_text_of_a_script_names_no_definition(write: Write, tmp_path: Path) -> None:
+    write("description: |\n loop: y\nskill: z\nsteps:\n- shell: |\n    cat <<E\n    loop: w\n    E\n", "skills/z.yaml")
+    write("test: x\ncases: []\nloop: v\n", "loops/x.test.yml")
+    assert Catalog(find(tmp_path, environment={})).names() == ["z"]
+
+
+def test_a_file_that_is_not_yaml_keeps_its_name_so_that_its_mistake_can_be_told(write: Write, tmp_path: Path) -> None:
+    write("description: [\nloop: x\nsteps: 1\n", "loops/x.yaml")
+    assert Catalog(find(tmp_path, environment={})).names() == ["x"]
+
+
+def test_the_project_file_may_end_in_yml(write: Write, tmp_path: Path) -> None:
+    file = write("vars: {a: 1}\n", "agentctl.yml")
+    loop = write("loop: x\nsteps: [{shell: x}]\n", "loops/x.yml")
+    project = find(loop, environment={})
+    assert (project.root, project.file, project.vars) == (tmp_path, file, {"a": 1})
+    write("vars: {a: 2}\n", "agentctl.yaml")
+    with pytest.raises(UsageError, match=r"both agentctl.yaml and agentctl.yml"):
+        find(loop, environment={})
+
+
+def test_the_project_file_names_a_time_zone(write: Write, tmp_path: Path) -> None:
+    file = write("timezone: Europe/Berlin\n", "agentctl.yaml")
+    assert find(tmp_path, environment={}).timezone == "Europe/Berlin"
+    file.write_text("timezone: Berlin\n")
+    with pytest.raises(DefinitionInvalid, match="did you mean 'Europe/Berlin'"):
+        find(tmp_path, environment={})

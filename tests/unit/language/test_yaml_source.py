@@ -50,6 +50,28 @@ def test_each_mistake_is_told_once_at_its_place(text: str, line: int, column: in
 
 
 @pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        ("{a: ready?, b: 1}", {"a": "ready?", "b": 1}),
+        ("a: [b?c, d?]", {"a": ["b?c", "d?"]}),
+        ("a: {url: http://x}", {"a": {"url": "http://x"}}),
+        ("a: 1\n---\n", {"a": 1}),
+        ("a: 1\n...\n--- # the end\n", {"a": 1}),
+        ("\ufeffa: 1", {"a": 1}),
+    ],
+)
+def test_what_yaml_1_2_allows_is_taken_though_the_quick_parser_refuses_it(text: str, data: object) -> None:
+    source = read_bytes(text.encode(), "x.yaml")
+    assert source.data == data
+    assert source.problems == []
+
+
+@pytest.mark.parametrize("end", ["---\n---\n", "---\nb: 2\n", "--- x\n", "--- ''\n"])
+def test_a_second_document_that_is_not_empty_is_refused(end: str) -> None:
+    assert the_problem("a: 1\n" + end) == (2, 1, "yaml-unsupported")
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "max: .inf", "max: 1e999", "max: 99999999999999999999", "max: !!int 5", "max: !mine {a: 1}", "max: *nowhere",
@@ -183,5 +205,5 @@ def test_a_plain_value_inside_braces_may_hold_colons() -> None:
 
 def test_a_file_with_such_a_value_and_a_mistake_is_told_the_mistake() -> None:
     assert "needs quotes inside { }" in read_text("a: {url: http://x, b: c: d}").problems[0].message
-    source = read_text("a: {url: http://x}\nb: " + "[" * 100_000)
+    source = read_text("a: {url: http://x}\nb: " + "[" * 50_000)
     assert [problem.code for problem in source.problems] == ["too-large"]
