@@ -1,7 +1,7 @@
 """`history`: the runs of a definition, newest first, for loops that review other loops.
 
 Params: {of, since, status, limit}. Output: a list of runs as in `history --json` (but for `stalled_since`), each with its
-`output` and `feedback`, a list of {verdict, note, by, at}. Errors: input.invalid.
+`output` and `feedback` ([{verdict, note, by, at}], people last). Errors: input.invalid.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class HistoryAction:
         if self.store is None:
             return Outcome([])
         rows = self.store.history(query(call.params, time.time()))
-        said = self.store.feedback([row.id for row in rows])
+        feedback = self.store.feedback([row.id for row in rows])
         return Outcome(
             [
-                {**row.to_json(), "output": row.output, "feedback": [said[row.id].to_json()] if row.id in said else []}
+                {**row.to_json(), "output": row.output, "feedback": [given.to_json() for given in feedback.get(row.id, ())]}
                 for row in rows
             ]
         )

@@ -30,13 +30,12 @@ def run_view(store: Store, row: RunRow, now: float, state: RunState | None = Non
     from agentctl.views import run as views
 
     events = list(store.journal(row.id))
-    said = store.feedback([row.id]).get(row.id)
     return views.run_view(
         row,
         events,
         state or folded(store, events),
         awaited=store.awaited_results(row.id),
-        feedback=[] if said is None else [said],
+        feedback=store.feedback([row.id]).get(row.id, []),
         position=store.queue_position(row.id),
         stalled_since=stalls(store, [row], now).get(row.id),
     )

@@ -26,8 +26,8 @@ class OpenWait(msgspec.Struct, frozen=True, kw_only=True):
     """A step that waits from now on for an event, or for a person (`approval`, or `unknown`: an outcome to look up).
 
     `at`: since when.  `due`: until when, if a timer ends it.
-    Of an event: `name` (`*` matches one dotted part), and `kept_since`: events that came from then on are for it too, except the
-    ids in `taken`.
+    Of an event: `name` (`*` matches one dotted part), and `kept_since`: events that came from then on are for it too, unless
+    another wait of the run took them.
     Of a person: `digest` and `subject`, what is shown.
     """
 
@@ -37,7 +37,6 @@ class OpenWait(msgspec.Struct, frozen=True, kw_only=True):
     due: float | None = None
     name: str = ""
     kept_since: float = 0.0
-    taken: frozenset[str] = frozenset()
     digest: str = ""
     subject: JSON = None
 
@@ -113,7 +112,6 @@ def _open(state: RunState, command: cmd.AwaitEvent | cmd.AwaitPerson) -> OpenWai
             due=due,
             name=command.name,
             kept_since=command.since,
-            taken=frozenset(state.consumed_event_ids),
         )
     return OpenWait(
         path=command.path,

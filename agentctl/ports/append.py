@@ -40,9 +40,10 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     `replies`: mail for other runs.  `consumed`: ids of this run's mail that these events answer; deleted with the commit.
     `release`: give the lease back with this commit (the run ended, or only waits).
     `emitted`: events that happen with this commit, as by `send`, each with what it starts.  `forgotten`: paths that wait no
-    more.  `waits`: steps that from this commit on wait (one that is known is left as it is); events kept for them are offered
-    by mail in this commit. `remember`: values to set in the state of the run's definition's name.  `settle`, then `reserve`:
-    llm calls that ended and that begin (see `core.budget`); one that is refused has no reservation, and is not to be made.
+    more.  `waits`: steps that from this commit on wait (one that is known is left as it is). The first event kept for each is
+    offered by mail in this commit; more follow, a few at a time, when an offer is `consumed` and the wait is still open.
+    `remember`: values to set in the state of the run's definition's name.  `settle`, then `reserve`: llm calls that ended and
+    that begin (see `core.budget`); one that is refused has no reservation, and is not to be made.
     `keys`: what to do about recorded results, in this order, at the time `at` (the driver's clock).
     `alone`: nothing else wants the event loop meanwhile, so the store may hold it up for as long as the commit takes.
     When `progress.status` is a finished one, everybody who awaits the run (its parent, or a `wait: {run}` told by

@@ -224,11 +224,16 @@ class People(Protocol):
     def remember(self, name: str, values: Mapping[str, JSON], unset: Sequence[str] = ()) -> Awaitable[None]:
         """A person's change of the state of a definition's name."""
 
-    def feedback(self, run_ids: Sequence[str]) -> dict[str, Feedback]:
-        """The feedback on these runs, by id; a run without feedback is missing."""
+    def feedback(self, run_ids: Sequence[str]) -> dict[str, list[Feedback]]:
+        """The feedback on these runs, by id: oldest first, people last; a run without feedback is missing."""
 
-    def give_feedback(self, run_id: str, verdict: Verdict, note: str | None = None) -> Awaitable[None]:
-        """Keep a person's feedback on a run; earlier feedback is replaced. There must be such a run."""
+    def give_feedback(
+        self, run_id: str, verdict: Verdict, note: str | None = None, *, by: str, person: bool = True
+    ) -> Awaitable[None]:
+        """Keep feedback on a run; earlier feedback by the same author is replaced. There must be such a run.
+
+        `by`: a person's login name, or a loop's name (`person` is False).
+        """
 
 
 class Upkeep(Protocol):

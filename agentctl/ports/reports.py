@@ -28,10 +28,13 @@ Verdict = Literal["good", "bad", "false-positive"]
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True):
+    """What one author said of a run. `by`: a person's login name or a loop's name; None: a person whose name was not kept."""
+
     verdict: Verdict
     note: str | None
+    by: str | None
+    person: bool
     at: float
-    by: str | None = None
 
     def to_json(self) -> dict[str, JSON]:
         return {"verdict": self.verdict, "note": self.note, "by": self.by, "at": rfc3339(self.at)}

@@ -192,7 +192,8 @@ def remark_lines(shown: RunView, now: float, resume: str) -> list[str]:
     if shown.stalled_since is not None:
         lines.append(stalled_line(shown.row, shown.stalled_since, now, resume))
     for one in shown.feedback:
-        lines.append(f"feedback {one.verdict}" + (f": {visible(one.note)}" if one.note else ""))
+        author, note = f" by {visible(one.by)}" if one.by else "", f": {visible(one.note)}" if one.note else ""
+        lines.append(f"feedback {one.verdict}{author}{note}")
     return lines
 
 

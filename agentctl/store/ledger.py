@@ -189,10 +189,12 @@ class Ledger:
 
         return self._submit(Edit(name, prepare_values(values, self._payloads), unset))
 
-    def give_feedback(self, run_id: str, verdict: Verdict, note: str | None = None) -> Awaitable[None]:
+    def give_feedback(
+        self, run_id: str, verdict: Verdict, note: str | None = None, *, by: str, person: bool = True
+    ) -> Awaitable[None]:
         from agentctl.store.runs.feedback import Give
 
-        return self._submit(Give(run_id, verdict, note))
+        return self._submit(Give(run_id, verdict, note, by, person))
 
     def deploy(self, deployments: Sequence[Deployment], events: Mapping[str, Sequence[str]]) -> Awaitable[None]:
         from agentctl.store.schedules.deployments import Deploy
@@ -281,7 +283,7 @@ class Ledger:
         with self._reading():
             return read(self._reader, self._payloads, name)
 
-    def feedback(self, run_ids: Sequence[str]) -> dict[str, Feedback]:
+    def feedback(self, run_ids: Sequence[str]) -> dict[str, list[Feedback]]:
         from agentctl.store.runs.feedback import read
 
         with self._reading():

@@ -28,12 +28,11 @@ def run_document(row: RunRow, *, stalled_since: float | None = None, feedback: I
     }
 
 
-def history_document(rows: Sequence[RunRow], stalls: Mapping[str, float], feedback: Mapping[str, Feedback]) -> list[JSON]:
+def history_document(
+    rows: Sequence[RunRow], stalls: Mapping[str, float], feedback: Mapping[str, Sequence[Feedback]]
+) -> list[JSON]:
     """The document of `history --json`. `stalls`: run id -> since when it makes no progress.  `feedback`: by run id."""
-    return [
-        run_document(row, stalled_since=stalls.get(row.id), feedback=[feedback[row.id]] if row.id in feedback else [])
-        for row in rows
-    ]
+    return [run_document(row, stalled_since=stalls.get(row.id), feedback=feedback.get(row.id, ())) for row in rows]
 
 
 def outcome_document(row: RunRow) -> dict[str, JSON]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from agentctl.cli.approvals import login_name
+
 COUNT = """
 loop: count
 input: {fail: {type: boolean, default: false}}
@@ -118,8 +120,8 @@ def test_feedback_is_shown_with_the_run_and_read_by_loops_that_review_it(counted
     assert given.json == {"run_id": first["run_id"], "status": "succeeded"}
     [shown] = counted("show", first["run_id"], "--json").json["run"]["feedback"]
     assert [row["feedback"] for row in counted("history", "--json").json] == [[], [shown]]
-    assert (shown["verdict"], shown["note"]) == ("false-positive", "the disk was fine")
-    assert "false-positive: the disk was fine" in counted("show", first["run_id"]).out
+    assert (shown["verdict"], shown["note"], shown["by"]) == ("false-positive", "the disk was fine", login_name())
+    assert f"false-positive by {login_name()}: the disk was fine" in counted("show", first["run_id"]).out
 
     project.write("loops/review.yaml", REVIEW)
     reviewed = counted("run", "review", "--json").json["output"]

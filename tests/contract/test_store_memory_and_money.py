@@ -145,15 +145,28 @@ def test_dollars_that_are_spent_refuse_the_next_call(store: Store) -> None:
 # --- feedback ------------------------------------------------------------------------------------------------------
 
 
-def test_the_last_word_on_a_run_counts(store: Store) -> None:
+def test_each_author_has_one_verdict_on_a_run_the_last_one(store: Store) -> None:
     async def scenario() -> None:
         await leased(store, "r1")
-        await store.give_feedback("r1", "good")
-        await store.give_feedback("r1", "false-positive", "the disk was fine")
+        await store.give_feedback("r1", "good", by="ann")
+        await store.give_feedback("r1", "bad", "it was slow", by="reviewer", person=False)
+        await store.give_feedback("r1", "false-positive", "the disk was fine", by="ann")
 
     asyncio.run(scenario())
-    [(run_id, said)] = store.feedback(["r1", "r2"]).items()
-    assert (run_id, said) == ("r1", Feedback(verdict="false-positive", note="the disk was fine", at=said.at))
+    [(run_id, [loop, person])] = store.feedback(["r1", "r2"]).items()
+    assert run_id == "r1"
+    assert loop == Feedback(verdict="bad", note="it was slow", by="reviewer", person=False, at=loop.at)
+    assert person == Feedback(verdict="false-positive", note="the disk was fine", by="ann", person=True, at=person.at)
+
+
+def test_people_come_last_among_those_who_gave_feedback(store: Store) -> None:
+    async def scenario() -> None:
+        await leased(store, "r1")
+        for name, person in (("zoe", True), ("ann", True), ("reviewer", False), ("auditor", False)):
+            await store.give_feedback("r1", "good", by=name, person=person)
+
+    asyncio.run(scenario())
+    assert [given.by for given in store.feedback(["r1"])["r1"]] == ["reviewer", "auditor", "zoe", "ann"]
 
 
 # --- figures -------------------------------------------------------------------------------------------------------

@@ -24,8 +24,8 @@ def command(
 ) -> None:
     """Say what the result of a run was worth.
 
-    It is kept with the run, for people (`agentctl show`) and for loops that review others (the `history` action). A second word
-    on the same run replaces the first.
+    It is kept with the run, for people (`agentctl show`) and for loops that review others (the `history` action). Your second
+    verdict on the same run replaces your first.
     """
     from agentctl.ports import Verdict
     from agentctl.views.runs import status_document
@@ -45,5 +45,7 @@ def command(
 
 
 async def _give(project: Project, run_id: str, verdict: Verdict, note: str | None) -> None:
+    from agentctl.cli.approvals import login_name
+
     with context.writing(project) as store:
-        await store.give_feedback(run_id, verdict, note)
+        await store.give_feedback(run_id, verdict, note, by=login_name())

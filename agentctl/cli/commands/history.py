@@ -50,14 +50,14 @@ def command(
 
             query = msgspec.structs.replace(query, parent=context.found(store, parent).id)
         rows, stalls = _rows(store, query, now, stalled=stalled)
-        said = store.feedback([row.id for row in rows]) if store is not None and json else {}
+        feedback = store.feedback([row.id for row in rows]) if store is not None and json else {}
         reasons = {} if store is None or json else _reasons(store, rows, stalls, now)
     from agentctl.render import history
 
     if json:
         from agentctl.views.runs import history_document
 
-        output.print_json(history_document(rows, stalls, said))
+        output.print_json(history_document(rows, stalls, feedback))
     elif not rows:
         output.note(history.NONE if store is not None else history.EMPTY)
     else:

@@ -1,7 +1,7 @@
-"""The tables, and how a store of an older version becomes one of this.
+"""Create and migrate the tables of a store.
 
-A new store is made from SCHEMA at once. An older one is moved forward by MIGRATIONS, one function a version, all in one
-transaction under the writers' lock; each gets a `sqlite_utils.Database`, which is imported only then (70 ms).
+A new store is made from schema.sql at once. An older one is moved forward by MIGRATIONS, one function for each version, all in
+one transaction under the writers' lock. Both get a `sqlite_utils.Database`, which is imported only then (70 ms).
 PRAGMA user_version holds the version, so an up-to-date store opens with one small read.
 """
 
@@ -18,283 +18,10 @@ from agentctl.store.db.failpoint import commit
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-VERSION = 2
+VERSION = 3
 APPLICATION_ID = 0x61676374  # "agct": tells our files from any other program's
 
-# The history lists by time, by status and by name. A listing by name alone merges one range per status, so that no further
-# index has to be kept up at every change of status.
-# `runs.key` is what journal and mail refer to: eight bytes at most, where the id is text.
-# `journal` has rowids: new events of a hundred runs land on one page, where a table ordered by (run, seq) touches a hundred.
-# `schedules.settled` is NULL while nobody keeps to the schedule. `slots.run` is the id, not the key: the row outlives the run.
-# `results.run` is an id: a recorded result keeps its promise after its run was pruned. `until`: how long a cached one counts.
-# `runs.in_line` is NULL without limits on when it may start; 1 while it stands in line, so that it is not offered; else 0.
-# `places`: what a run needs room in from its arrival to its end. `held`: 0 in line, 1 it has its place, NULL it has ended.
-#   With `per` it is a throttle: at its turn the run is done with it (NULL), and a row of `starts` counts for so long instead.
-# `starts.run`: of a throttle, the run whose start it is; should it come to none, that start never was.
-# `events` are what ids are known by: kept for 30 days at least, and as long as they lie on a pile, though other history goes.
-# `piles`: events that are gathered for one run. Of a debounce the newest is `piled`, of a batch all; `due` follows from the rest.
-# `mail.id` never returns (AUTOINCREMENT): who has seen number 7 has seen it for good.
-SCHEMA = """
-CREATE TABLE runs (
-    key INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE CHECK (id <> ''),
-    name TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    version TEXT NOT NULL,
-    status TEXT NOT NULL CHECK (status IN
-        ('queued', 'running', 'waiting', 'blocked', 'succeeded', 'failed', 'cancelled', 'interrupted')),
-    trigger TEXT NOT NULL,
-    parent TEXT,
-    parent_path TEXT,
-    parent_depth INTEGER,
-    created_at REAL NOT NULL,
-    started_at REAL,
-    finished_at REAL,
-    steps_done INTEGER NOT NULL DEFAULT 0 CHECK (steps_done >= 0),
-    steps_total INTEGER NOT NULL DEFAULT 0 CHECK (steps_total >= 0),
-    usage TEXT,
-    output TEXT,
-    error TEXT,
-    wake_at REAL,
-    input TEXT NOT NULL,
-    event TEXT,
-    head INTEGER NOT NULL CHECK (head >= 1),
-    epoch INTEGER NOT NULL DEFAULT 0 CHECK (epoch >= 0),
-    owner TEXT CHECK (owner IS NULL OR epoch > 0 OR status = 'queued'),
-    in_line INTEGER CHECK (in_line IN (0, 1)),
-    CHECK ((finished_at IS NOT NULL) = (status IN ('succeeded', 'failed', 'cancelled'))),
-    CHECK ((parent IS NULL) = (parent_path IS NULL)),
-    CHECK ((parent IS NULL) = (parent_depth IS NULL))
-);
-CREATE INDEX runs_by_time ON runs (created_at);
-CREATE INDEX runs_by_status ON runs (status, created_at);
-CREATE INDEX runs_by_name ON runs (name, status, created_at);
-CREATE INDEX runs_by_parent ON runs (parent, created_at) WHERE parent IS NOT NULL;
-CREATE INDEX runs_by_owner ON runs (owner) WHERE owner IS NOT NULL;
-CREATE INDEX runs_free ON runs (created_at)
-    WHERE owner IS NULL AND status IN ('queued', 'running', 'interrupted') AND in_line IS NOT 1;
-CREATE INDEX runs_asleep ON runs (wake_at) WHERE owner IS NULL AND status IN ('waiting', 'blocked') AND wake_at IS NOT NULL;
-
-CREATE TABLE journal (
-    id INTEGER PRIMARY KEY,
-    run INTEGER NOT NULL REFERENCES runs (key),
-    seq INTEGER NOT NULL CHECK (seq >= 1),
-    event TEXT NOT NULL,
-    UNIQUE (run, seq)
-);
-
-CREATE TABLE mail (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    run INTEGER NOT NULL REFERENCES runs (key),
-    event TEXT NOT NULL
-);
-CREATE INDEX mail_by_run ON mail (run);
-
-CREATE TABLE awaiters (
-    target INTEGER NOT NULL REFERENCES runs (key),
-    run INTEGER NOT NULL REFERENCES runs (key),
-    path TEXT NOT NULL,
-    PRIMARY KEY (target, run, path)
-) WITHOUT ROWID;
-
-CREATE TABLE events (
-    seq INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE CHECK (id <> ''),
-    name TEXT NOT NULL CHECK (name <> ''),
-    data TEXT,
-    received_at REAL NOT NULL,
-    headers TEXT
-);
-CREATE INDEX events_by_name ON events (name, received_at);
-
-CREATE TABLE waits (
-    run INTEGER NOT NULL REFERENCES runs (key),
-    path TEXT NOT NULL,
-    kind TEXT NOT NULL CHECK (kind IN ('event', 'approval', 'unknown')),
-    since REAL NOT NULL,
-    due REAL,
-    name TEXT NOT NULL CHECK ((name <> '') = (kind = 'event')),
-    digest TEXT NOT NULL CHECK ((digest <> '') = (kind = 'approval')),
-    subject TEXT,
-    answered REAL,
-    PRIMARY KEY (run, path)
-) WITHOUT ROWID;
-CREATE INDEX waits_for_event ON waits (name) WHERE kind = 'event';
-CREATE INDEX waits_for_person ON waits (since) WHERE kind <> 'event';
-
-CREATE TABLE memory (
-    name TEXT NOT NULL,
-    key TEXT NOT NULL,
-    value TEXT NOT NULL,
-    changed_at REAL NOT NULL,
-    run INTEGER REFERENCES runs (key),
-    PRIMARY KEY (name, key)
-) WITHOUT ROWID;
-
-CREATE TABLE accounts (
-    key TEXT PRIMARY KEY,
-    tokens INTEGER NOT NULL CHECK (tokens >= 0),
-    usd REAL NOT NULL CHECK (usd >= 0)
-) WITHOUT ROWID;
-
-CREATE TABLE reservations (
-    run INTEGER NOT NULL REFERENCES runs (key),
-    path TEXT NOT NULL,
-    account TEXT NOT NULL,
-    tokens INTEGER NOT NULL CHECK (tokens >= 0),
-    PRIMARY KEY (run, path, account)
-) WITHOUT ROWID;
-CREATE INDEX reservations_by_account ON reservations (account, tokens);
-
-CREATE TABLE feedback (
-    run INTEGER PRIMARY KEY REFERENCES runs (key),
-    verdict TEXT NOT NULL CHECK (verdict IN ('good', 'bad', 'false-positive')),
-    note TEXT,
-    at REAL NOT NULL
-);
-
-CREATE TABLE results (
-    name TEXT NOT NULL,
-    step TEXT NOT NULL,
-    key TEXT NOT NULL,
-    run TEXT NOT NULL,
-    path TEXT NOT NULL,
-    output TEXT NOT NULL,
-    at REAL NOT NULL,
-    until REAL,
-    PRIMARY KEY (name, step, key)
-) WITHOUT ROWID;
-
-CREATE TABLE claims (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL,
-    step TEXT NOT NULL,
-    key TEXT NOT NULL,
-    run INTEGER NOT NULL REFERENCES runs (key),
-    path TEXT NOT NULL,
-    held INTEGER NOT NULL CHECK (held IN (0, 1)),
-    UNIQUE (run, path)
-);
-CREATE UNIQUE INDEX claims_held ON claims (name, step, key) WHERE held;
-CREATE INDEX claims_in_line ON claims (name, step, key, id);
-
-CREATE TABLE places (
-    run INTEGER NOT NULL REFERENCES runs (key),
-    grp TEXT NOT NULL CHECK (grp <> ''),
-    capacity INTEGER NOT NULL CHECK (capacity >= 1),
-    per REAL CHECK (per > 0),
-    rank REAL NOT NULL,
-    held INTEGER CHECK (held IN (0, 1)),
-    leaving INTEGER NOT NULL DEFAULT 0 CHECK (leaving IN (0, 1)),
-    PRIMARY KEY (run, grp),
-    CHECK (per IS NULL OR held IS NOT 1)
-) WITHOUT ROWID;
-CREATE INDEX places_in_line ON places (grp, rank, run) WHERE held = 0;
-CREATE INDEX places_held ON places (grp, run) WHERE held = 1;
-
-CREATE TABLE starts (
-    id INTEGER PRIMARY KEY,
-    grp TEXT NOT NULL CHECK (grp <> ''),
-    at REAL NOT NULL,
-    until REAL NOT NULL,
-    run INTEGER
-);
-CREATE INDEX starts_by_group ON starts (grp, until);
-CREATE INDEX starts_by_end ON starts (until);
-
-CREATE TABLE firsts (
-    grp TEXT PRIMARY KEY,
-    run INTEGER NOT NULL REFERENCES runs (key),
-    until REAL NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX firsts_by_end ON firsts (until);
-
-CREATE TABLE definitions (
-    version TEXT PRIMARY KEY,
-    name TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    file TEXT NOT NULL,
-    source TEXT NOT NULL,
-    compiled BLOB NOT NULL,
-    format TEXT NOT NULL,
-    registered_at REAL NOT NULL
-) WITHOUT ROWID;
-
-CREATE TABLE deployments (
-    name TEXT PRIMARY KEY CHECK (name <> ''),
-    kind TEXT NOT NULL CHECK (kind IN ('loop', 'skill')),
-    file TEXT NOT NULL,
-    version TEXT NOT NULL,
-    deployed_at REAL NOT NULL,
-    problem TEXT,
-    gone INTEGER NOT NULL CHECK (gone IN (0, 1)),
-    paused_at REAL,
-    root TEXT NOT NULL
-) WITHOUT ROWID;
-
-CREATE TABLE subscriptions (
-    pattern TEXT NOT NULL CHECK (pattern <> ''),
-    name TEXT NOT NULL REFERENCES deployments (name),
-    trigger INTEGER NOT NULL CHECK (trigger >= 0),
-    PRIMARY KEY (pattern, name, trigger)
-) WITHOUT ROWID;
-CREATE INDEX subscriptions_by_name ON subscriptions (name);
-
-CREATE TABLE files (
-    name TEXT NOT NULL,
-    path TEXT NOT NULL,
-    stamp TEXT NOT NULL,
-    sha256 TEXT NOT NULL,
-    PRIMARY KEY (name, path)
-) WITHOUT ROWID;
-
-CREATE TABLE pauses (
-    name TEXT NOT NULL REFERENCES deployments (name),
-    began_at REAL NOT NULL,
-    ended_at REAL NOT NULL CHECK (ended_at >= began_at),
-    PRIMARY KEY (name, began_at)
-) WITHOUT ROWID;
-
-CREATE TABLE schedules (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL CHECK (name <> ''),
-    schedule TEXT NOT NULL CHECK (schedule <> ''),
-    settled REAL,
-    UNIQUE (name, schedule)
-);
-
-CREATE TABLE slots (
-    schedule INTEGER NOT NULL REFERENCES schedules (id),
-    slot_ms INTEGER NOT NULL,
-    outcome TEXT NOT NULL CHECK (outcome IN ('fired', 'skipped', 'missed', 'overlapped')),
-    reason TEXT NOT NULL,
-    at REAL NOT NULL,
-    run TEXT CHECK ((run IS NOT NULL) = (outcome = 'fired')),
-    PRIMARY KEY (schedule, slot_ms)
-) WITHOUT ROWID;
-
-CREATE TABLE piles (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL,
-    trigger INTEGER NOT NULL,
-    grp TEXT NOT NULL,
-    oldest REAL NOT NULL,
-    newest REAL NOT NULL,
-    count INTEGER NOT NULL CHECK (count >= 1),
-    seconds REAL NOT NULL,
-    size INTEGER CHECK (size >= 1),
-    due REAL NOT NULL,
-    UNIQUE (name, trigger, grp)
-);
-CREATE INDEX piles_by_due ON piles (due);
-
-CREATE TABLE piled (
-    pile INTEGER NOT NULL REFERENCES piles (id),
-    event INTEGER NOT NULL REFERENCES events (seq),
-    PRIMARY KEY (pile, event)
-) WITHOUT ROWID;
-CREATE INDEX piled_by_event ON piled (event);
-"""
+SCHEMA = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
 
 Migration = Callable[["Database"], None]
 
@@ -305,7 +32,64 @@ def _to_2(database: Database) -> None:
     database.table("deployments").add_column("root", str, not_null_default="..")
 
 
-MIGRATIONS: Mapping[int, Migration] = {2: _to_2}  # version -> how a store of the version before gets there
+def _to_3(database: Database) -> None:
+    """Feedback has an author; waits are offered events a few at a time; large outputs stand in the store once."""
+    _to_feedback_with_authors(database)
+    waits = database.table("waits")
+    waits.add_column("kept_since", float, not_null_default=0)
+    for column in ("opened", "cursor", "offered"):
+        waits.add_column(column, int, not_null_default=0)
+    waits.add_column("pending", int)
+    # The older version has offered everything that was kept when the wait opened, and everything that came later.
+    database.execute("UPDATE waits SET (opened, cursor) = (SELECT coalesce(max(seq), 0), coalesce(max(seq), 0) FROM events)")
+    for statement in _EVENTS_THAT_ARE_NUMBERED_ONCE:
+        database.execute(statement)
+    database.table("outputs").create(
+        {"run": int, "digest": str, "value": str},
+        pk=("run", "digest"),
+        not_null={"run", "digest", "value"},
+        foreign_keys=[("run", "runs", "key")],
+    )
+    for statement in _EVENTS_THAT_WERE_TAKEN:
+        database.execute(statement)
+
+
+# What sqlite_utils cannot say: AUTOINCREMENT and WITHOUT ROWID.
+_EVENTS_THAT_ARE_NUMBERED_ONCE = (
+    "CREATE TABLE events_3 (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE CHECK (id <> ''),"
+    " name TEXT NOT NULL CHECK (name <> ''), data TEXT, received_at REAL NOT NULL, headers TEXT)",
+    "INSERT INTO events_3 SELECT seq, id, name, data, received_at, headers FROM events",
+    "DROP TABLE events",
+    "ALTER TABLE events_3 RENAME TO events",
+    "CREATE INDEX events_by_name ON events (name, received_at)",
+    "CREATE INDEX events_in_order ON events (name)",
+)
+_EVENTS_THAT_WERE_TAKEN = (
+    "CREATE TABLE taken (run INTEGER NOT NULL REFERENCES runs (key), event INTEGER NOT NULL, PRIMARY KEY (run, event))"
+    " WITHOUT ROWID",
+    "CREATE TABLE wait_starts (run INTEGER NOT NULL REFERENCES runs (key), name TEXT NOT NULL, since REAL NOT NULL,"
+    " cursor INTEGER NOT NULL, PRIMARY KEY (run, name)) WITHOUT ROWID",
+    "INSERT OR IGNORE INTO taken SELECT r.key, e.seq FROM runs r JOIN journal j ON j.run = r.key"
+    " JOIN events e ON e.id = json_extract(j.event, '$.event.id')"
+    " WHERE r.finished_at IS NULL AND j.event LIKE '{\"type\":\"EventReceived\"%'",
+)
+
+
+def _to_feedback_with_authors(database: Database) -> None:
+    rows = list(database.table("feedback").rows_where(order_by="at"))
+    database.table("feedback").drop()
+    feedback = database.table("feedback").create(
+        {"id": int, "run": int, "verdict": str, "note": str, "by": str, "person": int, "at": float},
+        pk="id",
+        not_null={"run", "verdict", "by", "person", "at"},
+        foreign_keys=[("run", "runs", "key")],
+    )
+    feedback.create_index(["run", "person", "by"], "feedback_by_author", unique=True)
+    feedback.insert_all({**row, "by": "", "person": 1} for row in rows)
+
+
+# version -> how a store of the version before gets there
+MIGRATIONS: Mapping[int, Migration] = {2: _to_2, 3: _to_3}
 
 
 def stored_version(connection: sqlite3.Connection) -> int:
@@ -347,14 +131,14 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     else:
-        _migrate(connection, version)
+        database = _database(connection)
+        for step in range(version + 1, VERSION + 1):
+            MIGRATIONS[step](database)
     connection.execute(f"PRAGMA user_version = {VERSION}")
     commit(connection)
 
 
-def _migrate(connection: sqlite3.Connection, version: int) -> None:
+def _database(connection: sqlite3.Connection) -> Database:
     from sqlite_utils import Database
 
-    database = Database(connection, execute_plugins=False)
-    for step in range(version + 1, VERSION + 1):
-        MIGRATIONS[step](database)
+    return Database(connection, execute_plugins=False)

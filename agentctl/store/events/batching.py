@@ -10,7 +10,7 @@ import msgspec
 from agentctl.core.batching import Pile, add, take
 from agentctl.ports import Admission, Gather, Gathered
 from agentctl.store.db.session import Session
-from agentctl.store.events.kept import event_of
+from agentctl.store.events.offers import event_of
 from agentctl.store.runs.create import NewRow, create_runs
 from agentctl.store.runs.payloads import Payloads
 

@@ -10,7 +10,7 @@ import msgspec
 from agentctl.core.events import ApprovalGiven
 from agentctl.ports import OpenWait, Waiting
 from agentctl.store.db.session import Session
-from agentctl.store.events.events import offer_kept
+from agentctl.store.events import offers
 from agentctl.store.runs.mail import post
 from agentctl.store.runs.payloads import Payloads
 
@@ -28,16 +28,16 @@ def prepare_wait(wait: OpenWait, payloads: Payloads) -> PreparedWait:
 
 
 def open_waits(session: Session, run: int, run_id: str, waits: Sequence[PreparedWait]) -> None:
-    """From now on these steps of the run wait; events kept for them are offered. A wait that is known is left as it is."""
+    """From now on these steps of the run wait, and are offered what was kept for them. A known wait is left as it is."""
     for prepared in waits:
         wait = prepared.wait
         opened = session.connection.execute(
-            "INSERT INTO waits (run, path, kind, since, due, name, digest, subject) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO waits (run, path, kind, since, due, name, digest, subject, kept_since) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (run, path) DO NOTHING",
-            (run, wait.path, wait.kind, wait.at, wait.due, wait.name, wait.digest, prepared.subject),
+            (run, wait.path, wait.kind, wait.at, wait.due, wait.name, wait.digest, prepared.subject, wait.kept_since),
         ).rowcount
         if opened and wait.kind == "event":
-            offer_kept(session, run_id, wait.path, wait.name, wait.kept_since, wait.taken)
+            offers.begin(session, run, run_id, wait.path, wait.name, wait.kept_since)
 
 
 def forget(session: Session, run: int, paths: Sequence[str]) -> None:

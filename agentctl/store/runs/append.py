@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from agentctl.core.events import ChildFinished, RunResumed
+from agentctl.core.events import ChildFinished, EventReceived, RunResumed
 from agentctl.errors import LeaseLost
 from agentctl.ports import FINISHED, Append, Refusal
 from agentctl.store.db.session import Disagreement, Held, Session
+from agentctl.store.events import offers
 from agentctl.store.events.events import PreparedEvent, prepare_event, record
 from agentctl.store.events.waits import PreparedWait, forget, open_waits, prepare_wait
 from agentctl.store.limits.budgets import reserve, settle
@@ -176,6 +177,9 @@ def _carry_out(session: Session, item: PreparedAppend) -> list[Refusal]:
     if entry.consumed:
         read = [(number, key) for number in entry.consumed]
         session.connection.executemany("DELETE FROM mail WHERE id = ? AND run = ?", read)
+    taken = [event.event["id"] for event in entry.events if isinstance(event, EventReceived)]
+    if taken:
+        offers.take(session, key, taken)
     if entry.forgotten:
         forget(session, key, entry.forgotten)
         leave_line(session, key, entry.forgotten)
@@ -183,6 +187,8 @@ def _carry_out(session: Session, item: PreparedAppend) -> list[Refusal]:
         order_results(session, key, run_id, entry.at, item.keys)
     if item.waits:
         open_waits(session, key, run_id, item.waits)
+    if entry.consumed:
+        offers.resume(session, key, run_id, entry.consumed)
     if item.remember:
         remember(session, key, item.remember, entry.events[-1].at)
     settle(session, key, entry.settle)

@@ -1,4 +1,4 @@
-"""What people said of a run. One verdict a run: the last one counts."""
+"""Feedback on runs: one verdict for each run and author, the last one counts."""
 
 from __future__ import annotations
 
@@ -14,24 +14,31 @@ from agentctl.store.db.session import Session
 
 
 class Give(msgspec.Struct, frozen=True):
+    """See `People.give_feedback`."""
+
     run_id: str
     verdict: str
     note: str | None
+    by: str
+    person: bool
 
     def perform(self, session: Session) -> None:
         session.connection.execute(
-            "INSERT INTO feedback (run, verdict, note, at) SELECT key, ?, ?, ? FROM runs WHERE id = ?"
-            " ON CONFLICT (run) DO UPDATE SET verdict = excluded.verdict, note = excluded.note, at = excluded.at",
-            (self.verdict, self.note, time.time(), self.run_id),
+            "INSERT INTO feedback (run, verdict, note, by, person, at) SELECT key, ?, ?, ?, ?, ? FROM runs WHERE id = ?"
+            " ON CONFLICT (run, person, by) DO UPDATE SET verdict = excluded.verdict, note = excluded.note, at = excluded.at",
+            (self.verdict, self.note, self.by, self.person, time.time(), self.run_id),
         )
 
 
-def read(connection: sqlite3.Connection, run_ids: Sequence[str]) -> dict[str, Feedback]:
-    """By run id; a run without feedback is missing."""
-    ids = array(run_ids)
+def read(connection: sqlite3.Connection, run_ids: Sequence[str]) -> dict[str, list[Feedback]]:
+    """See `People.feedback`."""
     rows = connection.execute(
-        "SELECT r.id, f.verdict, f.note, f.at FROM runs r JOIN feedback f ON f.run = r.key"
-        " WHERE r.id IN (SELECT value FROM json_each(?))",
-        (ids,),
+        "SELECT r.id, f.verdict, f.note, f.by, f.person, f.at FROM json_each(?) v CROSS JOIN runs r ON r.id = v.value"
+        " CROSS JOIN feedback f ON f.run = r.key ORDER BY f.person, f.at, f.id",
+        (array(run_ids),),
     ).fetchall()
-    return {run_id: Feedback(verdict=verdict, note=note, at=at) for run_id, verdict, note, at in rows}
+    found: dict[str, list[Feedback]] = {}
+    for run_id, verdict, note, by, person, at in rows:
+        given = Feedback(verdict=verdict, note=note, by=by or None, person=bool(person), at=at)
+        found.setdefault(run_id, []).append(given)
+    return found

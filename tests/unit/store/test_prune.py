@@ -82,7 +82,7 @@ def test_runs_that_ended_long_ago_go_with_all_that_is_theirs(runs, store):
         await runs.made("old", output=1)
         await runs.made("young", ended=YOUNG)
         await runs.made("waiting", ended=None)
-        await store.give_feedback("old", "good")
+        await store.give_feedback("old", "good", by="ann")
         store.log_path("old").write_text("{}\n")
         return await runs.pruned()
 
