@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from agentctl.core.events import ApprovalGiven, EventOffered, RunCreated, RunStarted
+from agentctl.core.events import ApprovalGiven, EventOffered, EventReceived, RunCreated, RunStarted
 from agentctl.errors import StoreError
 from agentctl.ports import NOTHING, Append, Lease, NewEvent, NewRun, OpenWait, Progress, SendResult, Store
 
@@ -25,7 +25,7 @@ async def started(store: Store, *run_ids: str) -> list[Lease]:
 
 def entry(lease: Lease, *, head: int = 1, status: Any = "waiting", **more: Any) -> Append:
     progress = Progress(status=status, started_at=2.0, finished_at=None, steps_done=0, steps_total=3)
-    return Append(lease=lease, head=head, events=[RunStarted(at=2.0)], progress=progress, **more)
+    return Append(lease=lease, head=head, progress=progress, **{"events": [RunStarted(at=2.0)], **more})
 
 
 def for_event(name: str, path: str = "paid", since: float = 0.0, **more: Any) -> OpenWait:
@@ -48,6 +48,24 @@ def offers(store: Store, run_id: str = "r1") -> list[tuple[str, str, bool]]:
     """(path, event id, kept) of what was offered to a run, in order."""
     mail = [item.event for item in store.mail([run_id])]
     return [(offer.path, offer.event["id"], offer.kept) for offer in mail if isinstance(offer, EventOffered)]
+
+
+def mail_ids(store: Store, run_id: str = "r1") -> list[int]:
+    return [item.id for item in store.mail([run_id])]
+
+
+def received(path: str, event_id: str) -> EventReceived:
+    return EventReceived(at=3.0, path=path, event={"name": "tick", "data": None, "id": event_id, "received_at": ""})
+
+
+async def refused(store: Store, lease: Lease, head: int) -> list[tuple[str, bool]]:
+    """(event id, kept) of all that a run is offered while its wait refuses each, in order."""
+    found: list[tuple[str, bool]] = []
+    while offers(store):
+        found += [(event_id, kept) for _, event_id, kept in offers(store)]
+        await store.append(entry(lease, head=head, consumed=mail_ids(store)))
+        head += 1
+    return found
 
 
 def test_an_event_goes_to_every_wait_for_its_name_and_to_no_other(store: Store) -> None:
@@ -103,21 +121,78 @@ def test_an_event_with_a_known_id_is_dropped(store: Store, open_one: Callable[[]
     assert len(offers(store)) == 1
 
 
-def test_events_kept_for_a_wait_are_offered_in_their_order_when_it_begins(store: Store) -> None:
-    async def scenario() -> None:
+def test_events_kept_for_a_wait_are_offered_in_their_order(store: Store) -> None:
+    async def scenario() -> list[tuple[str, bool]]:
         [lease] = await started(store, "r1")
         for number in range(4):
             await store.send(event("tick", f"e{number}"))
-        await store.append(entry(lease, waits=[for_event("tick", taken=frozenset({"e1"}))]))
+        await store.append(entry(lease, waits=[for_event("tick", "other")]))
+        await store.append(entry(lease, head=2, events=[received("other", "e0")], consumed=mail_ids(store), forgotten=["other"]))
+        await store.append(entry(lease, head=3, waits=[for_event("tick")]))
         await store.send(event("tick", "e4"))
+        return await refused(store, lease, head=4)
 
-    asyncio.run(scenario())
-    assert [(event_id, kept) for _, event_id, kept in offers(store)] == [
-        ("e0", True),
-        ("e2", True),
-        ("e3", True),
-        ("e4", False),
-    ]
+    assert asyncio.run(scenario()) == [("e1", True), ("e2", True), ("e3", True), ("e4", False)]
+
+
+def test_a_backlog_is_offered_a_few_at_a_time_as_long_as_the_wait_refuses(store: Store) -> None:
+    async def scenario() -> list[int]:
+        [lease] = await started(store, "r1")
+        for number in range(200):
+            await store.send(event("tick", f"e{number}"))
+        await store.append(entry(lease, waits=[for_event("tick")]))
+        sizes, head = [], 2
+        while offers(store):
+            sizes.append(len(offers(store)))
+            await store.append(entry(lease, head=head, consumed=mail_ids(store)))
+            head += 1
+        return sizes
+
+    assert asyncio.run(scenario()) == [1, 2, 4, 8, 16, 32, 64, 64, 9]
+
+
+def test_a_run_that_takes_each_event_gets_one_mail_for_each(store: Store) -> None:
+    async def scenario() -> int:
+        [lease] = await started(store, "r1")
+        for number in range(50):
+            await store.send(event("tick", f"e{number}"))
+        await store.append(entry(lease, waits=[for_event("tick", "0")]))
+        for number in range(50):
+            path, offered, _ = offers(store)[0]
+            assert (path, offered) == (str(number), f"e{number}")
+            taking = {"events": [received(path, offered)], "consumed": mail_ids(store), "forgotten": [path]}
+            await store.append(entry(lease, head=number + 2, **taking, waits=[for_event("tick", str(number + 1))]))
+        assert offers(store) == []
+        await store.send(event("tick", "last"))
+        [(number, _)] = store.mailed(0)
+        return number
+
+    assert asyncio.run(scenario()) == 51
+
+
+def test_an_event_that_comes_while_an_offer_is_pending_follows_behind_it(store: Store) -> None:
+    async def scenario() -> list[tuple[str, bool]]:
+        [lease] = await started(store, "r1")
+        await store.append(entry(lease, waits=[for_event("tick")]))
+        sent = [await store.send(event("tick", f"e{number}")) for number in range(5)]
+        assert {tuple(found.delivered) for found in sent} == {("r1",)}
+        assert len(offers(store)) == 1
+        return await refused(store, lease, head=2)
+
+    assert asyncio.run(scenario()) == [(f"e{number}", False) for number in range(5)]
+
+
+def test_an_event_that_one_wait_refused_is_there_for_the_next(store: Store) -> None:
+    async def scenario() -> list[tuple[str, bool]]:
+        [lease] = await started(store, "r1")
+        await store.send(event("a.b", "e1"))
+        await store.send(event("a.c", "e2"))
+        await store.append(entry(lease, waits=[for_event("a.*")]))
+        assert await refused(store, lease, head=2) == [("e1", True), ("e2", True)]
+        await store.append(entry(lease, head=4, forgotten=["paid"], waits=[for_event("a.*", "next")]))
+        return await refused(store, lease, head=5)
+
+    assert asyncio.run(scenario()) == [("e1", True), ("e2", True)]
 
 
 def test_a_kept_delivery_is_offered_with_its_headers(store: Store) -> None:

@@ -172,7 +172,7 @@ BETWEEN = f"SELECT {_COLUMNS} FROM events NOT INDEXED WHERE seq > ?3 AND name >=
 
 def _behind(connection: sqlite3.Connection, backlog: _Backlog, most: int) -> Iterator[tuple[int, EventRow, bool]]:
     """The events behind the cursor in their order, and whether each is to be offered. Read in pages, the first a small one."""
-    query, name, more = (BETWEEN, *_bounds(backlog.name)) if "*" in backlog.name else (NAMED, backlog.name, ())
+    query, name, more = (BETWEEN, *_bounds(backlog.name)) if is_pattern(backlog.name) else (NAMED, backlog.name, ())
     cursor, size = backlog.cursor, most
     while True:
         rows = connection.execute(query, (backlog.run, name, cursor, size, *more)).fetchall()
@@ -184,6 +184,10 @@ def _behind(connection: sqlite3.Connection, backlog: _Backlog, most: int) -> Ite
         cursor, size = rows[-1][0], _PAGE
 
 
+def is_pattern(name: str) -> bool:
+    return "*" in name.split(".")
+
+
 def _bounds(pattern: str) -> tuple[str, tuple[str]]:
     """The range of names that begin as the pattern does: not before the first, and before the second."""
     parts = pattern.split(".")
@@ -193,7 +197,7 @@ def _bounds(pattern: str) -> tuple[str, tuple[str]]:
 
 def _before_first(connection: sqlite3.Connection, name: str, since: float, newest: int) -> int:
     """The number before that of the first event of that name that was received since then."""
-    if "*" in name:
+    if is_pattern(name):
         low, (high,) = _bounds(name)
         found = connection.execute(_FIRST_BETWEEN, (low, high, since)).fetchone()[0]
     else:

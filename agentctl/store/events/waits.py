@@ -32,8 +32,8 @@ def open_waits(session: Session, run: int, run_id: str, waits: Sequence[Prepared
     for prepared in waits:
         wait = prepared.wait
         opened = session.connection.execute(
-            "INSERT INTO waits (run, path, kind, since, due, name, digest, subject, kept_since) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (run, path) DO NOTHING",
+            "INSERT INTO waits (run, path, kind, since, due, name, digest, subject, kept_since)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, path) DO NOTHING",
             (run, wait.path, wait.kind, wait.at, wait.due, wait.name, wait.digest, prepared.subject, wait.kept_since),
         ).rowcount
         if opened and wait.kind == "event":

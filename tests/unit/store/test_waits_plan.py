@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agentctl.store.events import events, waits
-from agentctl.store.events.events import waits_for
+from agentctl.store.events import offers, waits
+from agentctl.store.events.offers import Listening, waits_for
 from agentctl.store.runs import waitfor
 
 COUNT = 10_000
@@ -36,10 +36,11 @@ def crowd(tables: sqlite3.Connection) -> sqlite3.Connection:
 @pytest.mark.parametrize(
     ("statement", "parameters"),
     [
-        (events.FITTING_WAITS, 1),
-        (events.ANY_WAIT_BETWEEN, 2),
-        (events.EVENTS_NAMED, 2),
-        (events.EVENTS_BETWEEN, 3),
+        (offers.FITTING_WAITS, 1),
+        (offers.ANY_WAIT_BETWEEN, 2),
+        (offers.NAMED, 4),
+        (offers.BETWEEN, 5),
+        (offers.REFUSED, 2),
         (waits.OF_RUN, 1),
         (waits.FOR_PEOPLE, 0),
     ],
@@ -61,5 +62,5 @@ def test_who_waits_for_whom_is_found_among_those_who_wait(
 
 def test_waking_one_of_ten_thousand_reads_a_handful_of_rows(crowd: sqlite3.Connection, measured: Callable[..., Any]) -> None:
     found, work = measured(crowd, lambda: waits_for(crowd, "order.4711.paid"))
-    assert found == [("run4711", "paid")]
+    assert found == [Listening(4711, "run4711", "paid", False)]
     assert work < 1_000
