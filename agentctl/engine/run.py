@@ -195,11 +195,11 @@ class HeldRun:
             release=self._run.is_finished or self._rests_after(step),
             alone=self._host.is_alone,
         )
-        refused = await self._retry(lambda: self._shared.store.append(entry))
+        appended = await self._retry(lambda: self._shared.store.append(entry))
         self._version = self.state.version
         self._show(step.events, entry.progress)
         self._notify_host(step, entry)
-        return entry.release, {refusal.path: refusal for refusal in refused}
+        return appended.released, {refusal.path: refusal for refusal in appended.refused}
 
     def _notify_host(self, step: Activation, entry: Append) -> None:
         if any(starts is not NOTHING for _, starts in entry.emitted):

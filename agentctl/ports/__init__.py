@@ -23,7 +23,7 @@ from agentctl.ports.actions import (
     SlowAction,
     Surroundings,
 )
-from agentctl.ports.append import Append, Waiting
+from agentctl.ports.append import Append, Appended, Waiting
 from agentctl.ports.commons import (
     Commons,
     Deployments,
@@ -82,6 +82,7 @@ __all__ = [
     "ActionContext",
     "Admission",
     "Append",
+    "Appended",
     "Awaiter",
     "Call",
     "Client",

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from agentctl import JSON
-from agentctl.core.budget import Reservation, Settlement
+from agentctl.core.budget import Refusal, Reservation, Settlement
 from agentctl.core.effects import KeyOrder, OpenWait
 from agentctl.core.emission import NewEvent
 from agentctl.core.events import AnyEvent
@@ -38,7 +38,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     written.  `spawn`: runs to create (a run that exists already is left as it is: a repeated spawn is no error; one
     that is `awaited` and has finished answers at once, unless `replies` holds RunResumed for it: then its next end counts).
     `replies`: mail for other runs.  `consumed`: ids of this run's mail that these events answer; deleted with the commit.
-    `release`: give the lease back with this commit (the run ended, or only waits).
+    `release`: give the lease back with this commit (the run ended, or only waits), unless the commit offers it an event.
     `emitted`: events that happen with this commit, as by `send`, each with what it starts.  `forgotten`: paths that wait no
     more.  `waits`: steps that from this commit on wait (one that is known is left as it is). The first event kept for each is
     offered by mail in this commit; more follow, a few at a time, when an offer is `consumed` and the wait is still open.
@@ -67,3 +67,10 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     at: float = 0.0
     release: bool = False
     alone: bool = False
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """What became of an Append. `refused`: of its `reserve`.  `released`: the lease was given back."""
+
+    refused: Sequence[Refusal] = ()
+    released: bool = False

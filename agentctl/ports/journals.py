@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Protocol
 
-from agentctl.core.budget import Refusal
 from agentctl.core.events import AnyEvent
-from agentctl.ports.append import Append
+from agentctl.ports.append import Append, Appended
 from agentctl.ports.runs import Lease, RunStatus
 from agentctl.ports.starts import StoredDefinition
 
@@ -24,11 +23,8 @@ class Journals(Protocol):
         `at`: the driver's clock, by which throttles are measured; None: the system's.
         """
 
-    def append(self, entry: Append) -> Awaitable[list[Refusal]]:
-        """Add events to a run's journal with all that belongs to them; returns what was refused of `reserve`.
-
-        Raises LeaseLost.
-        """
+    def append(self, entry: Append) -> Awaitable[Appended]:
+        """Add events to a run's journal with all that belongs to them. Raises LeaseLost."""
 
     def release(self, leases: Sequence[Lease], *, status: RunStatus | None = None) -> Awaitable[None]:
         """Give leases back without an event; `status` (interrupted) is shown from then on. A lost lease is ignored."""

@@ -22,6 +22,7 @@ from agentctl.ports import (
     NOTHING,
     Admission,
     Append,
+    Appended,
     Awaiter,
     Deployment,
     Feedback,
@@ -33,7 +34,6 @@ from agentctl.ports import (
     NewRun,
     Pruned,
     QueuePosition,
-    Refusal,
     Reply,
     RunRow,
     RunStatus,
@@ -137,7 +137,7 @@ class Ledger:
 
     # --- writes ---
 
-    def append(self, entry: Append) -> Awaitable[list[Refusal]]:
+    def append(self, entry: Append) -> Awaitable[Appended]:
         from agentctl.store.runs.append import prepare
 
         return self._submit(prepare(entry, self._payloads), now=entry.alone)

@@ -100,7 +100,7 @@ def test_an_answer_settles_what_was_reserved_for_it(store: Store) -> None:
         lease = await leased(store, "r1")
         await store.append(entry(lease, 1, reserve=[room("a"), room("b")]))
         await store.append(entry(lease, 2, settle=[Settlement("a", Usage(input_tokens=20, output_tokens=15, usd=0.5))]))
-        return await store.append(entry(lease, 3, reserve=[room("c"), room("d")]))
+        return list((await store.append(entry(lease, 3, reserve=[room("c"), room("d")]))).refused)
 
     assert asyncio.run(scenario()) == [Refusal("d", DAY, spent=35, usd=0.5, reserved=200, wanted=100)]
 
@@ -113,7 +113,8 @@ def test_a_call_that_never_said_what_it_cost_stays_spent(open_one: Factory) -> N
         await first.release([lease])
         second = open_one()
         [lease] = await second.acquire(["r1"])
-        return await second.append(entry(lease, 2, RunRecovered(at=3.0), settle=[Settlement(None, None)], reserve=[room("a")]))
+        recovered = entry(lease, 2, RunRecovered(at=3.0), settle=[Settlement(None, None)], reserve=[room("a")])
+        return list((await second.append(recovered)).refused)
 
     assert asyncio.run(scenario()) == [Refusal("a", DAY, spent=200, usd=0.0, reserved=0, wanted=100)]
 
@@ -123,8 +124,9 @@ def test_a_call_is_reserved_in_all_of_its_accounts_or_in_none(store: Store) -> N
 
     async def scenario() -> list[Any]:
         lease = await leased(store, "r1")
-        refused = await store.append(entry(lease, 1, reserve=[room("a", 100, run, small)]))
-        return [refused, await store.append(entry(lease, 2, reserve=[room("b", 1000, run)]))]
+        first = await store.append(entry(lease, 1, reserve=[room("a", 100, run, small)]))
+        second = await store.append(entry(lease, 2, reserve=[room("b", 1000, run)]))
+        return [first.refused, second.refused]
 
     assert [[refusal.account for refusal in refused] for refused in asyncio.run(scenario())] == [[small], []]
 
@@ -134,9 +136,9 @@ def test_dollars_that_are_spent_refuse_the_next_call(store: Store) -> None:
 
     async def scenario() -> list[Any]:
         lease = await leased(store, "r1")
-        first = await store.append(entry(lease, 1, reserve=[room("a", 5, account)]))
+        first = (await store.append(entry(lease, 1, reserve=[room("a", 5, account)]))).refused
         await store.append(entry(lease, 2, settle=[Settlement("a", Usage(usd=0.11))]))
-        return [first, await store.append(entry(lease, 3, reserve=[room("b", 5, account)]))]
+        return [first, (await store.append(entry(lease, 3, reserve=[room("b", 5, account)]))).refused]
 
     first, second = asyncio.run(scenario())
     assert (first, [refusal.usd for refusal in second]) == ([], [0.11])

@@ -182,9 +182,9 @@ class Writer:
 
     def _flush(self, wave: dict[str, tuple[int, PreparedAppend]], results: list[object]) -> None:
         if wave:
-            refused = append.write_wave(self._session, [job for _, job in wave.values()])
-            for (number, _), refusals in zip(wave.values(), refused, strict=True):
-                results[number] = refusals
+            answers = append.write_wave(self._session, [job for _, job in wave.values()])
+            for (number, _), answer in zip(wave.values(), answers, strict=True):
+                results[number] = answer
             wave.clear()
 
     def _lease(self, claims: dict[int, Acquire], results: list[object]) -> None:

@@ -112,8 +112,8 @@ def take(session: Session, run: int, event_ids: Sequence[str]) -> None:
     )
 
 
-def begin(session: Session, run: int, run_id: str, path: str, name: str, since: float) -> None:
-    """Offer the first event that was kept for a wait that has just opened."""
+def begin(session: Session, run: int, run_id: str, path: str, name: str, since: float) -> int:
+    """Offer the first event that was kept for a wait that has just opened; returns how many there are (0 or 1)."""
     newest = _newest(session.connection)
     known = session.connection.execute(
         "SELECT cursor FROM wait_starts WHERE run = ? AND name = ? AND since <= ?", (run, name, since)
@@ -127,13 +127,16 @@ def begin(session: Session, run: int, run_id: str, path: str, name: str, since: 
         session.connection.execute(
             "INSERT OR REPLACE INTO wait_starts (run, name, since, cursor) VALUES (?, ?, ?, ?)", (run, name, since, clear)
         )
+    return offered
 
 
-def resume(session: Session, run: int, run_id: str, consumed: Sequence[int]) -> None:
-    """The run has consumed this mail: make the next offer to those of its waits that are still open."""
+def resume(session: Session, run: int, run_id: str, consumed: Sequence[int]) -> int:
+    """The run has consumed this mail: make the next offer to those of its waits that are still open. Returns its size."""
     rows = session.connection.execute(REFUSED, (run, array(consumed))).fetchall()
-    for path, name, since, opened, cursor, offered in rows:
+    return sum(
         _advance(session, _Backlog(run, run_id, path, name, since, opened, cursor), min(MOST, offered * 2))
+        for path, name, since, opened, cursor, offered in rows
+    )
 
 
 REFUSED = """

@@ -27,8 +27,12 @@ def prepare_wait(wait: OpenWait, payloads: Payloads) -> PreparedWait:
     return PreparedWait(wait, payloads.json(wait.subject))
 
 
-def open_waits(session: Session, run: int, run_id: str, waits: Sequence[PreparedWait]) -> None:
-    """From now on these steps of the run wait, and are offered what was kept for them. A known wait is left as it is."""
+def open_waits(session: Session, run: int, run_id: str, waits: Sequence[PreparedWait]) -> int:
+    """From now on these steps of the run wait, and are offered what was kept for them; returns how many events that are.
+
+    A known wait is left as it is.
+    """
+    offered = 0
     for prepared in waits:
         wait = prepared.wait
         opened = session.connection.execute(
@@ -37,7 +41,8 @@ def open_waits(session: Session, run: int, run_id: str, waits: Sequence[Prepared
             (run, wait.path, wait.kind, wait.at, wait.due, wait.name, wait.digest, prepared.subject, wait.kept_since),
         ).rowcount
         if opened and wait.kind == "event":
-            offers.begin(session, run, run_id, wait.path, wait.name, wait.kept_since)
+            offered += offers.begin(session, run, run_id, wait.path, wait.name, wait.kept_since)
+    return offered
 
 
 def forget(session: Session, run: int, paths: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from agentctl.core.events import ChildFinished, EventReceived, RunResumed
 from agentctl.errors import LeaseLost
-from agentctl.ports import FINISHED, Append, Refusal
+from agentctl.ports import FINISHED, Append, Appended
 from agentctl.store.db.session import Disagreement, Held, Session
 from agentctl.store.events import offers
 from agentctl.store.events.events import PreparedEvent, prepare_event, record
@@ -82,14 +82,14 @@ def check(session: Session, entry: Append) -> None:
         )
 
 
-def write_wave(session: Session, wave: Sequence[PreparedAppend]) -> list[list[Refusal]]:
-    """Write checked appends of runs that are all different; returns what was refused to each.
+def write_wave(session: Session, wave: Sequence[PreparedAppend]) -> list[Appended]:
+    """Write checked appends of runs that are all different; returns what became of each.
 
     Raises Disagreement, with the transaction to be rolled back.
     """
     _write_projections(session, wave)
     _write_journals(session, wave)
-    refused = [_carry_out(session, item) if item.brings_more else [] for item in wave]
+    answers = [_carry_out(session, item) if item.brings_more else Appended(released=item.entry.release) for item in wave]
     started = _started(session, wave)
     if started:
         began(session, started)
@@ -99,9 +99,9 @@ def write_wave(session: Session, wave: Sequence[PreparedAppend]) -> list[list[Re
     emitted = [event for item in wave for event in item.emitted]
     if emitted:  # to the waits of this very wave, too, and into the places that it leaves
         record(session, emitted)
-    for item in wave:
-        _stage(session, item.entry)
-    return refused
+    for item, answer in zip(wave, answers, strict=True):
+        _stage(session, item.entry, answer.released)
+    return answers
 
 
 _STEP = """
@@ -166,8 +166,8 @@ def _write_journals(session: Session, wave: Sequence[PreparedAppend]) -> None:
     session.write_rows("INSERT INTO journal (run, seq, event) VALUES ", rows)
 
 
-def _carry_out(session: Session, item: PreparedAppend) -> list[Refusal]:
-    """What goes with the events of one run, in the order that `ports.Append` tells; returns what was refused of `reserve`."""
+def _carry_out(session: Session, item: PreparedAppend) -> Appended:
+    """Write what goes with the events of one run, in the order that `ports.Append` gives."""
     entry, run_id = item.entry, item.entry.lease.run_id
     key = session.held(entry.lease).key
     if item.spawn:
@@ -185,14 +185,21 @@ def _carry_out(session: Session, item: PreparedAppend) -> list[Refusal]:
         leave_line(session, key, entry.forgotten)
     if item.keys:
         order_results(session, key, run_id, entry.at, item.keys)
-    if item.waits:
-        open_waits(session, key, run_id, item.waits)
+    offered = open_waits(session, key, run_id, item.waits) if item.waits else 0
     if entry.consumed:
-        offers.resume(session, key, run_id, entry.consumed)
+        offered += offers.resume(session, key, run_id, entry.consumed)
     if item.remember:
         remember(session, key, item.remember, entry.events[-1].at)
     settle(session, key, entry.settle)
-    return reserve(session, key, entry.reserve)
+    refused = reserve(session, key, entry.reserve)
+    if entry.release and offered:
+        _keep_lease(session, key)
+    return Appended(refused, entry.release and not offered)
+
+
+def _keep_lease(session: Session, key: int) -> None:
+    """What the commit offers is for this process to look at: nobody has to load the run again for it."""
+    session.connection.execute("UPDATE runs SET owner = ? WHERE key = ?", (session.executor.id, key))
 
 
 def _started(session: Session, wave: Sequence[PreparedAppend]) -> list[tuple[int, float]]:
@@ -210,8 +217,8 @@ def _end(session: Session, finished: Sequence[Append]) -> None:
         leave(session, limited)
 
 
-def _stage(session: Session, entry: Append) -> None:
-    if entry.release:
+def _stage(session: Session, entry: Append, released: bool) -> None:
+    if released:
         session.stage(entry.lease.run_id, None)
         return
     held, progress = session.held(entry.lease), entry.progress
