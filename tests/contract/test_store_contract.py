@@ -25,7 +25,7 @@ from agentctl.core.events import (
 )
 from agentctl.errors import AmbiguousPrefix, LeaseLost, NotFound, StoreError
 from agentctl.model import Definition
-from agentctl.ports import Append, Awaiter, HistoryFilter, Lease, NewRun, Progress, Reply, Store, StoredDefinition
+from agentctl.ports import Append, Appended, Awaiter, HistoryFilter, Lease, NewRun, Progress, Reply, Store, StoredDefinition
 
 Factory = Callable[[], Store]
 
@@ -275,7 +275,7 @@ def test_a_refused_append_does_not_harm_those_committed_with_it(store: Store) ->
         return await asyncio.gather(*waiting, return_exceptions=True)
 
     results = asyncio.run(scenario())
-    assert [type(result) for result in results] == [list, list, LeaseLost, list, list]
+    assert [type(result) for result in results] == [Appended, Appended, LeaseLost, Appended, Appended]
     assert [len(list(store.journal(f"r{n}"))) for n in range(5)] == [2, 2, 1, 2, 2]
 
 
@@ -293,9 +293,9 @@ def test_an_entry_that_breaks_an_invariant_is_refused_alone(store: Store) -> Non
         return results
 
     results = asyncio.run(scenario())
-    assert results[0] == []
+    assert results[0] == Appended()
     assert isinstance(results[1], StoreError)
-    assert results[2] == []
+    assert results[2] == Appended()
     assert list(store.journal("r1", 1)) == [STARTED]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from agentctl.core.events import CancelRequested, RunCreated, RunStarted
 from agentctl.errors import LeaseLost
-from agentctl.ports import Append, Lease, NewEvent, NewRun, Progress, Reply, Store
+from agentctl.ports import Append, Appended, Lease, NewEvent, NewRun, Progress, Reply, Store
 
 Factory = Callable[[], Store]
 CANCEL = CancelRequested(at=3.0)
@@ -106,7 +106,7 @@ def test_the_commit_of_a_run_that_is_alone_is_a_commit_like_any_other(open_one: 
         with pytest.raises(LeaseLost, match="this is an old write"):
             await store.append(step(lease, 1, alone=True))
         together = await asyncio.gather(store.append(step(lease, 2)), store.append(step(lease, 3, alone=True)))
-        assert together == [[], []]
+        assert together == [Appended(), Appended()]
         assert [type(event).__name__ for event in other.journal("r1", after=1)] == ["RunStarted"] * 3
 
     asyncio.run(scenario())
@@ -124,6 +124,6 @@ def test_a_run_that_is_alone_does_not_hold_up_the_event_loop_while_another_proce
             await asyncio.sleep(0)  # it would be done, or stuck, by now
             assert not commit.done()
             fcntl.flock(lock, fcntl.LOCK_UN)
-            assert await commit == []
+            assert await commit == Appended()
 
     asyncio.run(scenario())

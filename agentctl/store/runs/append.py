@@ -191,7 +191,7 @@ def _carry_out(session: Session, item: PreparedAppend) -> Appended:
     if item.remember:
         remember(session, key, item.remember, entry.events[-1].at)
     settle(session, key, entry.settle)
-    refused = reserve(session, key, entry.reserve)
+    refused = tuple(reserve(session, key, entry.reserve))
     if entry.release and offered:
         _keep_lease(session, key)
     return Appended(refused, entry.release and not offered)

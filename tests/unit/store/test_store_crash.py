@@ -11,7 +11,7 @@ import pytest
 
 from agentctl.core.events import AnyEvent
 from agentctl.errors import LeaseLost
-from agentctl.ports import Lease
+from agentctl.ports import Appended, Lease
 from agentctl.store.db import failpoint
 from agentctl.store.ledger import Ledger, open_store
 
@@ -223,7 +223,7 @@ def test_a_zombie_whose_run_was_taken_over_can_write_nothing(path: Path, store: 
         writes = [zombie.append(append(old, head)) for old in leases for head in (1,)]
         late, other = await asyncio.gather(*writes, return_exceptions=True)
         assert isinstance(late, LeaseLost)
-        assert other == []
+        assert other == Appended()
 
     asyncio.run(scenario())
     zombie.close()
