@@ -36,7 +36,7 @@ from agentctl.engine.host import Host, Shared
 from agentctl.engine.inbox import Inbox
 from agentctl.engine.performer import Performer
 from agentctl.errors import AgentctlError
-from agentctl.ports import NOTHING, Append, Lease, Progress, Refusal, RunStatus
+from agentctl.ports import NOTHING, Append, Appended, Lease, Progress, Refusal, RunStatus
 
 log = logging.getLogger(__name__)
 
@@ -198,13 +198,13 @@ class HeldRun:
         appended = await self._retry(lambda: self._shared.store.append(entry))
         self._version = self.state.version
         self._show(step.events, entry.progress)
-        self._notify_host(step, entry)
+        self._notify_host(step, entry, appended)
         return appended.released, {refusal.path: refusal for refusal in appended.refused}
 
-    def _notify_host(self, step: Activation, entry: Append) -> None:
+    def _notify_host(self, step: Activation, entry: Append, appended: Appended) -> None:
         if any(starts is not NOTHING for _, starts in entry.emitted):
             self._host.triggered()
-        if step.effects.brings_mail:  # the commit may have offered events or results, to us or to others
+        if appended.offered or step.effects.brings_mail:  # the commit may have offered events or results, to us or to others
             self._host.collect()
         elif step.effects.run_event is not None:  # to others
             self._host.collect_soon()

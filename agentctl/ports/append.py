@@ -70,7 +70,13 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Appended(msgspec.Struct, frozen=True):
-    """What became of an Append. `refused`: of its `reserve`.  `released`: the lease was given back."""
+    """What became of an Append.
+
+    `refused`: of its `reserve`.
+    `released`: the lease was given back.
+    `offered`: the commit put down mail for the run: events that are offered to its waits.
+    """
 
     refused: Sequence[Refusal] = ()
     released: bool = False
+    offered: bool = False

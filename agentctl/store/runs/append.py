@@ -194,7 +194,7 @@ def _carry_out(session: Session, item: PreparedAppend) -> Appended:
     refused = tuple(reserve(session, key, entry.reserve))
     if entry.release and offered:
         _keep_lease(session, key)
-    return Appended(refused, entry.release and not offered)
+    return Appended(refused, released=entry.release and not offered, offered=offered > 0)
 
 
 def _keep_lease(session: Session, key: int) -> None:
