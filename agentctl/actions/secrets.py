@@ -3,24 +3,24 @@
 All variables of the environment can be read as `secrets.X`, but most hold no secret (PATH, LANG), and replacing their values
 everywhere would ruin every log. So scrubbed are: every value that was read through `read` in this process, every file of
 systemd's credentials folder, and the values of the project's `.env` but for plain lower-case words and short numbers whose name
-does not sound secret (`PORT=8080`, `DEBUG=true`). Values under four characters are never scrubbed.
+does not sound secret (`PORT=8080`, `DEBUG=true`). Values under four characters are never scrubbed. The secrets that a definition
+names are read when a run of it is loaded, so that a value is scrubbed before the step that uses it has begun.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import re
+import select
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from urllib.parse import quote, quote_plus
 
 from agentctl import JSON
+from agentctl.actions.masking import Masker, StreamMasker
+from agentctl.errors import UsageError
 
-MASK = "***"
-SHORTEST = 4
-SHORTEST_WITHIN = 6  # bytes; of shorter ones too little is left to be told from chance
+FIFO_PATIENCE = 3.0  # seconds in which a program has to write to a `.env` that is a pipe
 _SOUNDS_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|AUTH|PRIVATE|DSN", re.IGNORECASE)
 _PLAIN = re.compile(r"[a-z]+|[0-9]{1,5}")
 
@@ -37,9 +37,7 @@ class Secrets:
     ) -> None:
         self._layers: list[Mapping[str, str]] = []
         self._values: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
-        self._bytes_pattern: re.Pattern[bytes] | None = None
-        self._forms: frozenset[bytes] = frozenset()
+        self._masker: Masker | None = None  # of the values so far
         known: list[str] = []
         for source in sources:
             if source == "env":
@@ -50,19 +48,17 @@ class Secrets:
                 files = _credentials(environ.get("CREDENTIALS_DIRECTORY"))
                 self._layers.append(files)
                 known += files.values()
-        self._learn(known)
+        self.mask(known)
 
     def names(self) -> list[str]:
         return sorted({name for layer in self._layers for name in layer})
 
     def read(self, name: str) -> str:
-        """The value; from now on it is scrubbed. Raises KeyError when there is no secret of that name."""
+        """The value; from now on it is masked. Raises KeyError when there is no secret of that name."""
         for layer in self._layers:
             if name in layer:
-                value = layer[name]
-                if value not in self._values:
-                    self._learn([value])
-                return value
+                self.mask([layer[name]])
+                return layer[name]
         raise KeyError(name)
 
     def get(self, name: str) -> str | None:
@@ -72,60 +68,67 @@ class Secrets:
         except KeyError:
             return None
 
+    def expect(self, names: Iterable[str]) -> list[str]:
+        """Mask the values of these from now on, whoever reads them. Returns the names that are not set."""
+        return [name for name in names if self.get(name) is None]
+
+    def mask(self, values: Iterable[str]) -> None:
+        """Mask these values from now on."""
+        before = len(self._values)
+        self._values.update(values)
+        if len(self._values) > before:
+            self._masker = None
+
     def scrub(self, value: JSON) -> JSON:
         """The same JSON value with each secret inside its strings (keys too), encoded or not, replaced by `***`."""
-        return value if self._pattern is None else _scrub(value, self._pattern)
+        return self._current.mask(value)
 
-    def scrubber(self) -> StreamScrubber:
+    def scrubber(self) -> StreamMasker:
         """For bytes that come in chunks. It knows the secrets as of now."""
-        return StreamScrubber(self._bytes_pattern, self._forms)
+        return self._current.stream()
 
-    def _learn(self, values: Iterable[str]) -> None:
-        self._values.update(values)
-        forms = {form for value in self._values if len(value.strip()) >= SHORTEST for form in _forms(value)}
-        if forms:
-            # Longest first: a secret that begins with another one must go as a whole.
-            ordered = sorted(forms, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, ordered)))
-            self._forms = frozenset(form.encode("utf-8", "surrogateescape") for form in forms)
-            self._bytes_pattern = re.compile(b"|".join(re.escape(form) for form in sorted(self._forms, key=len, reverse=True)))
-
-
-class StreamScrubber:
-    """Replaces secrets in a stream, also across chunks: an end that may begin a secret waits for the next chunk."""
-
-    def __init__(self, pattern: re.Pattern[bytes] | None, forms: frozenset[bytes]) -> None:
-        self._pattern = pattern
-        self._beginnings = {form[:length] for form in forms for length in range(1, len(form))}
-        self._longest = max(map(len, forms), default=0)
-        self._held = b""
-
-    def feed(self, chunk: bytes) -> bytes:
-        if self._pattern is None:
-            return chunk
-        text = self._pattern.sub(MASK.encode(), self._held + chunk)
-        for length in range(min(self._longest - 1, len(text)), 0, -1):
-            if text[-length:] in self._beginnings:
-                self._held = text[-length:]
-                return text[:-length]
-        self._held = b""
-        return text
-
-    def finish(self) -> bytes:
-        held, self._held = self._held, b""
-        return held
+    @property
+    def _current(self) -> Masker:
+        if self._masker is None:
+            self._masker = Masker(self._values)
+        return self._masker
 
 
 def read_env_file(path: Path) -> dict[str, str]:
     """The variables of a `.env` file: `NAME=value` lines, `export` before them allowed, values quoted or not, `#` comments.
 
     Double quotes know backslash escapes (`\\n`, `\\"`); quoted values may span lines. Nothing is expanded. No file: no variables.
+    Raises UsageError for what is no file, and for a pipe to which nobody writes.
     """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    return dict(_assignments(text))
+    try:
+        kind = os.fstat(descriptor).st_mode
+        if stat.S_ISFIFO(kind):
+            data = _read_pipe(descriptor, path)
+        elif stat.S_ISREG(kind):
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read()
+        else:
+            raise UsageError(f"{path} is not a file, so no secret can be read from it")
+    finally:
+        os.close(descriptor)
+    return dict(_assignments(data.decode("utf-8-sig", "replace")))
+
+
+def _read_pipe(descriptor: int, path: Path) -> bytes:
+    """All that is written to a pipe by a program that opens it within FIFO_PATIENCE."""
+    data = bytearray()
+    ready = select.poll()
+    ready.register(descriptor, select.POLLIN)
+    while ready.poll(1000 * FIFO_PATIENCE):
+        chunk = os.read(descriptor, 65_536)
+        if not chunk:
+            return bytes(data)
+        data += chunk
+    raise UsageError(f"{path} is a pipe, and no program writes to it: start the program that does, or remove it")
 
 
 _ASSIGNMENT = re.compile(
@@ -161,43 +164,3 @@ def _credentials(folder: str | None) -> dict[str, str]:
         for file in Path(folder).iterdir()
         if file.is_file() and os.access(file, os.R_OK)
     }
-
-
-def _forms(value: str) -> set[str]:
-    """The ways in which a secret may show up: as it is, in JSON (also within a text of JSON), in a URL, in base64; each line of
-    it when it has several."""
-    data = value.encode("utf-8", "surrogateescape")
-    forms = {value, value.strip(), json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
-    forms |= {quote(value, safe="", errors="surrogateescape"), quote_plus(value, errors="surrogateescape")}
-    forms |= {json.dumps(form)[1:-1] for form in (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1])}
-    forms |= {json.dumps(json.dumps(value, ensure_ascii=False)[1:-1], ensure_ascii=False)[1:-1]}
-    forms |= {quote(value, errors="surrogateescape")}
-    for encoded in (base64.b64encode(data).decode(), base64.urlsafe_b64encode(data).decode()):
-        forms |= {encoded, encoded.rstrip("=")}
-    forms |= _within_base64(data)
-    # A key in PEM form is printed line by line by many tools; short lines are too common to be scrubbed.
-    forms |= {line for line in value.splitlines() if len(line.strip()) >= 16}
-    return forms
-
-
-def _within_base64(data: bytes) -> set[str]:
-    """What a secret becomes inside a longer text in base64 (`user:secret` of basic authentication): by how the bytes before it
-    fall, one of three. Left out at both ends is the character that it shares with its neighbours."""
-    if len(data) < SHORTEST_WITHIN:
-        return set()
-    forms: set[str] = set()
-    for before in range(3):
-        begin, end = -(-8 * before // 6), 8 * (before + len(data)) // 6
-        for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            forms.add(encode(b"\0" * before + data).decode()[begin:end])
-    return forms
-
-
-def _scrub(value: JSON, pattern: re.Pattern[str]) -> JSON:
-    if isinstance(value, str):
-        return pattern.sub(MASK, value)
-    if isinstance(value, dict):
-        return {pattern.sub(MASK, key): _scrub(item, pattern) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_scrub(item, pattern) for item in value]
-    return value

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agentctl.actions.secrets import Secrets, read_env_file
+from agentctl.errors import UsageError
 
 ENV_FILE = r"""
 # a comment
@@ -84,6 +87,84 @@ def test_encoded_forms_are_scrubbed_too(root: Path) -> None:
         r"p\"ss wörd/+\\",
     ):
         assert secrets.scrub(f"<{form}>").startswith("<***"), form
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "p%22ss%20w%c3%b6rd%2f%2b%5c%27",
+        "p\"ss w\\xc3\\xb6rd/+\\\\\\'",
+        "p&quot;ss wörd/+\\&#x27;",
+        "p&#34;ss wörd/+\\&#39;",
+        "p\"ss wörd/+\\'".encode().hex(),
+        "p\"ss wörd/+\\'".encode().hex().upper(),
+    ],
+)
+def test_forms_of_urls_programs_and_pages_are_scrubbed(root: Path, form: str) -> None:
+    secrets = Secrets(root, environ={"X": "p\"ss wörd/+\\'"})
+    secrets.read("X")
+    assert secrets.scrub(f"<{form}>") == "<***>"
+
+
+def test_what_python_shows_of_a_secret_is_scrubbed(root: Path) -> None:
+    value = "a\\b'c\"d\te"
+    secrets = Secrets(root, environ={"X": value})
+    secrets.read("X")
+    for shown in (repr(value), ascii(value), repr(value.encode()), repr({"k": value}), repr("it's " + value)):
+        assert "b'c" not in secrets.scrub(shown).replace("\\", "")
+        assert "***" in secrets.scrub(shown)
+
+
+WRAPPED = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def wrapped(text: str, width: int, end: str) -> str:
+    packed = base64.b64encode(text.encode()).decode()
+    return end.join(packed[start : start + width] for start in range(0, len(packed), width)) + end
+
+
+@pytest.mark.parametrize("before", range(20, 75, 5))
+@pytest.mark.parametrize(("width", "end"), [(76, "\n"), (64, "\r\n"), (76, "\\n"), (64, "\n  ")])
+def test_base64_over_several_lines_is_scrubbed(root: Path, before: int, width: int, end: str) -> None:
+    secrets = Secrets(root, environ={"X": WRAPPED})
+    secrets.read("X")
+    text = f"begin: {wrapped('x' * before + WRAPPED + 'y' * 60, width, end)}done"
+    clean = secrets.scrub(text)
+    assert clean.count("***") == 1
+    for size in (1, 5, 50, 1000):
+        scrubber = secrets.scrubber()
+        data = text.encode()
+        parts = [scrubber.feed(data[start : start + size]) for start in range(0, len(data), size)]
+        assert (b"".join(parts) + scrubber.finish()).decode() == clean
+
+
+def test_secrets_that_are_expected_are_scrubbed_before_anybody_reads_them(root: Path) -> None:
+    secrets = Secrets(root, environ={"TOKEN": "s3cr3t-value"})
+    assert secrets.expect(["TOKEN", "GONE"]) == ["GONE"]
+    assert secrets.scrub("s3cr3t-value") == "***"
+
+
+def test_a_byte_order_mark_before_the_first_variable_is_skipped(root: Path) -> None:
+    (root / ".env").write_bytes(b"\xef\xbb\xbfTOKEN=abc\n")
+    assert read_env_file(root / ".env") == {"TOKEN": "abc"}
+
+
+def test_a_pipe_is_read_when_a_program_writes_to_it(root: Path) -> None:
+    os.mkfifo(root / ".env")
+    writer = threading.Thread(target=lambda: (root / ".env").write_text("TOKEN=abc\n"))
+    writer.start()
+    assert read_env_file(root / ".env") == {"TOKEN": "abc"}
+    writer.join(10)
+
+
+def test_what_no_secret_can_be_read_from_is_an_error(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentctl.actions.secrets.FIFO_PATIENCE", 0.05)
+    os.mkfifo(root / "pipe")
+    with pytest.raises(UsageError, match="no program writes to it"):
+        read_env_file(root / "pipe")
+    (root / "folder").mkdir()
+    with pytest.raises(UsageError, match="is not a file"):
+        read_env_file(root / "folder")
 
 
 @pytest.mark.parametrize("user", ["a", "ab", "abc", "x-token"])
