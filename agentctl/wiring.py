@@ -114,12 +114,14 @@ def build_service(
     from agentctl.service.parts.failure_monitor import FailureMonitor
     from agentctl.service.parts.pruner import Pruner
     from agentctl.service.parts.scheduler import Scheduler
+    from agentctl.service.secret_names import DeployedSecrets
     from agentctl.service.serve import Service
     from agentctl.service.systemd.notify import Notifier
 
     secrets = Secrets(project.root, project.secrets_from)
     figures = Counters(store)
     deployer = Deployer(project, store, SystemClock())
+    DeployedSecrets(deployer, secrets)
     equipment = _equipment(project, store, secrets, deployer.skill, [RunLog(store), figures, *observers], workers)
     clock = equipment.clock
     engine = ServingEngine(equipment)
@@ -136,6 +138,8 @@ def build_service(
     notifier = Notifier(os.environ)
     if listen is None:
         return Service(engine, parts, clock, notifier, grace=grace, told=lambda: told(""))
+    token = find_token(store.path)
+    secrets.mask([token.value])
     desk = Context(
         store=store,
         engine=engine,
@@ -148,7 +152,7 @@ def build_service(
         slots=lambda: timekeeper.settled,
         figures=figures,
         pulse=StoreProbe(store),
-        token=find_token(store.path),
+        token=token,
     )
     listener = Listener(listen, desk)
     # First: an address that is taken is told before anything is driven, and until all have begun it answers that they have not.
@@ -251,9 +255,10 @@ def examine_models(project: Project, *, needed: bool) -> list[Finding]:
     """The project's models and secrets. `needed`: whether a definition calls a model."""
     from agentctl.actions import checkup
     from agentctl.actions.secrets import Secrets
+    from agentctl.errors import UsageError
 
     try:
         secrets = Secrets(project.root, project.secrets_from)
-    except OSError:  # a file that cannot be read: the findings on it say so
+    except (OSError, UsageError):  # a file that cannot be read: the findings on it say so
         secrets = Secrets(project.root, ())
     return [*checkup.examine_models(project.models, secrets, needed=needed), *checkup.examine_secrets(project.root, os.environ)]

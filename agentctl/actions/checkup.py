@@ -50,7 +50,7 @@ def examine_secrets(root: Path, environ: Mapping[str, str]) -> Iterator[Finding]
         return
     if not os.path.isdir(folder):
         mend = "let systemd set CREDENTIALS_DIRECTORY (LoadCredential=), or unset it"
-        yield Finding("secrets.credentials", "warning", f"CREDENTIALS_DIRECTORY is {folder}, which is no folder", mend)
+        yield Finding("secrets.credentials", "warning", f"CREDENTIALS_DIRECTORY is {folder}, which is not a folder", mend)
         return
     for credential in sorted(Path(folder).iterdir()):
         if credential.is_file():
@@ -60,7 +60,7 @@ def examine_secrets(root: Path, environ: Mapping[str, str]) -> Iterator[Finding]
 def _private(check: str, file: Path) -> Finding:
     if not file.is_file():
         return Finding(
-            check, "warning", f"{file} is no file, so no secret is read from it", f"make {file} a file of NAME=value lines"
+            check, "warning", f"{file} is not a file, so no secret is read from it", f"make {file} a file of NAME=value lines"
         )
     if not os.access(file, os.R_OK):
         return Finding(check, "warning", f"{file} cannot be read", f"chmod u+r {quote(str(file))}, or make it your own")

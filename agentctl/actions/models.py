@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -32,6 +33,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "fireworks_ai": ("FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY"),
 }
 _BARE = {"gpt-": "openai", "o1": "openai", "o3": "openai", "o4": "openai", "chatgpt-": "openai", "claude-": "anthropic"}
+_SECRET = re.compile(r"secrets\.([A-Za-z_][A-Za-z0-9_]*)")
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,11 @@ def written_keys(models: Mapping[str, JSON]) -> list[str]:
     """The API keys that stand in the project file itself."""
     entries = [entry for entry in models.values() if isinstance(entry, dict)]
     return [key for entry in entries if isinstance(key := entry.get("api_key"), str) and "${{" not in key]
+
+
+def named_secrets(models: Mapping[str, JSON]) -> list[str]:
+    """The names after `secrets.` in the project file, found without a parser: a name too many does no harm."""
+    return [name for entry in models.values() if isinstance(entry, dict) for name in _SECRET.findall(repr(entry))]
 
 
 def _filled_in(alias: str, value: JSON, read_key: ReadKey) -> JSON:

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from agentctl import spec
+from agentctl.actions.models import named_secrets, written_keys
 from agentctl.ports import Action, ActionContext, Store
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ def build(
     `store`: that of the project, for `history`.
     """
     read_key = os.environ.get if secrets is None else secrets.get
+    if secrets is not None and models:
+        secrets.mask(written_keys(models))
+        secrets.expect(named_secrets(models))
     return Actions(ActionContext(models=models or {}, read_key=read_key, store=store, policy=policy or {}))
 
 

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 
 from agentctl.core.graph import Plan
+from agentctl.core.secret_names import secrets_of
 from agentctl.errors import StoreCorrupt
-from agentctl.ports import HistoryFilter, Store, StoredDefinition
+from agentctl.ports import HistoryFilter, SecretSource, Store, StoredDefinition
 
 _PLANS_KEPT = 256
 _REGISTERED_FOR = 7200.0  # seconds
@@ -41,10 +42,16 @@ class Registry:
 
 
 class Definitions:
-    """`load_skill`: name -> the definition as it is now; raises NotFound, DefinitionInvalid."""
+    """`load_skill`: name -> the definition as it is now; raises NotFound, DefinitionInvalid.
 
-    def __init__(self, store: Store, registry: Registry, load_skill: Callable[[str], StoredDefinition]) -> None:
+    `secrets`: learns which secrets a run may use when its definition is loaded.
+    """
+
+    def __init__(
+        self, store: Store, registry: Registry, load_skill: Callable[[str], StoredDefinition], secrets: SecretSource
+    ) -> None:
         self._store = store
+        self._secrets = secrets
         self._registry = registry
         self._load_skill = load_skill
         self._plans: dict[str, Plan] = {}
@@ -54,6 +61,7 @@ class Definitions:
         plan = self._plans.get(version)
         if plan is None:
             plan = stored_plan(self._store, version)
+            self._secrets.expect(secrets_of(plan.definition))
             if len(self._plans) >= _PLANS_KEPT:
                 del self._plans[next(iter(self._plans))]
             self._plans[version] = plan

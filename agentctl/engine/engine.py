@@ -54,7 +54,7 @@ class Engine:
             store=store,
             clock=clock,
             attempts=self._attempts,
-            definitions=Definitions(store, registry, equipment.load_skill),
+            definitions=Definitions(store, registry, equipment.load_skill, equipment.surroundings.secrets),
             patience=self._patience,
             triggers=equipment.triggers,
             observers=equipment.observers,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
 
 from agentctl.expressions.template import Template
 from agentctl.expressions.tree import Tree, children, tolerates
@@ -23,6 +26,20 @@ def references(template: Template) -> list[Reference]:
     found: list[Reference] = []
     _collect(template.tree, False, found)
     return found
+
+
+def templates_in(value: Any) -> Iterator[Template]:
+    """Every template in a definition, or in a part of one."""
+    if isinstance(value, Template):
+        yield value
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from templates_in(getattr(value, name))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from templates_in(item)
+    elif isinstance(value, dict):
+        yield from templates_in(list(value.values()))
 
 
 def _collect(tree: Tree, optional: bool, found: list[Reference]) -> None:

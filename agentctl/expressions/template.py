@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from agentctl.expressions.tree import names_secrets
+
 
 class Template(msgspec.Struct, frozen=True, dict=True, array_like=True):
     """`tree`: see `expressions.evaluate`.  `source`: what the user wrote, for messages."""
@@ -34,4 +36,4 @@ class Template(msgspec.Struct, frozen=True, dict=True, array_like=True):
     @cached_property
     def names_secrets(self) -> bool:
         """Whether its value may hold references to secrets. Most cannot, and need no walk to find them."""
-        return "'secrets'" in repr(self.tree)
+        return names_secrets(self.tree)

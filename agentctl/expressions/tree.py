@@ -25,6 +25,13 @@ def children(tree: Tree) -> list[Tree]:
     return found
 
 
+def names_secrets(tree: Tree) -> bool:
+    """Whether an expression looks something up in `secrets`."""
+    if tree[0] == "path":
+        return bool(tree[2] == "secrets")
+    return any(names_secrets(child) for child in children(tree))
+
+
 def _trees(operand: Any) -> list[Tree]:
     if isinstance(operand, dict):
         return list(operand.values())

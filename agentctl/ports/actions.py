@@ -46,6 +46,9 @@ class SecretSource(Protocol):
     def read(self, name: str) -> str:
         """The value; `scrub` knows it from then on. Raises KeyError when there is no secret of that name."""
 
+    def expect(self, names: Iterable[str]) -> Iterable[str]:
+        """`scrub` knows the values of these from now on, whoever reads them. Returns the names that are not set."""
+
 
 class Surroundings(Protocol):
     """What an action may use of the world around it."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,9 @@ class PlainSurroundings:
 
     def read(self, name: str) -> str:
         return self.values[name]
+
+    def expect(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if name not in self.values]
 
     def scrub(self, value: JSON) -> JSON:
         text = repr(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
@@ -13,8 +13,7 @@ from agentctl.core import events as ev
 from agentctl.core.state import RunState
 from agentctl.errors import ActionError
 from agentctl.expressions.duration import format_duration
-from agentctl.expressions.references import references
-from agentctl.expressions.template import Template
+from agentctl.expressions.references import references, templates_in
 from agentctl.language.cases import Case, Mock, Outcome
 from agentctl.language.step_paths import closeness
 from agentctl.paths import matcher
@@ -140,21 +139,8 @@ def _in_time(answer: Answer, timeout: float | None) -> Answer:
 def needed_secrets(definition: Any) -> frozenset[str]:
     """Without those that it somewhere asks for by `is defined` or `default`."""
     found: dict[bool, set[str]] = {True: set(), False: set()}
-    for template in _templates(definition):
+    for template in templates_in(definition):
         for reference in references(template):
             if reference.path[0] == "secrets" and len(reference.path) > 1:
                 found[reference.optional].add(str(reference.path[1]))
     return frozenset(found[False] - found[True])
-
-
-def _templates(value: Any) -> Iterator[Template]:
-    if isinstance(value, Template):
-        yield value
-    elif isinstance(value, msgspec.Struct):
-        for name in value.__struct_fields__:
-            yield from _templates(getattr(value, name))
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _templates(item)
-    elif isinstance(value, dict):
-        yield from _templates(list(value.values()))

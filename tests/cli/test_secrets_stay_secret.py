@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import urllib.parse
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,46 @@ def test_no_form_of_a_planted_secret_reaches_the_store_the_logs_or_the_screen(pr
     files = [path for path in (project.root / ".agentctl").rglob("*") if path.is_file()]
     assert len(files) >= 3
     assert {str(path): found_in(Path(path).read_bytes()) for path in files if found_in(path.read_bytes())} == {}
+
+
+EARLY = """
+loop: early
+steps:
+  - shell: 'echo "early $TOKEN"'
+  - id: group
+    steps:
+      - env: {TOKEN: "${{ secrets.TOKEN }}"}
+        if: ${{ false }}
+        shell: 'true'
+"""
+
+
+def test_a_secret_is_masked_before_the_step_that_names_it_has_begun(project: Any, agentctl: Any) -> None:
+    project.write("loops/early.yaml", EARLY)
+    done = agentctl("run", "early", env={"TOKEN": "s3cr3t-of-the-environment"})
+    assert done.code == 0, done.err
+    shown = agentctl("show", "last", "--json").out + agentctl("logs", "last").out + done.out + done.err
+    assert "early ***" in shown
+    assert "s3cr3t" not in shown
+
+
+def test_a_key_in_the_project_file_is_masked(project: Any, agentctl: Any) -> None:
+    project.write(
+        "agentctl.yaml",
+        "models: {default: {model: openai/x, api_key: sk-in-the-file}, b: {model: y/z, api_key: '${{ secrets.B }}'}}\n",
+    )
+    project.write("loops/prints.yaml", "loop: prints\nsteps: [{shell: 'cat agentctl.yaml; echo \"$B\"'}]\n")
+    agentctl("run", "prints", env={"B": "of-the-environment"})
+    shown = agentctl("show", "last", "--json").out + agentctl("logs", "last").out
+    assert "api_key: ***" in shown
+    assert "of-the-environment" not in shown
+
+
+def test_a_pipe_without_a_writer_in_place_of_env_does_not_hang(project: Any, agentctl: Any) -> None:
+    os.mkfifo(project.root / ".env")
+    project.write("loops/s.yaml", "loop: s\nsteps: [{shell: 'true'}]\n")
+    done = agentctl("run", "s", timeout=30)
+    assert done.code == 2
+    assert "is a pipe, and no program writes to it" in done.err
+    assert agentctl("history", "--json").json == []
+    assert "secrets.env" in agentctl("doctor", timeout=30).out

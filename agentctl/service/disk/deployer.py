@@ -240,8 +240,7 @@ async def bring_in_line(
     await asyncio.gather(*(store.register(stored) for stored in news))
     if changed:
         events = {
-            found.name: [] if stored is None else patterns(stored.definition)
-            for found, stored in zip(changed, used, strict=True)
+            found.name: [] if stored is None else patterns(stored.definition) for found, stored in zip(changed, used, strict=True)
         }
         await store.deploy(changed, events)
     return readings, changed

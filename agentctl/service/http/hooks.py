@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agentctl import JSON
+from agentctl.expressions.secrecy import secret_parts
 from agentctl.language.event_names import LONGEST, LONGEST_ID, OWN
 from agentctl.model import Trigger
 from agentctl.ports import NOTHING, Gather, NewEvent, NewRun, SecretSource, StoredDefinition, Triggered
@@ -29,8 +30,8 @@ from agentctl.triggers.ids import new_run_id
 
 MOST_HEADERS, LONGEST_HEADER = 64, 1024  # headers of an event; characters of a header's value
 
-_PROOF = re.compile("authoriz|cookie|signature|token|secret|passw|credential|api-?key")
-_SECRET = re.compile(r"\s*\$\{\{\s*secrets\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}\s*")
+# Headers that prove who sent a delivery, by whatever scheme: what signs, what identifies, what lets in.
+_PROOF = re.compile(r"auth|cookie|sign|\bsig\b|hmac|digest|token|secret|passw|credential|jwt|session|cert|(?<!idempotency-)key\b")
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -117,12 +118,10 @@ def _passed(
 
 
 def _secret(secrets: SecretSource, reference: str) -> str:
-    match = _SECRET.fullmatch(reference)
-    assert match is not None  # the schema saw to it
     try:
-        return secrets.read(match[1])
-    except KeyError:
-        raise SecretFlaw(f"there is no secret {match[1]}") from None
+        return "".join(text + (secrets.read(name) if name else "") for text, name in secret_parts(reference))
+    except KeyError as error:
+        raise SecretFlaw(f"the secret {error.args[0]} is not set") from None
 
 
 def told(headers: Headers) -> dict[str, str]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from agentctl.errors import UsageError
-from agentctl.ports import SERVE_TOKEN
 from agentctl.service.http import address as addresses
 from agentctl.service.http.address import Address
 
@@ -33,8 +31,6 @@ class Listener:
         self._server: Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self.url = ""  # http://127.0.0.1:8420, known once begun
-        with contextlib.suppress(KeyError):
-            desk.secrets.read(SERVE_TOKEN)  # what steps write is scrubbed of it from now on
 
     async def begin(self) -> None:
         """Raises UsageError, CannotListen: the address cannot be used, or the packages are not installed."""

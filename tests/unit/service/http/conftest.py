@@ -7,7 +7,7 @@ import http.client
 import json
 import textwrap
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,9 @@ class _Secrets:
 
     def read(self, name: str) -> str:
         return self.values[name]
+
+    def expect(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if name not in self.values]
 
 
 class Served:

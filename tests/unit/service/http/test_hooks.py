@@ -75,12 +75,14 @@ def test_a_signed_delivery_starts_the_loop_with_its_body(hooked: Any) -> None:
 
 def test_a_run_sees_the_headers_of_its_delivery_but_none_that_proves_who_sent_it(hooked: Any) -> None:
     sent = {"Cookie": "a=b", "Authorization": "Bearer x", "X-Gitlab-Token": "t", "X-Api-Key": "k", "X-Long": "x" * 1025}
+    sent |= {"X-Auth-Key": "k", "X-Shopify-Hmac-Sha256": "h", "X-Twilio-Signature": "s", "Stripe-Signature": "t=1"}
     sent |= {f"X-Many-{number}": "x" for number in range(100)}
     assert hooked.request("POST", "/hooks/github/push", b"{}", {**by_github(b"{}"), **sent}).status == 202
     [run] = hooked.runs()
     headers = run.event["headers"]
     assert (headers["x-github-event"], headers["x-github-delivery"]) == ("push", "d-1")
     assert not {"cookie", "authorization", "x-gitlab-token", "x-api-key", "x-hub-signature-256", "x-long"} & set(headers)
+    assert not {"x-auth-key", "x-shopify-hmac-sha256", "x-twilio-signature", "stripe-signature"} & set(headers)
     assert len(headers) == 64
 
 
