@@ -164,7 +164,7 @@ def test_good_packages_are_one_finding():
 
 def test_the_versions_looked_for_are_those_of_the_package_itself(repository):
     wanted = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    oldest = {re.split(r"[<>=!]", text)[0]: re.search(r">=([\d.]+)", text)[1] for text in wanted}
+    oldest = {re.split(r"[\[<>=!]", text)[0]: re.search(r">=([\d.]+)", text)[1] for text in wanted}
     assert oldest == environment.OLDEST
     refused = {version for text in wanted if text.startswith("litellm") for version in re.findall(r"!=([\d.]+)", text)}
     assert refused == {*environment.MALICIOUS["litellm"], *environment.BROKEN["litellm"]}

@@ -14,8 +14,8 @@ OLDEST_PYTHON = (3, 11)
 # The oldest release of each that will do, as in pyproject.toml.
 OLDEST = {
     "typer": "0.29", "rich": "15.0", "ruamel.yaml": "0.19.1", "ruamel.yaml.clib": "0.2.15", "jsonschema": "4.26",
-    "sqlite-utils": "4.2.1", "litellm": "1.105.2", "croniter": "7.0", "jinja2": "3.1.6", "msgspec": "0.22", "httpx2": "2.16",
-    "httpcore2": "2.16",
+    "sqlite-utils": "4.2.1", "litellm": "1.105.2", "croniter": "7.0", "cron-descriptor": "2.0", "google-re2": "1.1",
+    "tzdata": "2026.1", "jinja2": "3.1.6", "msgspec": "0.22", "httpx2": "2.16", "httpcore2": "2.16",
 }  # fmt: skip
 MALICIOUS = {"litellm": ("1.82.7", "1.82.8", "1.107.0")}
 BROKEN = {"litellm": ("1.106.0", "1.106.1", "1.106.2")}  # tool calls
