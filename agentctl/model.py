@@ -96,7 +96,7 @@ class Wait(msgspec.Struct, frozen=True, tag="wait", tag_field="kind", omit_defau
 class Approve(msgspec.Struct, frozen=True, tag="approve", tag_field="kind", omit_defaults=True):
     message: Template
     show: Template | None = None
-    form: dict[str, JSON] = {}  # name -> JSON Schema
+    form: Template = Template(["lit", {}])  # evaluates to name -> JSON Schema
     timeout: float | None = None
     on_timeout: Literal["fail", "reject", "approve"] = "fail"
 

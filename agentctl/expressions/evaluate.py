@@ -27,6 +27,7 @@ and for a YAML value with expressions inside:
 
     text part...                        a part is a literal string or a tree
     seq tree... | map {key: tree}
+    entries [key value]...              a mapping with expressions in its keys
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def _guarded(inner: Closure) -> Closure:
 def _final(tree: Tree) -> Closure:
     """The closure of a value that leaves the evaluation: a namespace becomes JSON, a built value is checked."""
     inner = _compile(tree)
-    if tree[0] in ("text", "seq", "map"):
+    if tree[0] in ("text", "seq", "map", "entries"):
         return inner
     built = not all(op in _GIVEN for op in all_ops(tree))
 
@@ -363,6 +364,21 @@ def _mapping(tree: Tree) -> Closure:
     return lambda scope: {key: value(scope) for key, value in values}
 
 
+def _entries(tree: Tree) -> Closure:
+    pairs = [(_final(key), _final(value)) for key, value in tree[1:]]
+
+    def entries(scope: Any) -> dict[str, Any]:
+        built: dict[str, Any] = {}
+        for key, value in pairs:
+            name = to_text(key(scope))
+            if name in built:
+                raise ExpressionError(f"two keys of the mapping are '{name}'")
+            built[name] = value(scope)
+        return built
+
+    return entries
+
+
 _COMPILERS: dict[str, Callable[[Tree], Closure]] = {
     "lit": _literal,
     "int": _big_integer,
@@ -390,4 +406,5 @@ _COMPILERS: dict[str, Callable[[Tree], Closure]] = {
     "text": _text,
     "seq": _sequence,
     "map": _mapping,
+    "entries": _entries,
 }

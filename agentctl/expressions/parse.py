@@ -31,7 +31,7 @@ def parse_expression(source: Any) -> Template:
 
 
 def parse_value(value: Any) -> Template:
-    """Any YAML value: strings with `${{ }}` inside become templates (keys never do), the rest is literal.
+    """Any YAML value: strings with `${{ }}` inside become templates, keys of mappings too; the rest is literal.
     Raises ExpressionError with the offset from the start of the string in which the mistake is."""
     return Template(_value(value), value if isinstance(value, str) else "")
 
@@ -40,6 +40,8 @@ def _value(value: Any) -> Tree:
     if isinstance(value, str):
         return _string(value)
     if isinstance(value, dict):
+        if any("${{" in key for key in value):
+            return ["entries", *([_string(key), _value(item)] for key, item in value.items())]
         trees = {key: _value(item) for key, item in value.items()}
         if all(tree[0] == "lit" for tree in trees.values()):
             return ["lit", {key: tree[1] for key, tree in trees.items()}]

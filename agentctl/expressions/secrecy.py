@@ -43,7 +43,7 @@ def _operands(tree: Tree) -> list[Tree]:
         return [tree[1]]
     if tree[0] == "default":
         return [flag for flag in tree[3:] if flag is not None]
-    if tree[0] == "dict":
+    if tree[0] in ("dict", "entries"):
         return [key for key, _ in tree[1:]]
     return children(tree)
 

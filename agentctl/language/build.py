@@ -9,7 +9,6 @@ from agentctl.expressions.duration import parse_duration
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.expressions.template import Template
 from agentctl.language.check.flow import flow, trigger
-from agentctl.language.check.schemas import spelled_out
 from agentctl.language.check.walk import Walk
 from agentctl.language.inputs import has_default
 from agentctl.language.sizes import parse_size
@@ -17,6 +16,7 @@ from agentctl.language.vocabulary import actions_of
 from agentctl.language.yaml.reader import Source
 from agentctl.language.yaml.tree import Path
 from agentctl.spec import action
+from agentctl.spec.schemas import spelled_out
 
 # Steps that hold others, that only wait or that end things: `defaults` are meant for what is executed.
 _NO_DEFAULTS = frozenset({"steps", "foreach", "repeat", "wait", "approve", "fail", "return"})
@@ -168,10 +168,22 @@ def _approve(body: Any) -> model.Approve:
     return model.Approve(
         message=parse_value(body["message"]),
         show=_value(body, "show"),
-        form=body.get("form", {}),
+        form=_form(body.get("form", {})),
         timeout=_seconds(body.get("timeout")),
         on_timeout=body.get("on_timeout", "fail"),
     )
+
+
+def _form(form: dict[str, Any]) -> Template:
+    """Only the defaults of fields may hold expressions."""
+    fields = {}
+    for name, schema in form.items():
+        fixed = {key: ["lit", value] for key, value in schema.items()} if isinstance(schema, dict) else {}
+        default = parse_value(schema["default"]) if has_default(schema) else Template(["lit", None])
+        fields[name] = ["lit", schema] if default.is_literal else ["map", {**fixed, "default": default.tree}]
+    if all(tree[0] == "lit" for tree in fields.values()):
+        return Template(["lit", form])
+    return Template(["map", fields])
 
 
 def _retry(retry: Any) -> model.Retry:

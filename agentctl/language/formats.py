@@ -70,7 +70,7 @@ def _cron(value: Any) -> None:
 
 
 def _json_schema(value: Any) -> None:
-    from agentctl.language.check.schemas import schema_error
+    from agentctl.spec.schemas import schema_error
 
     if isinstance(value, dict) and (found := schema_error(value)):
         raise InnerError(*found)
@@ -78,7 +78,7 @@ def _json_schema(value: Any) -> None:
 
 def _output_schema(value: Any) -> None:
     """The short form, too. One that is put together by expressions is known only when it is used."""
-    from agentctl.language.check.schemas import schema_error, spelled_out
+    from agentctl.spec.schemas import schema_error, spelled_out
 
     if not isinstance(value, dict) or "${{" in repr(value):
         return

@@ -156,9 +156,18 @@ def wrong_value(value: Any, schema: Any) -> str | None:
             hint = did_you_mean(value, schema["enum"]) if isinstance(value, str) else ""
             return f"has to be {expected(schema)}, not {_short(_shown(value))}{hint}"
         return None
-    from agentctl.language.check.schemas import first_error
+    from agentctl.spec.schemas import first_error
 
     return first_error(value, schema)
+
+
+def wrong_default(schema: Any) -> str | None:
+    """Why the default of a schema does not fit it; None when it does, has an expression inside, or the schema is no valid one."""
+    from agentctl.spec.schemas import schema_error
+
+    if not has_default(schema) or "${{" in repr(schema["default"]) or schema_error(schema) is not None:
+        return None
+    return wrong_value(schema["default"], schema)
 
 
 def has_default(schema: Any) -> bool:

@@ -91,6 +91,7 @@ APPROVE = ActionSpec(
             },
         },
     },
+    fixed=frozenset({"timeout", "on_timeout"}),
     performer="interpreter",
     errors=(ErrorType("approval.rejected"), ErrorType("approval.timeout")),
 )

@@ -39,6 +39,25 @@ def asking(project, agentctl) -> str:
     return result.json["run_id"]
 
 
+def test_the_default_of_a_field_is_evaluated_and_has_to_fit(project, agentctl):
+    project.write(
+        "loops/pay.yaml",
+        """
+        loop: pay
+        input: {amount: {default: 5}}
+        steps:
+          - id: sign
+            approve: {message: Pay?, form: {amount: {type: integer, default: "${{ input.amount }}"}}}
+        """,
+    )
+    run = agentctl("run", "pay", "--no-wait", "--json").json["run_id"]
+    assert agentctl("approve", run, "--json").code == 0
+    assert agentctl("resume", run, "--json").json["output"]["data"] == {"amount": 5}
+    failed = agentctl("run", "pay", "-i", "amount=much", "--json")
+    assert (failed.code, failed.json["error"]["type"]) == (1, "input.invalid")
+    assert "the default of the form's field 'amount'" in failed.json["error"]["message"]
+
+
 def test_approve_signs_and_resume_goes_on(agentctl, asking):
     signed = agentctl("approve", "last", "--data", "count=3", "--comment", "fine", "--json")
     assert (signed.code, signed.json) == (0, {"run_id": asking, "status": "waiting"})

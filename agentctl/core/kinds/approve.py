@@ -23,10 +23,13 @@ class ApproveKind(Kind):
         show: JSON = None
         if error is None and action.show is not None:
             show, error = run.evaluate(action.show, step.frame)
+        form: JSON = None
+        if error is None:
+            form, error = _form(run, step)
         if error is not None:
             fail_start(run, step, error)
             return
-        shown = {"message": message, "show": show, "form": action.form}
+        shown = {"message": message, "show": show, "form": form}
         digest = sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
         start_attempt(run, step, input={**shown, "digest": digest})
 
@@ -36,7 +39,8 @@ class ApproveKind(Kind):
             return None, ev.Error("approval.rejected", "nobody answered in time, which counts as a rejection")
         if action.on_timeout == "fail":
             return None, ev.Error("approval.timeout", f"nobody answered within {format_duration(action.timeout or 0.0)}")
-        data = {name: field["default"] for name, field in action.form.items() if isinstance(field, dict) and "default" in field}
+        fields = step.input["form"].items()
+        data = {name: field["default"] for name, field in fields if isinstance(field, dict) and "default" in field}
         return {"approved": True, "by": None, "comment": "nobody answered in time", "data": data, "at": rfc3339(at)}, None
 
     def started(self, state: RunState, step: StepState, event: ev.StepStarted) -> None:
@@ -48,6 +52,20 @@ class ApproveKind(Kind):
     def commands(self, state: RunState, step: StepState) -> list[cmd.Command]:
         digest = state.approvals.get(step.path)
         return [] if digest is None else [cmd.AwaitPerson(step.path, "approval", digest, step.input)]
+
+
+def _form(run: Transition, step: StepState) -> tuple[JSON, ev.Error | None]:
+    """Evaluate the defaults of the form's fields; those that are constants were checked when the file was loaded."""
+    template = _approve(step).form
+    form, error = run.evaluate(template, step.frame)
+    if error is not None or template.is_literal:
+        return form, error
+    from agentctl.spec.schemas import first_error
+
+    for name, field in form.items():
+        if isinstance(field, dict) and "default" in field and (problem := first_error(field["default"], field)):
+            return None, ev.Error("input.invalid", f"the default of the form's field '{name}' {problem}")
+    return form, None
 
 
 def _approve(step: StepState) -> Approve:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agentctl.language.check.calls import check_calls, check_self_call
 from agentctl.language.check.flow import check_flow, check_triggers
@@ -10,11 +10,14 @@ from agentctl.language.check.keywords import check_keywords
 from agentctl.language.check.references import Names
 from agentctl.language.check.shape import validate
 from agentctl.language.check.walk import Walk
-from agentctl.language.inputs import has_default, wrong_value
+from agentctl.language.inputs import wrong_default
 from agentctl.language.yaml.reader import Source, TooMany
 
 if TYPE_CHECKING:
     from agentctl.language.catalog import Catalog
+
+
+_TEXTS = frozenset({"description", "title", "examples", "$comment"})  # of a JSON Schema: words for people
 
 
 def check_definition(source: Source, catalog: Catalog | None) -> Walk | None:
@@ -38,7 +41,7 @@ def _all(source: Source, catalog: Catalog | None) -> Walk:
     walk.definition()
     check_triggers(source, walk)
     check_flow(source, walk)
-    _schemas_of_inputs(source)
+    _schemas_of_inputs(source, walk)
     check_self_call(source)
     if catalog is not None:
         check_calls(source, walk, catalog)
@@ -55,22 +58,17 @@ def _not_yet(source: Source, walk: Walk) -> None:
         source.report(source.at(path), "not-supported", said, "warning")
 
 
-def _schemas_of_inputs(source: Source) -> None:
+def _schemas_of_inputs(source: Source, walk: Walk) -> None:
     declared = source.data.get("input")
     broken = {problem.line for problem in source.problems if problem.code in ("bad-schema", "wrong-type")}
     for name, schema in declared.items() if isinstance(declared, dict) else ():
         check_keywords(source, ("input", name), schema)
+        for key, value in schema.items() if isinstance(schema, dict) else ():
+            if key not in _TEXTS:
+                walk.fixed(("input", name, key), value, key)
         place = source.at(("input", name, "default"))
-        if has_default(schema) and not broken & {place[0], source.at(("input", name))[0]}:
-            said = _wrong_default(schema)
-            if said:
-                source.report(place, "bad-default", f"the default of '{name}' {said}")
-
-
-def _wrong_default(schema: dict[str, Any]) -> str | None:
-    from agentctl.language.check.schemas import schema_error
-
-    return wrong_value(schema["default"], schema) if schema_error(schema) is None else None
+        if not broken & {place[0], source.at(("input", name))[0]} and (said := wrong_default(schema)):
+            source.report(place, "bad-default", f"the default of '{name}' {said}")
 
 
 def _once(source: Source) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from agentctl.expressions.suggestions import did_you_mean
-from agentctl.language.check.schemas import spelled_out
 from agentctl.language.yaml.reader import Source
 from agentctl.language.yaml.tree import Path
+from agentctl.spec.schemas import spelled_out
 
 # Which hold other schemas, by the vocabularies of draft 2020-12: one, a list of them, or a mapping of names to them.
 _ONE = frozenset(

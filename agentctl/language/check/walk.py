@@ -25,17 +25,17 @@ from agentctl.language.check.keywords import check_keywords, check_output_keywor
 from agentctl.language.check.references import Names
 from agentctl.language.check.shell import check_shell
 from agentctl.language.event_names import event_name_flaw, wait_pattern_flaw
-from agentctl.language.inputs import has_default
+from agentctl.language.inputs import has_default, wrong_default
 from agentctl.language.vocabulary import ALWAYS, TAKEN, actions_of, step_ids
 from agentctl.language.yaml.reader import Source
 from agentctl.language.yaml.tree import Path, Place
 from agentctl.model import HANDLERS
 from agentctl.spec import action as spec_of
-from agentctl.spec.control import WAIT
+from agentctl.spec.control import APPROVE, WAIT
 from agentctl.spec.processes import SHELL
 
 # Keys of a step that hold other steps or expressions of an inner scope; everything else is looked at as it stands.
-_NESTED = frozenset({"steps", "fallback", "undo", "on_unknown", "foreach", "repeat", "output", "shell", "wait"})
+_NESTED = frozenset({"steps", "fallback", "undo", "on_unknown", "foreach", "repeat", "output", "shell", "wait", "approve"})
 _FIXED = frozenset({"id", "name", "needs", "timeout", "retry", "continue_on_error", "effect"})  # of every step
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _BARE = re.compile(r"(steps|input)\.([a-z_][a-z0-9_]*)(?:\.[A-Za-z0-9_]+)*")
@@ -121,6 +121,8 @@ class Walk:
             self.value(("output",), data["output"], after.without_secrets("output"))
         for handler in HANDLERS:
             self.steps((handler,), data.get(handler), after.knowing("error"))
+        for key in ("defaults", "budget", "permissions"):
+            self.fixed((key,), data.get(key), key)
 
     def steps(self, path: Path, steps: Any, scope: Scope, beside: Mapping[str, str] = _NOTHING) -> Frame:
         """Walk a list of steps. Returns its frame, for what may look at the list once it is done.
@@ -178,8 +180,8 @@ class Walk:
         for action in ("llm", "agent"):
             if isinstance(step.get(action), dict):
                 check_output_keywords(self.source, (*path, action, "schema"), step[action].get("schema"))
-        if isinstance(step.get("approve"), dict):
-            self.approve((*path, "approve"), step["approve"])
+        if "approve" in step:
+            self.approve((*path, "approve"), step["approve"], scope.without_secrets("'approve'"))
         self.called(path, step)
         self.nested(path, step, scope)
         self.beside(path, step, scope)
@@ -215,14 +217,34 @@ class Walk:
             else:
                 self.value((*path, key), value, scope)
 
-    def approve(self, path: Path, approve: dict[str, Any]) -> None:
-        """The form; an approval that its timeout gives has nobody who fills it in."""
-        form = approve.get("form")
-        for name, schema in form.items() if isinstance(form, dict) else ():
-            check_keywords(self.source, (*path, "form", name), schema)
-            if approve.get("on_timeout") == "approve" and not has_default(schema):
+    def approve(self, path: Path, approve: Any, scope: Scope) -> None:
+        if not isinstance(approve, dict):
+            self.value(path, approve, scope)
+            return
+        for key, value in approve.items():
+            if key == "form" and isinstance(value, dict):
+                self.form((*path, key), value, scope, needs_defaults=approve.get("on_timeout") == "approve")
+            elif key in APPROVE.fixed:
+                self.fixed((*path, key), value, key)
+            else:
+                self.value((*path, key), value, scope)
+
+    def form(self, path: Path, form: dict[str, Any], scope: Scope, *, needs_defaults: bool) -> None:
+        """Of each field the default may hold expressions. An approval that its timeout gives has nobody who fills it in."""
+        self.fixed(path, dict.fromkeys(form), "form")
+        for name, schema in form.items():
+            at = (*path, name)
+            check_keywords(self.source, at, schema)
+            for key, value in schema.items() if isinstance(schema, dict) else ():
+                if key == "default":
+                    self.value((*at, key), value, scope)
+                else:
+                    self.fixed((*at, key), value, key)
+            if (said := wrong_default(schema)) is not None:
+                self.source.report(self.source.at((*at, "default")), "bad-default", f"the default of '{name}' {said}")
+            if needs_defaults and not has_default(schema):
                 said = f"the field '{name}' needs a default: 'on_timeout: approve' approves with nobody there to fill it in"
-                self.source.report(self.source.at((*path, "form", name)), "missing-default", said)
+                self.source.report(self.source.at(at), "missing-default", said)
 
     def nested(self, path: Path, step: dict[str, Any], scope: Scope) -> None:
         """The inner list of a group, foreach or repeat, and what looks at it."""
@@ -298,7 +320,13 @@ class Walk:
                 self.bare(path, value, match[1], match[2], scope)
         elif isinstance(value, dict | list):
             for key, item in _items(value):
+                if isinstance(key, str) and "${{" in key:
+                    self.name((*path, key), key, scope.without_secrets("the key of a mapping"))
                 self.value((*path, key), item, scope)
+
+    def name(self, path: Path, key: str, scope: Scope) -> None:
+        """A key of a mapping with `${{ }}` inside."""
+        self.text(path, lambda: parse_value(key), scope, in_key=True)
 
     def key(self, path: Path, value: Any, scope: Scope) -> None:
         """What makes runs or results count as the same."""
@@ -315,29 +343,37 @@ class Walk:
             self.source.report(self.source.at(path), "bare-expression", message, "warning")
 
     def fixed(self, path: Path, value: Any, key: str) -> None:
-        """A value that is the same for every run."""
+        """A value that is the same for every run, and keys inside it likewise."""
         if isinstance(value, str) and "${{" in value.replace("$${{", ""):
             place = self.source.inside(path, value.index("${{"))
             self.source.report(place, "expression-here", f"'{key}' is a fixed value and takes no expression")
         elif isinstance(value, dict | list):
             for inner, item in _items(value):
+                if isinstance(inner, str) and "${{" in inner:
+                    message = f"a key inside '{key}' is a fixed text and takes no expression"
+                    self.source.report(self.source.at((*path, inner)), "expression-here", message)
                 self.fixed((*path, inner), item, key)
 
-    def text(self, path: Path, parse: Callable[[], Template], scope: Scope, *, is_condition: bool = False) -> None:
+    def text(
+        self, path: Path, parse: Callable[[], Template], scope: Scope, *, is_condition: bool = False, in_key: bool = False
+    ) -> None:
+        def place(offset: int | None) -> Place:
+            return self.source.at(path) if in_key else self.source.inside(path, offset)
+
         try:
             template = parse()
         except ExpressionError as error:
             said = error.message
             if error.suggestion and "did you mean" not in said:
                 said += f"; did you mean '{error.suggestion}'?"
-            self.source.report(self.source.inside(path, error.offset), "expression", said)
+            self.source.report(place(error.offset), "expression", said)
             return
         for reference in references(template):
-            where = partial(self.source.inside, path, reference.offset)
+            where = partial(place, reference.offset)
             self.names.check(reference.path, where, scope, optional=reference.optional)
         if scope.no_secrets is None:  # else each of them is refused already
             for offset in misused_secrets(template, is_condition=is_condition):
-                self.source.report(self.source.inside(path, offset), "secret-here", SECRET_MISUSE)
+                self.source.report(place(offset), "secret-here", SECRET_MISUSE)
 
 
 def _beside_group(step: dict[str, Any]) -> Mapping[str, str]:

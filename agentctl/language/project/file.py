@@ -39,6 +39,8 @@ def _check(source: Source) -> None:
     data = source.data
     if not _mapping(source, (), data, "agentctl.yaml", _KEYS):
         return
+    for key, value in data.items():
+        _no_expressions(source, (key,), dict.fromkeys(value) if key == "models" and isinstance(value, dict) else value)
     if not isinstance(data.get("store"), str | None):
         source.report(source.at(("store",)), "wrong-type", "'store' has to be the path of a file")
     _mapping(source, ("vars",), data.get("vars"), "'vars'")
@@ -53,6 +55,19 @@ def _check(source: Source) -> None:
         _timezone(source, data["timezone"])
     if _mapping(source, ("policy",), data.get("policy"), "'policy'", ("agents", "http")):
         _policy(source, data["policy"])
+
+
+def _no_expressions(source: Source, path: KeyPath, value: Any) -> None:
+    """Report expressions in texts and keys: only the settings of models may hold `${{ secrets.NAME }}`."""
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(key, str) and "${{" in key:
+                source.report(source.at((*path, key)), "expression-here", f"a key in agentctl.yaml takes no expression: {key}")
+            _no_expressions(source, (*path, key), item)
+    elif isinstance(value, str) and "${{" in value.replace("$${{", ""):
+        place = source.inside(path, value.index("${{"))
+        said = f"'{path[0]}' in agentctl.yaml takes no expression; only the settings of 'models' take ${{{{ secrets.NAME }}}}"
+        source.report(place, "expression-here", said)
 
 
 def _mapping(source: Source, path: KeyPath, value: Any, name: str, keys: tuple[str, ...] | None = None) -> bool:

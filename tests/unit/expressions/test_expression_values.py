@@ -8,7 +8,7 @@ import pytest
 from agentctl.errors import ExpressionError
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.expressions.template import Template
-from agentctl.expressions.values import Lookup
+from agentctl.expressions.values import Lookup, SecretNames
 
 SCOPE: dict[str, Any] = {
     "steps": {"triage": {"output": {"level": 3, "tags": ["a", "b"], "name": "disk"}, "error": None}},
@@ -50,9 +50,9 @@ def test_text_around_an_expression_is_kept_and_values_become_text(text: str, exp
     assert value(text) == expected
 
 
-def test_a_whole_mapping_is_one_template_and_its_keys_are_never_expressions() -> None:
-    template = parse_value({"a": "${{ index }}", "b": [1, "x${{ index }}"], "${{ c }}": "d"})
-    assert template.evaluate(SCOPE) == {"a": 2, "b": [1, "x2"], "${{ c }}": "d"}
+def test_a_whole_mapping_is_one_template() -> None:
+    template = parse_value({"a": "${{ index }}", "b": [1, "x${{ index }}"], "c": "d"})
+    assert template.evaluate(SCOPE) == {"a": 2, "b": [1, "x2"], "c": "d"}
     assert not template.is_literal
 
 
@@ -214,3 +214,18 @@ def test_a_bad_source_is_refused_when_it_is_parsed_at_its_offset(source: str, me
         parse_value(source)
     assert message in str(caught.value)
     assert caught.value.offset == offset
+
+
+def test_a_key_of_a_mapping_may_hold_an_expression() -> None:
+    value = parse_value({"a_${{ x }}": "${{ x }}", "${{ n }}": [{"$${{ b }}": 1, "c": {"${{ x }}": 2}}]})
+    assert value.evaluate({"x": "y", "n": 3}) == {"a_y": "y", "3": [{"${{ b }}": 1, "c": {"y": 2}}]}
+
+
+def test_two_keys_that_come_to_the_same_are_an_error() -> None:
+    with pytest.raises(ExpressionError, match="two keys of the mapping are 'a'"):
+        parse_value({"a": 1, "${{ x }}": 2}).evaluate({"x": "a"})
+
+
+def test_a_secret_is_no_key() -> None:
+    with pytest.raises(ExpressionError, match="a secret can only be inserted"):
+        parse_value({"a${{ secrets.X }}": 1}).evaluate({"secrets": SecretNames({"X"})})

@@ -1,0 +1,91 @@
+"""Expressions in keys, forms and fixed values: each is evaluated, or refused before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentctl.errors import DefinitionInvalid
+from agentctl.language.load import Loaded
+from agentctl.language.problems import Problem
+from agentctl.language.project.project import find
+
+Problems = Callable[[str], list[Problem]]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "set: {'a_${{ input.user }}': 1}",
+        "remember: {'a_${{ input.user }}': 1}",
+        "emit: {event: x.y, data: {'d_${{ input.user }}': 4}}",
+        "http: {url: 'http://x', json: {'${{ input.user }}': 1}, query: {'${{ input.user }}': 1}}",
+        "return: {'${{ input.user }}': 1}",
+        "fail: {message: x, data: [{'${{ input.user }}': 1}]}",
+    ],
+)
+def test_an_expression_in_a_key_is_checked_as_one_in_a_value(problems: Problems, step: str) -> None:
+    text = f"loop: x\ninput: {{user: {{type: string}}}}\nsteps:\n- {step}\n"
+    assert problems(text) == []
+    [found, *_] = problems(text.replace("input.user }}", "input.usr }}"))
+    assert (found.line, found.code) == (4, "unknown-input")
+
+
+def test_a_step_in_a_key_is_waited_for(loaded: Callable[[str], Loaded]) -> None:
+    text = "loop: x\nsteps:\n- {id: a, set: {b: c}}\n- {id: d, needs: [], set: {'${{ steps.a.output.b }}': 1}}\n"
+    assert loaded(text).definition.steps[1].needs == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("input: {a: {type: string, default: '${{ vars.b }}'}}", 2),
+        ("input: {a: {enum: ['${{ vars.b }}'], default: x}}", 2),
+        ("permissions: {http: ['${{ vars.b }}']}", 2),
+        ("triggers: [{event: x.y, input: {'${{ vars.b }}': 1}}]", 2),
+        ("steps: [{env: {'${{ vars.b }}': 1}, shell: x}]", 2),
+        ("steps: [{approve: {message: x, form: {'${{ vars.b }}': {type: string}}}}]", 2),
+        ("steps: [{approve: {message: x, form: {a: {type: string, description: '${{ vars.b }}'}}}}]", 2),
+        ("steps: [{set: {'${{ secrets.A }}': 1}}]", 2),
+    ],
+)
+def test_an_expression_where_nothing_evaluates_it_is_refused(problems: Problems, text: str, line: int) -> None:
+    steps = "" if text.startswith("steps") else "steps: [{set: {a: 1}}]\n"
+    found = [problem for problem in problems(f"loop: x\n{text}\n{steps}") if problem.severity == "error"]
+    assert found
+    assert {problem.line for problem in found} == {line}
+
+
+def test_a_constant_default_of_a_form_fits_its_schema(problems: Problems) -> None:
+    text = "loop: x\nsteps: [{approve: {message: x, form: {n: {type: integer, default: DEFAULT}}}}]\n"
+    assert problems(text.replace("DEFAULT", "5")) == []
+    assert problems(text.replace("DEFAULT", "'${{ vars.n }}'")) == []
+    [found] = problems(text.replace("DEFAULT", "five"))
+    assert (found.code, found.message) == ("bad-default", "the default of 'n' has to be a whole number, not 'five'")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "store: '${{ vars.x }}.db'",
+        "vars: {a: ['${{ secrets.X }}']}",
+        "vars: {'${{ secrets.X }}': 1}",
+        "models: {'${{ vars.x }}': openai/x}",
+        "policy: {http: {deny: ['${{ vars.net }}']}}",
+        "retention: '${{ vars.days }}'",
+        "timezone: '${{ vars.zone }}'",
+    ],
+)
+def test_the_project_file_refuses_an_expression_that_it_does_not_evaluate(tmp_path: Path, text: str) -> None:
+    (tmp_path / "agentctl.yaml").write_text(text)
+    with pytest.raises(DefinitionInvalid, match="takes no expression"):
+        find(tmp_path, environment={})
+
+
+def test_the_settings_of_a_model_take_secrets(tmp_path: Path) -> None:
+    (tmp_path / "agentctl.yaml").write_text("models: {a: {model: openai/x, api_key: '${{ secrets.KEY }}'}}")
+    found: Any = find(tmp_path, environment={}).models["a"]
+    assert found["api_key"] == "${{ secrets.KEY }}"
