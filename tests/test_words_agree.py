@@ -45,7 +45,7 @@ BUILT: list[tuple[dict[str, Any], type, dict[str, str]]] = [
 ]
 # Keys that are told in a type's `params`, or that other types and rooms have.
 ELSEWHERE_IN_CODE = {
-    model.Step: {*ACTIONS, "parse", "env", "stdin", "cwd", "with", "detach", "as", "max_parallel", "output"},
+    model.Step: {*ACTIONS, "parse", "env", "stdin", "cwd", "max_output", "with", "detach", "as", "max_parallel", "output"},
     model.Agent: {"goal", "system", "model", "tools", "skills", "schema"},
     model.Definition: {"loop", "skill", "defaults", *FLOW},
     Schedule: {"cron", "every", "event", "webhook", "file", "dst", "if", "input", "secret", "scheme", "on"},

@@ -1,7 +1,7 @@
 """The child of a `python` step: calls one function. Run as a file, under `python -P`; imports nothing of agentctl.
 
-argv: ROOT MODULE:FUNCTION FD. Reads the keyword arguments as JSON from stdin; writes `{"result": ...}` or
-`{"failure": kind, "message": ..., "exception": ...}` to the descriptor FD, so that whatever the function prints goes to the log.
+argv: ROOT MODULE:FUNCTION FD. Reads the keyword arguments as JSON from stdin; writes one line to the pipe FD, so that what the
+function prints goes to the log: `R` and the result as JSON, or `F` and `{"failure": kind, "message": ..., "exception": ...}`.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def main() -> None:
     except _Failure as failure:
         cause = failure.__cause__
         exception = _described(cause) if cause is not None else str(failure)
-        text = json.dumps({"failure": failure.kind, "message": str(failure), "exception": exception})
+        text = "F" + json.dumps({"failure": failure.kind, "message": str(failure), "exception": exception})
     sys.stdout.flush()
     sys.stderr.flush()
     if os.getpid() != process:  # a fork that the function made came back: the step's answer is not its to give
         os._exit(0)
     with open(descriptor, "w", encoding="utf-8") as channel:
-        channel.write(text)
+        channel.write(text + "\n")
 
 
 def _find(target: str) -> Any:
@@ -78,7 +78,7 @@ async def _awaited(awaitable: Any) -> Any:
 
 def _answer(value: Any) -> str:
     try:
-        return json.dumps({"result": value}, allow_nan=False)
+        return "R" + json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise _Failure("result", f"The function returned a {type(value).__name__} that is no JSON: {error}.") from error
 

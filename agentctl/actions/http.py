@@ -17,7 +17,7 @@ import functools
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ import msgspec
 from agentctl import JSON, __version__
 from agentctl.actions.causes import cause, was_not_made
 from agentctl.actions.http_body import error_text, parsed
+from agentctl.actions.streamed import Streamed, opened
 from agentctl.actions.text import as_text
 from agentctl.errors import ActionError
 from agentctl.expressions.duration import format_duration
@@ -64,7 +65,8 @@ class HttpAction:
 
         try:
             async with self._client(context, call) as client:
-                response = await _send(client, _request(client, call))
+                with opened(params.get("body"), around) as body:
+                    response = await _send(client, _request(client, call, body))
                 try:
                     return Outcome(await _answer(response, call, around))
                 finally:
@@ -134,7 +136,8 @@ def _flaw(error: Exception) -> str:
     return re.split(r"[:,]? b?['\"]", text, maxsplit=1)[0].rstrip(".:")
 
 
-def _request(client: httpx2.AsyncClient, call: Call) -> httpx2.Request:
+def _request(client: httpx2.AsyncClient, call: Call, body: Streamed | None) -> httpx2.Request:
+    """`body`: of `params`, when it is a large output."""
     import httpx2
 
     params = call.params
@@ -144,8 +147,11 @@ def _request(client: httpx2.AsyncClient, call: Call) -> httpx2.Request:
         headers["Idempotency-Key"] = call.idempotency_key
     if "user-agent" not in named:
         headers["User-Agent"] = f"agentctl/{__version__}"
-    content: str | None = None
-    if params.get("json") is not None:
+    content: str | AsyncIterator[bytes] | None = None
+    if body is not None:
+        content = body.chunks()
+        headers["Content-Length"] = str(body.size)
+    elif params.get("json") is not None:
         content = msgspec.json.encode(params["json"]).decode()
         if "content-type" not in named:
             headers["Content-Type"] = "application/json"

@@ -10,9 +10,9 @@ import zlib
 from typing import TYPE_CHECKING
 
 from agentctl import JSON
-from agentctl.actions.text import read_json
 from agentctl.errors import ActionError
-from agentctl.ports import Surroundings
+from agentctl.expressions.json_text import read_json
+from agentctl.ports import LargeOutput, Surroundings
 
 if TYPE_CHECKING:
     import httpx2
@@ -102,8 +102,8 @@ async def parsed(response: httpx2.Response, how: str, limit: int, around: Surrou
         raise ActionError("output.invalid", f"The answer of {url} is not JSON: {error}.") from None
 
 
-async def _kept(response: httpx2.Response, limit: int, around: Surroundings, url: str) -> JSON:
-    """The body as a file beside the store, unpacked where that can be done."""
+async def _kept(response: httpx2.Response, limit: int, around: Surroundings, url: str) -> LargeOutput:
+    """The body, to be kept as a file beside the store, unpacked where that can be done."""
     coding = response.headers.get("content-encoding", "").strip().lower()
     is_known = coding in _PLAIN + _GZIP + _DEFLATE
     try:
@@ -112,7 +112,7 @@ async def _kept(response: httpx2.Response, limit: int, around: Surroundings, url
         raise ActionError("output.invalid", f"The answer of {url} cannot be read: {error}.") from None
     _demand_size(data, limit, url)
     scrubber = around.scrubber()
-    return around.keep(scrubber.feed(data) + scrubber.finish())
+    return LargeOutput(None, scrubber.feed(data) + scrubber.finish(), "bytes")
 
 
 def _demand_size(data: bytes, limit: int, url: str) -> None:

@@ -12,24 +12,32 @@ from typing import IO
 
 from agentctl import JSON
 from agentctl.actions.output import Output, Stderr
-from agentctl.actions.process import run_process
+from agentctl.actions.pipes import Channel, Feeder
+from agentctl.actions.process import NotStarted, run_process
 from agentctl.actions.text import as_text, last_lines
+from agentctl.actions.warden_process import WARDEN
 from agentctl.errors import ActionError
-from agentctl.ports import SERVE_TOKEN, Call
+from agentctl.ports import SERVE_TOKEN, Call, Surroundings
 
 
 async def start(
     argv: Sequence[str],
     call: Call,
+    around: Surroundings,
+    *,
     cwd: Path,
     env: Mapping[str, JSON],
-    stdin: IO[bytes] | int,
+    stdin: IO[bytes] | int | Feeder,
     stdout: Output,
     stderr: Output,
-    fds: Sequence[int],
+    channel: Channel | None = None,
+    fds: Sequence[int] = (),
     grace: float,
 ) -> int:
-    """`run_process` with the environment of a step; what keeps it from starting is an ActionError."""
+    """`run_process` with the environment of a step. What keeps it from starting is an ActionError that is `not_begun`."""
+    lock = around.executor_lock
+    if lock is not None:
+        WARDEN.hold(lock)
     try:
         return await run_process(
             argv,
@@ -38,13 +46,12 @@ async def start(
             stdin=stdin,
             stdout=stdout.feed,
             stderr=stderr.feed,
+            channel=channel,
             pass_fds=fds,
             grace=grace,
         )
-    except ValueError as error:
-        raise ActionError("input.invalid", f"The command cannot be run: {error}.") from None
-    except OSError as error:
-        raise _not_started(error, argv[0], cwd) from error
+    except NotStarted as error:
+        raise _not_started(error.cause, argv[0], cwd) from error
     finally:
         stdout.finish()
         stderr.finish()
@@ -55,19 +62,27 @@ def check_end(code: int, ok_codes: Sequence[int], stderr: Stderr) -> None:
     if code in ok_codes:
         return
     tail = stderr.tail()
-    said = last_lines(tail)
+    last = last_lines(tail)
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-        raise ActionError("shell.signal", f"Killed by {name}" + (f": {said}" if said else "."), {"signal": name, "stderr": tail})
-    raise ActionError("shell.exit", f"Exit code {code}" + (f": {said}" if said else "."), {"exit_code": code, "stderr": tail})
+        raise ActionError("shell.signal", f"Killed by {name}" + (f": {last}" if last else "."), {"signal": name, "stderr": tail})
+    raise ActionError("shell.exit", f"Exit code {code}" + (f": {last}" if last else "."), {"exit_code": code, "stderr": tail})
 
 
 def as_file(data: bytes) -> IO[bytes]:
-    """An unnamed file that holds these bytes and stands at their start."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115  # the caller closes it
-    file.write(data)
-    file.seek(0)
+    """An unnamed file that holds these bytes and stands at their start. Raises ActionError where there is no room for it."""
+    try:
+        file = tempfile.TemporaryFile()  # noqa: SIM115  # the caller closes it
+        file.write(data)
+        file.seek(0)
+    except OSError as error:
+        raise cannot_start("The process", error) from error
     return file
+
+
+def cannot_start(what: str, error: OSError) -> ActionError:
+    """The error for what the system has no room for just now: descriptors, processes, memory, disk."""
+    return ActionError("shell.not_started", f"{what} could not be started: {error.strerror or error}.", outcome="not_begun")
 
 
 def _environment(call: Call, env: Mapping[str, JSON]) -> dict[str, str]:
@@ -90,15 +105,21 @@ def _environment(call: Call, env: Mapping[str, JSON]) -> dict[str, str]:
     }
 
 
-def _not_started(error: OSError, program: str, cwd: Path) -> ActionError:
+def _not_started(error: OSError | ValueError, program: str, cwd: Path) -> ActionError:
+    if isinstance(error, ValueError):
+        return _not_begun("input.invalid", f"The command cannot be run: {error}.")
     if error.filename is not None and os.fspath(error.filename) == os.fspath(cwd):
-        return ActionError("shell.not_found", f"There is no folder {cwd} to run in.")
+        return _not_begun("shell.not_found", f"There is no folder {cwd} to run in.")
     if error.errno == errno.ENOENT:
-        return ActionError("shell.not_found", f"There is no program {program!r} (or the interpreter that its first line names).")
+        return _not_begun("shell.not_found", f"There is no program {program!r} (or the interpreter that its first line names).")
     if error.errno in (errno.EACCES, errno.EPERM):
-        return ActionError("permission.denied", f"{program!r} may not be executed: {error.strerror}.")
+        return _not_begun("permission.denied", f"{program!r} may not be executed: {error.strerror}.")
     if error.errno == errno.ENOEXEC:
-        return ActionError("shell.not_found", f"{program!r} is no program: {error.strerror}.")
+        return _not_begun("shell.not_found", f"{program!r} is no program: {error.strerror}.")
     if error.errno == errno.E2BIG:
-        return ActionError("input.invalid", "The arguments and the environment are too long; pass large values by `stdin`.")
-    return ActionError("shell.exit", f"{program!r} could not be started: {error}.", {"exit_code": None, "stderr": ""})
+        return _not_begun("input.invalid", "The arguments and the environment are too long; pass large values by `stdin`.")
+    return cannot_start(repr(program), error)
+
+
+def _not_begun(type: str, message: str) -> ActionError:
+    return ActionError(type, message, outcome="not_begun")

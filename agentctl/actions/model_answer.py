@@ -6,8 +6,8 @@ import json
 import re
 
 from agentctl import JSON
-from agentctl.actions.text import read_json
 from agentctl.errors import ActionError
+from agentctl.expressions.json_text import read_json
 
 PROBLEMS = 8  # shown to the model and kept in the error
 EXAMINED = 20_000_000  # characters

@@ -1,15 +1,21 @@
-"""The two outputs of a process: to the run's log by whole lines, and kept for the step's output in bounded memory."""
+"""The outputs of a process: to the run's log by whole lines, and kept for the step's output in bounded memory."""
 
 from __future__ import annotations
 
 import codecs
+import errno
+import os
 import tempfile
-from typing import IO
+from pathlib import Path
+from typing import IO, Literal
 
-from agentctl import JSON
-from agentctl.ports import Call, Surroundings
+from agentctl.errors import ActionError
+from agentctl.language.sizes import format_size
+from agentctl.ports import Call, LargeOutput, Surroundings
 
 KEPT = 1 << 20  # bytes of output that stay in memory and in the journal; more becomes a file
+IN_MEMORY = 64 << 20  # bytes that are kept in memory when the disk takes no file
+MAX_OUTPUT = 1 << 30  # bytes that a step may put out, where it does not say
 TAIL = 4096  # bytes of stderr that a failed step keeps
 LINE = 65536  # characters after which a line without an end is logged all the same
 
@@ -39,7 +45,6 @@ class Output:
     """One output of a process: scrubbed and logged. Subclasses keep something of it."""
 
     def __init__(self, call: Call, around: Surroundings, stream: str) -> None:
-        self._around = around
         self._scrubber = around.scrubber()
         self._lines = LogLines(call, around, stream)
 
@@ -49,13 +54,13 @@ class Output:
         self._keep(chunk, clean)
 
     def finish(self) -> None:
-        """Call it once, when the process has ended."""
+        """Take what the scrubber held back. Call it once, when the process has ended."""
         clean = self._scrubber.finish()
         self._lines.feed(clean, final=True)
         self._keep(b"", clean)
 
     def _keep(self, raw: bytes, clean: bytes) -> None:
-        """Told of each chunk as it came, and of what the scrubber let go with it."""
+        """Take each chunk as it came, and what the scrubber let go with it."""
 
 
 class Stderr(Output):
@@ -71,35 +76,84 @@ class Stderr(Output):
 
 
 class Stdout(Output):
-    """Keeps everything: up to 1 MiB in memory as it came, more in a nameless file, scrubbed."""
+    """Keeps all of it in a `Kept`."""
 
-    def __init__(self, call: Call, around: Surroundings, stream: str) -> None:
+    def __init__(self, call: Call, around: Surroundings, stream: str, limit: int = MAX_OUTPUT) -> None:
         super().__init__(call, around, stream)
+        self.kept = Kept(around, limit)
+
+    def _keep(self, raw: bytes, clean: bytes) -> None:
+        self.kept.add(raw, clean)
+
+
+class Kept:
+    """Bytes of a step's output: up to 1 MiB in memory as they came, more in a nameless file, scrubbed.
+
+    A disk that takes no more is no end of the step: what it does to the world goes on. So what there is of it stays in memory
+    then, up to a limit. Raises ActionError, whose outcome is unknown, when there is more than that, or than `limit`.
+    """
+
+    def __init__(self, around: Surroundings, limit: int) -> None:
+        self._folder = around.store
+        self._limit = limit
+        self._size = 0
         self._raw = bytearray()
         self._clean = bytearray()
         self._file: IO[bytes] | None = None
+        self._is_large = False
 
-    def _keep(self, raw: bytes, clean: bytes) -> None:
-        if self._file is not None:
-            self._file.write(clean)
-            return
-        self._raw += raw
+    def add(self, raw: bytes, clean: bytes) -> None:
+        self._size += len(raw)
+        if self._size > self._limit:
+            message = f"The output is over {format_size(self._limit)} (`max_output`)."
+            raise ActionError("shell.too_large", message, outcome="unknown")
         self._clean += clean
-        if len(self._raw) > KEPT:
-            self._file = tempfile.TemporaryFile(dir=self._around.store)  # noqa: SIM115  # closed by `close`
-            self._file.write(self._clean)
+        if not self._is_large:
+            self._raw += raw
+            if len(self._raw) <= KEPT:
+                return
+            self._is_large = True
             self._raw.clear()
-            self._clean.clear()
+        self._spill()
+
+    def _spill(self) -> None:
+        """Move what is in memory to the file, as far as the disk takes it."""
+        try:
+            if self._file is None:
+                self._file = nameless_file(self._folder)
+            while self._clean:
+                del self._clean[: self._file.write(self._clean)]
+        except OSError as error:
+            if len(self._clean) > IN_MEMORY:
+                message = f"The output cannot be kept: {error.strerror}."
+                raise ActionError("output.invalid", message, outcome="unknown") from error
+
+    @property
+    def is_large(self) -> bool:
+        return self._is_large
 
     @property
     def data(self) -> bytes:
         """What came, if it was not too much; not scrubbed, so that a secret cannot tear a JSON document."""
         return bytes(self._raw)
 
-    def kept(self) -> JSON:
-        """`{file, bytes, sha256}` when the output was over 1 MiB, else None."""
-        return None if self._file is None else self._around.keep(self._file)
+    def large(self, kind: Literal["text", "json", "bytes"]) -> LargeOutput:
+        """All of it, to be kept as a file beside the store. It belongs to the caller from then on."""
+        file, self._file = self._file, None
+        return LargeOutput(file, bytes(self._clean), kind)
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
+            self._file = None
+
+
+def nameless_file(folder: Path) -> IO[bytes]:
+    """An unbuffered file without a name. Where the system allows it, the file can be given one later (`os.link`)."""
+    if hasattr(os, "O_TMPFILE"):
+        try:
+            return os.fdopen(os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), "w+b", 0)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):  # else: not on this file system
+                raise
+    return tempfile.TemporaryFile(dir=folder, buffering=0)

@@ -2,7 +2,8 @@
 
 Guarantees. A cancelled process gets TERM (its group does), after the grace period its whole tree gets KILL, and only then does
 the cancellation go on. When the runner itself is killed with -9, the warden kills the trees of all steps that were under way
-(`warden` says what counts as a tree, on Linux and on macOS). If runner and warden are killed in the same instant, nobody is left
+(`warden` says what counts as a tree, on Linux and on macOS), and until then it holds the lock that says the runner lives, so
+that nobody takes over a run whose old attempt still acts. If runner and warden are killed in the same instant, nobody is left
 to clean up. PR_SET_PDEATHSIG is not used: it needs a `preexec_fn`, unsafe beside threads and slower the bigger the runner is,
 and it reaches the direct child only. What a step that ended left behind (a server put in the background) is left alone.
 """
@@ -10,7 +11,6 @@ and it reaches the direct child only. What a step that ended left behind (a serv
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import os
 import signal
@@ -18,17 +18,25 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from agentctl.actions import warden
-
-Sink = Callable[[bytes], None]
+from agentctl.actions.pipes import Channel, Feeder, Reader, Sink
+from agentctl.actions.warden_process import WARDEN
 
 GRACE = 10.0  # seconds between TERM and KILL
 DRAIN = 1.0  # seconds of silence after which a pipe that only a grandchild still holds is let go
-CHUNK = 65536
+DRAIN_LIMIT = 5.0  # seconds after which it is let go even though the grandchild goes on writing
+
+
+class NotStarted(Exception):
+    """The program was not started: nothing of it ran. `cause`: what the system, or the check of the arguments, said."""
+
+    def __init__(self, cause: OSError | ValueError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 async def run_process(
@@ -36,70 +44,122 @@ async def run_process(
     *,
     cwd: Path,
     env: Mapping[str, str],
-    stdin: IO[bytes] | int,
+    stdin: IO[bytes] | int | Feeder,
     stdout: Sink,
     stderr: Sink,
+    channel: Channel | None = None,
     pass_fds: Sequence[int] = (),
     grace: float = GRACE,
 ) -> int:
-    """Run a program to its end; the exit code, or minus the number of the signal that ended it.
+    """Run a program to its end; return the exit code, or minus the number of the signal that ended it.
 
-    `stdout`, `stderr` get the output in chunks as it comes. Raises OSError or ValueError when the program cannot be started.
+    stdout, stderr: get the output in chunks as it comes. What one of them raises ends the tree and is raised here.
+    channel: a third pipe; the child inherits its writing end.
+    Raises NotStarted when the program cannot be started.
     Cancelled: stops the whole tree first; a second cancellation cuts the grace short.
     """
     marker = os.urandom(12).hex()
-    _warden.started(marker, 0)
     try:
-        process = subprocess.Popen(
-            argv,
-            cwd=cwd,
-            env={**env, warden.MARKER: marker},
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=pass_fds,
-            start_new_session=True,
-        )
-        _warden.started(marker, process.pid)
-        return await _Running(process, marker, stdout, stderr).result(grace)
+        try:
+            process = _start(argv, cwd, env, stdin, channel, pass_fds, marker)
+        except (OSError, ValueError) as error:
+            raise NotStarted(error) from error
+        WARDEN.started(marker, process.pid)
+        return await _Running(process, marker, stdin, stdout, stderr, channel).result(grace)
     finally:
-        _warden.ended(marker)
+        WARDEN.ended(marker)
+
+
+def _start(
+    argv: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    stdin: IO[bytes] | int | Feeder,
+    channel: Channel | None,
+    pass_fds: Sequence[int],
+    marker: str,
+) -> subprocess.Popen[bytes]:
+    WARDEN.started(marker, 0)
+    writing = [] if channel is None else [channel.writing.fileno()]
+    process = subprocess.Popen(
+        argv,
+        cwd=cwd,
+        env={**env, warden.MARKER: marker},
+        stdin=subprocess.PIPE if isinstance(stdin, Feeder) else stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=[*pass_fds, *writing],
+        start_new_session=True,
+        bufsize=0,
+    )
+    if channel is not None:
+        channel.writing.close()
+    return process
 
 
 class _Running:
-    """A started process: its two pipes and its end, watched by the event loop."""
+    """A started process: its pipes and its end, watched by the event loop."""
 
-    def __init__(self, process: subprocess.Popen[bytes], marker: str, stdout: Sink, stderr: Sink) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        marker: str,
+        stdin: IO[bytes] | int | Feeder,
+        stdout: Sink,
+        stderr: Sink,
+        channel: Channel | None,
+    ) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         self.process = process
         self.marker = f"{warden.MARKER}={marker}".encode()
-        self.pipes = [_Pipe(process.stdout, stdout), _Pipe(process.stderr, stderr)]
+        self.broken = asyncio.Event()  # a sink takes nothing more
+        outputs = [(process.stdout, stdout), (process.stderr, stderr)]
+        if channel is not None:
+            outputs.append((channel.reading, channel.sink))
+        self.readers = [Reader(file, sink, self.broken.set) for file, sink in outputs]
+        self.feeder = stdin if isinstance(stdin, Feeder) else None
+        if self.feeder is not None:
+            assert process.stdin is not None
+            self.feeder.start(process.stdin)
         self.ended = _end_of(process)
 
     async def result(self, grace: float) -> int:
+        broken = asyncio.ensure_future(self.broken.wait())
+        either: list[asyncio.Future[Any]] = [self.ended, broken]
         try:
-            await asyncio.shield(self.ended)
-            await self._drain()
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if self.ended.done():
+                await self._drain()
+            else:
+                await self._stop(grace)
         except asyncio.CancelledError:
             await self._stop(grace)
             raise
         finally:
-            for pipe in self.pipes:
-                pipe.close()
-        for pipe in self.pipes:
-            if pipe.failure is not None:
-                raise pipe.failure
+            broken.cancel()
+            self._close()
+        for reader in self.readers:
+            if reader.failure is not None:
+                raise reader.failure
         return self.process.wait()
 
+    def _close(self) -> None:
+        if self.feeder is not None:
+            self.feeder.close()
+        for reader in self.readers:
+            reader.close()
+
     async def _drain(self) -> None:
-        """Read on until both pipes are closed, or nothing came for a while: a grandchild may hold them for ever."""
+        """Read on until all pipes are closed, nothing came for a while, or the time is over: a grandchild may hold them."""
         since = time.monotonic()
-        while waiting := [pipe.closed for pipe in self.pipes if not pipe.closed.done()]:
-            quiet = time.monotonic() - max(since, *(pipe.last for pipe in self.pipes))
-            if quiet >= DRAIN:
+        while waiting := [reader.closed for reader in self.readers if not reader.closed.done()]:
+            now = time.monotonic()
+            silence = now - max(since, *(reader.last for reader in self.readers))
+            left = min(DRAIN - silence, since + DRAIN_LIMIT - now)
+            if left <= 0:
                 return
-            await asyncio.wait(waiting, timeout=DRAIN - quiet)
+            await asyncio.wait(waiting, timeout=left)
 
     async def _stop(self, grace: float) -> None:
         hurry = asyncio.Event()
@@ -138,43 +198,6 @@ class _Running:
         self.process.wait()
 
 
-class _Pipe:
-    """One output of a process. `last`: when it spoke last; `closed`: done at its end; `failure`: what its sink raised."""
-
-    def __init__(self, file: IO[bytes], sink: Sink) -> None:
-        self.file = file
-        self.sink = sink
-        self.last = 0.0
-        self.failure: Exception | None = None
-        self.loop = asyncio.get_running_loop()
-        self.closed: asyncio.Future[None] = self.loop.create_future()
-        os.set_blocking(file.fileno(), False)
-        self.loop.add_reader(file.fileno(), self._read)
-
-    def _read(self) -> None:
-        try:
-            chunk = os.read(self.file.fileno(), CHUNK)
-        except BlockingIOError:
-            return
-        except OSError:
-            chunk = b""
-        if not chunk:
-            self.close()
-            return
-        self.last = time.monotonic()
-        if self.failure is None:  # else only keep the process from blocking on a full pipe
-            try:
-                self.sink(chunk)
-            except Exception as failure:
-                self.failure = failure
-
-    def close(self) -> None:
-        if not self.closed.done():
-            self.loop.remove_reader(self.file.fileno())
-            self.file.close()
-            self.closed.set_result(None)
-
-
 def _end_of(process: subprocess.Popen[bytes]) -> asyncio.Future[None]:
     """Done when the process has ended. By a pidfd on Linux, by a thread of its own elsewhere."""
     loop = asyncio.get_running_loop()
@@ -204,62 +227,3 @@ def _end_of(process: subprocess.Popen[bytes]) -> asyncio.Future[None]:
 
     threading.Thread(target=wait, daemon=True).start()
     return ended
-
-
-class _Warden:
-    """This process's line to its warden, which is started with the first tree and again should somebody have killed it."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.trees: dict[str, int] = {}
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def started(self, marker: str, pid: int) -> None:
-        with self.lock:
-            self.trees[marker] = pid
-            self._tell(f"+ {marker} {pid}\n")
-
-    def ended(self, marker: str) -> None:
-        with self.lock:
-            del self.trees[marker]
-            self._tell(f"- {marker}\n")
-
-    def close(self) -> None:
-        if self.process is not None and self.process.stdin is not None:
-            self.process.stdin.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(timeout=1)
-
-    def _tell(self, line: str) -> None:
-        if self.process is None:
-            self._start()
-            return
-        try:
-            self._write(line.encode())
-        except BrokenPipeError:
-            self.close()
-            self._start()
-
-    def _write(self, data: bytes) -> None:
-        assert self.process is not None
-        assert self.process.stdin is not None
-        os.write(self.process.stdin.fileno(), data)
-
-    def _start(self) -> None:
-        source = Path(warden.__file__).read_bytes() + b"\nwatch(sys.stdin.buffer)\n"
-        self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", "import sys; exec(sys.stdin.buffer.read(int(sys.argv[1])))", str(len(source))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            # Without the marker of a tree that this runner itself may be part of: the warden must outlive it.
-            env={name: value for name, value in os.environ.items() if name != warden.MARKER},
-            start_new_session=True,
-            bufsize=0,
-        )
-        self._write(source + "".join(f"+ {marker} {pid}\n" for marker, pid in self.trees.items()).encode())
-
-
-_warden = _Warden()
-atexit.register(_warden.close)

@@ -1,13 +1,12 @@
 """`shell`: a script or a program, in a process of its own.
 
-Params: {run | argv, cwd, env, stdin, parse: text|json|yaml|lines, ok_codes: [0], interpreter}. Output: stdout, parsed.
-Errors: shell.exit {exit_code, stderr}, shell.signal {signal, stderr}, shell.not_found, permission.denied, output.invalid,
-input.invalid.
+Params: {run | argv, cwd, env, stdin, parse: text|json|yaml|lines|bytes, ok_codes: [0], interpreter, max_output: 1GiB}. Output:
+stdout, parsed. Errors: shell.exit {exit_code, stderr}, shell.signal {signal, stderr}, shell.not_found, shell.not_started,
+shell.too_large, permission.denied, output.invalid, input.invalid.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
@@ -16,10 +15,14 @@ from typing import IO
 
 from agentctl import JSON
 from agentctl.actions.launch import as_file, check_end, start
-from agentctl.actions.output import Stderr, Stdout
+from agentctl.actions.output import MAX_OUTPUT, Stderr, Stdout
+from agentctl.actions.parse import parsed
+from agentctl.actions.pipes import Feeder
 from agentctl.actions.process import GRACE
-from agentctl.actions.text import as_text, last_lines, read_json, read_yaml
+from agentctl.actions.streamed import opened
+from agentctl.actions.text import as_text
 from agentctl.errors import ActionError
+from agentctl.language.sizes import parse_size
 from agentctl.ports import ActionContext, Call, Outcome, Surroundings
 
 ARGUMENT = 100_000  # bytes; Linux refuses a single argument over 128 KiB, so longer scripts are handed over as a file
@@ -39,19 +42,26 @@ class ShellAction:
 
     async def perform(self, call: Call, around: Surroundings) -> Outcome:
         params = call.params
+        limit = parse_size(params.get("max_output", MAX_OUTPUT))
         with ExitStack() as stack:
             argv, fds = _command(params, stack)
-            stdin = stack.enter_context(_stdin(params.get("stdin")))
-            stdout, stderr = Stdout(call, around, "stdout"), Stderr(call, around, "stderr")
-            stack.callback(stdout.close)
-            cwd, env = around.root / (params.get("cwd") or ""), params.get("env") or {}
-            code = await start(argv, call, cwd, env, stdin, stdout, stderr, fds, self.grace)
+            stdin = stack.enter_context(_stdin(params.get("stdin"), around))
+            stdout, stderr = Stdout(call, around, "stdout", limit), Stderr(call, around, "stderr")
+            stack.callback(stdout.kept.close)
+            code = await start(
+                argv,
+                call,
+                around,
+                cwd=around.root / (params.get("cwd") or ""),
+                env=params.get("env") or {},
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                fds=fds,
+                grace=self.grace,
+            )
             check_end(code, params.get("ok_codes") or [0], stderr)
-            kept = stdout.kept()
-            how = params.get("parse") or "text"
-            if kept is None and how == "yaml":  # its parser takes seconds for a MiB: other runs must not wait for it
-                return Outcome(await asyncio.to_thread(_parse, stdout.data, how))
-            return Outcome(_parse(stdout.data, how) if kept is None else kept)
+            return Outcome(await parsed(stdout.kept, params.get("parse") or "text", around, limit))
 
 
 def make(context: ActionContext) -> ShellAction:
@@ -77,23 +87,13 @@ def _command(params: dict[str, JSON], stack: ExitStack) -> tuple[list[str], list
 
 
 @contextmanager
-def _stdin(value: JSON) -> Iterator[IO[bytes] | int]:
-    """Nothing, or a file with the text: no pipe, so nobody has to feed it."""
-    if value is None:
-        yield subprocess.DEVNULL
-        return
-    with as_file(as_text(value).encode("utf-8", "surrogatepass")) as file:
-        yield file
-
-
-def _parse(data: bytes, how: str) -> JSON:
-    text = data.decode("utf-8", "replace")
-    if how == "text":
-        return text.removesuffix("\n")
-    if how == "lines":
-        return text.removesuffix("\n").split("\n") if text else []
-    try:
-        return read_json(data) if how == "json" else read_yaml(text)
-    except ValueError as error:
-        shown = last_lines(text, 1)[:200]
-        raise ActionError("output.invalid", f"The output is no {how.upper()}: {error}.", {"output": shown}) from None
+def _stdin(value: JSON, around: Surroundings) -> Iterator[IO[bytes] | int | Feeder]:
+    """Nothing, a file with the text, or, of a large output, what feeds it to the process."""
+    with opened(value, around) as large:
+        if large is not None:
+            yield Feeder(large.file, large.size)
+        elif value is None:
+            yield subprocess.DEVNULL
+        else:
+            with as_file(as_text(value).encode("utf-8", "surrogatepass")) as file:
+                yield file

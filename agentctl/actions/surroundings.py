@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import time
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -13,9 +15,12 @@ import msgspec
 
 from agentctl import JSON
 from agentctl.actions.secrets import Secrets
-from agentctl.ports import Call, Scrubber, Store
+from agentctl.errors import StoreFull
+from agentctl.ports import Call, LargeOutput, Scrubber, Store
 
 LOG_LIMIT = 50 << 20  # bytes of log that one run may write
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -72,9 +77,31 @@ class LocalSurroundings:
         record = {"at": at, "path": call.path, "attempt": call.attempt, "stream": stream}
         return b"".join(_encode({**record, "text": line}) + b"\n" for line in lines)
 
-    def keep(self, data: bytes | IO[bytes]) -> JSON:
-        """`{file, bytes, sha256}`. An open file is read through a memory map: its size costs no memory."""
-        if isinstance(data, bytes):
-            return self._store.payload(data)
-        data.flush()
-        return self._store.payload(mmap(data.fileno(), 0, access=ACCESS_READ))
+    @property
+    def executor_lock(self) -> int | None:
+        return self._store.executor_lock_fd()
+
+    def keep(self, output: LargeOutput) -> dict[str, JSON]:
+        """See `ports.Surroundings`. A file is read through a memory map: its size costs no memory."""
+        return {**self._kept(output), "kind": output.kind}
+
+    def _kept(self, output: LargeOutput) -> dict[str, JSON]:
+        if output.file is None:
+            return self._store.payload(output.rest)
+        try:
+            while output.rest:
+                output.rest = output.rest[output.file.write(output.rest) :]
+        except OSError as error:
+            raise StoreFull(f"a large output cannot be kept: {error.strerror}") from error
+        return self._store.payload(mmap(output.file.fileno(), 0, access=ACCESS_READ), output.file.fileno())
+
+    def open(self, reference: dict[str, JSON]) -> IO[bytes]:
+        """See `ports.Surroundings`. Only files of the store are opened, by their hash."""
+        digest = str(reference["sha256"])
+        if not _DIGEST.fullmatch(digest):
+            raise FileNotFoundError(errno.ENOENT, "it is no file of the store")
+        return open(self.store / "payloads" / digest, "rb", opener=_regular)
+
+
+def _regular(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)

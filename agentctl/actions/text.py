@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
-import json
 from typing import Any
 
 import msgspec
 
 from agentctl import JSON
+from agentctl.expressions.json_text import decoded, read_json
 
 EXPANDED = 8 << 20  # bytes, about, that a YAML output may have once its aliases are expanded
 _SCALAR = 8  # bytes, about, of a value that is no text
@@ -20,41 +19,20 @@ def as_text(value: JSON) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def read_json(data: bytes) -> JSON:
-    """Parse JSON. What comes back can always be journaled: a lone surrogate becomes U+FFFD, bytes that are not UTF-8 too.
+def read_output(data: bytes, how: str) -> JSON:
+    """The output of a process as `how` says: text, lines, json or yaml.
 
-    A byte order mark is skipped. Raises ValueError with a sentence; NaN and Infinity are not JSON.
+    In text, bytes that are not UTF-8 are replaced, and the newline at its end is dropped. Raises ValueError with a sentence for
+    what is no JSON or YAML.
     """
-    data = data.removeprefix(codecs.BOM_UTF8)
-    try:
-        return msgspec.json.decode(data)
-    except (ValueError, msgspec.MsgspecError, RecursionError):
-        return _read_json_leniently(data.decode("utf-8", "replace"))
-
-
-def _read_json_leniently(text: str) -> JSON:
-    try:
-        value = json.loads(text, parse_constant=_refuse)
-        # Twice: NaN can also come from a number out of range.
-        return msgspec.json.decode(json.dumps(_without_surrogates(value), allow_nan=False))
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    except (ValueError, msgspec.MsgspecError) as error:
-        raise ValueError(str(error)) from None
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
-
-
-def _without_surrogates(value: JSON) -> JSON:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_without_surrogates(item) for item in value]
-    if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
-    return value
+    if how == "json":
+        return read_json(data)
+    if how == "yaml":
+        return read_yaml(decoded(data))
+    text = data.decode("utf-8", "replace").removesuffix("\n")
+    if how == "text":
+        return text
+    return text.split("\n") if data else []
 
 
 def read_yaml(text: str) -> JSON:

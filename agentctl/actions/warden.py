@@ -29,6 +29,11 @@ MARKER = "AGENTCTL_PROCESS"  # name of the environment variable that marks a ste
 
 def members(session: int, marker: bytes) -> set[int]:
     """Pids of the living processes of a tree. `session`: pid of the process that was started, 0 if not known."""
+    return set(_tree(session, marker))
+
+
+def _tree(session: int, marker: bytes) -> dict[int, int]:
+    """Pid -> pid of its parent, for the living processes of a tree."""
     parents: dict[int, int] = {}
     found: set[int] = set()
     for pid, parent, ids, environment in _processes():
@@ -40,7 +45,7 @@ def members(session: int, marker: bytes) -> set[int]:
         more = {pid for pid, parent in parents.items() if parent in found} - found
         grown = bool(more)
         found |= more
-    return found - {os.getpid()}
+    return {pid: parents[pid] for pid in found - {os.getpid()}}
 
 
 def _processes() -> Iterator[Seen]:
@@ -87,15 +92,51 @@ def _read(path: str) -> bytes:
 
 
 def kill_tree(session: int, marker: bytes) -> None:
-    """SIGKILL for the whole tree, again until a look finds nobody twice. Returns after 2 s at the latest."""
+    """Stop the whole tree, then kill it: no process of it sees another one die and runs its next command.
+
+    Again until a look finds nobody twice. Returns after 2 s at the latest.
+    """
     deadline, quiet = time.monotonic() + 2, 0
     while quiet < 2 and time.monotonic() < deadline:
-        living = members(session, marker)
-        for pid in living:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+        living = _stopped(session, marker, deadline)
+        for pid in _children_first(living):
+            _send(pid, signal.SIGKILL)
         quiet = 0 if living else quiet + 1
         time.sleep(0.002)  # a process in the middle of exec shows no environment: look again a moment later
+
+
+def _stopped(session: int, marker: bytes, deadline: float) -> dict[int, int]:
+    """The tree, every process of it stopped: looked for until a look finds nobody new, since one may have forked meanwhile."""
+    if session:
+        with contextlib.suppress(OSError):
+            os.killpg(session, signal.SIGSTOP)
+    known: dict[int, int] = {}
+    while time.monotonic() < deadline:
+        tree = _tree(session, marker)
+        new = tree.keys() - known.keys()
+        known = tree
+        if not new:
+            break
+        for pid in new:
+            _send(pid, signal.SIGSTOP)
+    return known
+
+
+def _children_first(tree: dict[int, int]) -> list[int]:
+    """Pids in the order in which to kill: the kernel wakes stopped children whose parent dies."""
+
+    def depth(pid: int) -> int:
+        steps = 0
+        while pid in tree and steps < len(tree):
+            pid, steps = tree[pid], steps + 1
+        return steps
+
+    return sorted(tree, key=depth, reverse=True)
+
+
+def _send(pid: int, number: int) -> None:
+    with contextlib.suppress(OSError):
+        os.kill(pid, number)
 
 
 def watch(pipe: Iterable[bytes]) -> None:

@@ -57,4 +57,4 @@ def _output_of(run: Transition, frame: Frame) -> tuple[JSON, ev.Error | None]:
         template = kind_of(frame.owner).output_of(frame.owner)
     if template is None:
         return frame.steps[-1].output if frame.steps else None, None
-    return run.evaluate(template, frame)
+    return run.evaluate(template, frame, keeps_references=True)

@@ -10,6 +10,7 @@ from agentctl.core import events as ev
 from agentctl.core.scope import Scope, scope_of
 from agentctl.core.state import Frame, RunState
 from agentctl.errors import ExpressionError
+from agentctl.expressions.large import loaded
 from agentctl.expressions.template import Template
 from agentctl.expressions.values import SECRET_MISUSE, SecretText
 
@@ -36,14 +37,18 @@ class Transition:
         self.events.append(event)
 
     def evaluate(
-        self, template: Template, frame: Frame, names: dict[str, JSON] | None = None
+        self, template: Template, frame: Frame, names: dict[str, JSON] | None = None, *, keeps_references: bool = False
     ) -> tuple[JSON, ev.Error | None]:
-        """Return the value of a template in `frame`, or the error object of an expression that failed."""
+        """Return the value of a template in `frame`, or the error object of an expression that failed.
+
+        `keeps_references`: large values that are handed on stay references (see `expressions.large`).
+        """
         scope = scope_of(self.state, frame)
         if names:
             scope = Scope(self.state, {**scope, **names})
         try:
-            return template.evaluate(scope), None
+            value = template.evaluate(scope)
+            return value if keeps_references else loaded(value), None
         except ExpressionError as error:
             return None, _failed(template, error.message)
 
@@ -51,7 +56,7 @@ class Transition:
         self, condition: Template, frame: Frame, names: dict[str, JSON] | None = None
     ) -> tuple[bool, ev.Error | None]:
         """Return whether a condition is true in `frame`; false with an error object when it has no truth value, like a secret."""
-        value, error = self.evaluate(condition, frame, names)
+        value, error = self.evaluate(condition, frame, names, keeps_references=True)
         if isinstance(value, SecretText):
             return False, _failed(condition, SECRET_MISUSE)
         return bool(value), error

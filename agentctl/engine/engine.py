@@ -48,8 +48,10 @@ class Engine:
         self.on_starts: list[Callable[[], None]] = []  # called when an event of ours starts runs, or is gathered for one
         self._clock = clock
         self._created: dict[str, bytes] = {}  # runs that nobody here has driven: the first line of their journals
-        self._attempts = Attempts(equipment.actions, equipment.surroundings, clock, equipment.workers)
         self._patience = StoreRetry(clock)
+        self._attempts = Attempts(
+            equipment.actions, equipment.surroundings, clock, equipment.workers, self._patience.call
+        )
         self._parts = Shared(
             store=store,
             clock=clock,

@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 from itertools import islice
 
 from agentctl.core.events import AnyEvent, TimerFired
+from agentctl.errors import StoreError
 from agentctl.ports import Clock, Mail
 
 
@@ -21,13 +22,18 @@ class Inbox:
         self._items: deque[AnyEvent | Mail] = deque()
         self._seen: set[int] = set()  # ids of mail that is in here or was
         self._timers: list[tuple[float, str, str]] = []  # when, path, timer: a heap
+        self._failure: StoreError | None = None
         self._waker: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._items) + (self._failure is not None)
 
-    def receive(self, item: AnyEvent | Mail) -> None:
-        """Put in an answer or mail; mail that was put in before is left out."""
+    def receive(self, item: AnyEvent | Mail | StoreError) -> None:
+        """Put in an answer or mail; mail that was put in before is left out. A StoreError is raised by `events`."""
+        if isinstance(item, StoreError):
+            self._failure = item
+            self.wake()
+            return
         if isinstance(item, Mail):
             if item.id in self._seen:
                 return
@@ -36,7 +42,9 @@ class Inbox:
         self.wake()
 
     def events(self, most: int) -> list[AnyEvent]:
-        """The oldest items, without taking them."""
+        """The oldest items, without taking them. Raises StoreError when the answer of an attempt cannot be kept."""
+        if self._failure is not None:
+            raise self._failure
         return [item.event if isinstance(item, Mail) else item for item in islice(self._items, most)]
 
     def take(self, count: int) -> list[int]:

@@ -12,6 +12,7 @@ from typing import Any
 from agentctl.errors import ExpressionError
 from agentctl.expressions.attributes import getter
 from agentctl.expressions.filters import FILTERS
+from agentctl.expressions.large import is_readable, read
 from agentctl.expressions.limits import spend_items
 from agentctl.expressions.tests import CHECKS
 from agentctl.expressions.tree import TOLERANT_FILTERS, Tree
@@ -44,6 +45,8 @@ def _open(value: Any) -> Any:
     """`value` as a filter or a test may see it: JSON, and never a secret."""
     if isinstance(value, SecretText):
         raise ExpressionError(SECRET_MISUSE)
+    if value.__class__ is dict and is_readable(value):  # an item of a list
+        return read(value)
     return plain(value)
 
 

@@ -96,7 +96,7 @@ def _guarded(inner: Closure) -> Closure:
 
 def _final(tree: Tree) -> Closure:
     """The closure of a value that leaves the evaluation: a namespace becomes JSON, a built value is checked."""
-    inner = _compile(tree)
+    inner = compile_path(tree, keeps_references=True) if tree[0] == "path" else _compile(tree)
     if tree[0] in ("text", "seq", "map", "entries"):
         return inner
     built = not all(op in _GIVEN for op in all_ops(tree))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentctl.errors import ExpressionError
+from agentctl.expressions.large import is_readable, read
 from agentctl.expressions.suggestions import nearest, suggest
 from agentctl.expressions.values import SECRET_MISUSE, Lookup, SecretText, a_kind
 
@@ -51,6 +52,8 @@ def look_up(container: Any, key: Any, label: str, offset: int | None = None) -> 
         raise ExpressionError(SECRET_MISUSE, offset=offset)
     if isinstance(key, (list, dict, SecretText, Lookup)) or key is None:
         raise ExpressionError(f"cannot look up {a_kind(key)} in {label}", offset=offset)
+    if is_readable(container):
+        return _look_into(container, key, label, offset)
     fits = (list, str) if isinstance(key, int) else (Mapping, Lookup)
     if isinstance(container, fits):
         try:
@@ -58,3 +61,13 @@ def look_up(container: Any, key: Any, label: str, offset: int | None = None) -> 
         except (KeyError, IndexError):
             pass
     raise Undefined(container, key, label, offset)
+
+
+def _look_into(reference: dict[str, Any], key: Any, label: str, offset: int | None) -> Any:
+    """`key` of a large value; beside what it holds, its file, size and hash have names."""
+    try:
+        return look_up(read(reference), key, label, offset)
+    except (Undefined, ExpressionError):
+        if key in ("file", "bytes", "sha256"):
+            return reference[key]
+        raise

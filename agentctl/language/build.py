@@ -137,7 +137,7 @@ def _params(step: dict[str, Any], uses: str) -> Any:
             params["argv"] = params.pop("run")
         return params
     if uses == "python":
-        return {"function": body, "with": step.get("with", {})}
+        return {"function": body, "with": {}, **beside}
     if uses == "http" and "max_bytes" in body:
         return {**body, "max_bytes": parse_size(body["max_bytes"])}
     if uses == "llm":

@@ -16,15 +16,18 @@ from typing import Any, cast
 
 from msgspec import convert, structs
 
+from agentctl import JSON
 from agentctl.core.commands import Execute
 from agentctl.core.events import AnyEvent, AttemptFailed, AttemptWithdrawn, Error, StepSucceeded, Usage
-from agentctl.errors import ActionError
+from agentctl.errors import ActionError, StoreError
 from agentctl.performing.json_values import clean_text, flaw
+from agentctl.performing.keeping import Retry, kept, once, opened
 from agentctl.ports import Action, Call, Clock, InstantAction, Outcome, SlowAction, Surroundings
 
 log = logging.getLogger(__name__)
 
-Answer = Callable[[AnyEvent], None]
+# Takes what came of an attempt; a StoreError: its output cannot be kept, and nobody else knows of it.
+Answer = Callable[[AnyEvent | StoreError], None]
 
 
 class _Attempt:
@@ -37,7 +40,7 @@ class _Attempt:
         self.call = call
         self.answer = answer
         self.limit: asyncio.Timeout | None = None  # while it is performed
-        self.task: asyncio.Task[AnyEvent] | None = None
+        self.task: asyncio.Task[AnyEvent | StoreError] | None = None
         self.halted = False
         self.silent = False
 
@@ -53,8 +56,12 @@ class _Attempt:
 
 
 class Attempts:
-    def __init__(self, actions: Mapping[str, Action], around: Surroundings, clock: Clock, workers: int) -> None:
+    def __init__(
+        self, actions: Mapping[str, Action], around: Surroundings, clock: Clock, workers: int, retry: Retry = once
+    ) -> None:
+        """`retry`: how large outputs are kept while the store takes none."""
         self._actions = actions
+        self._retry = retry
         self._around = around
         self._clock = clock
         self._free = workers
@@ -78,7 +85,8 @@ class Attempts:
             action = self._actions[command.uses]
             if not action.instant:
                 return None
-            return self._succeeded(command, cast(InstantAction, action).now(self._call(run_id, name, command)))
+            outcome = cast(InstantAction, action).now(self._call(run_id, name, command))
+            return self._succeeded(command, outcome.output, outcome)
         except Exception as error:  # as in _perform: whatever an action raises is the attempt's failure
             return self._failed(command, _explain(command, error))
 
@@ -141,7 +149,7 @@ class Attempts:
             attempt.task = asyncio.get_running_loop().create_task(self._perform(attempt))
             attempt.task.add_done_callback(partial(self._done, attempt))
 
-    def _done(self, attempt: _Attempt, task: asyncio.Task[AnyEvent]) -> None:
+    def _done(self, attempt: _Attempt, task: asyncio.Task[AnyEvent | StoreError]) -> None:
         self._free += 1
         if not task.cancelled():
             self._end(attempt, task.result() if task.exception() is None else self._unexplained(attempt.command, task))
@@ -152,17 +160,17 @@ class Attempts:
             return
         self._fill()
 
-    def _unexplained(self, command: Execute, task: asyncio.Task[AnyEvent]) -> AnyEvent:
+    def _unexplained(self, command: Execute, task: asyncio.Task[AnyEvent | StoreError]) -> AnyEvent:
         """What came of the attempt could not even be made an event: a bug of ours, which must not leave the run waiting."""
         log.error("the outcome of step %s could not be told", command.path, exc_info=task.exception())
         return self._failed(command, ActionError("internal", f"the outcome could not be told: {task.exception()!r}"))
 
-    def _end(self, attempt: _Attempt, event: AnyEvent) -> None:
+    def _end(self, attempt: _Attempt, event: AnyEvent | StoreError) -> None:
         self._live.pop((attempt.call.run_id, attempt.call.path), None)
         if not attempt.silent:
             attempt.answer(event)
 
-    async def _perform(self, attempt: _Attempt) -> AnyEvent:
+    async def _perform(self, attempt: _Attempt) -> AnyEvent | StoreError:
         command = attempt.command
         try:
             action = self._actions[command.uses]
@@ -172,7 +180,7 @@ class Attempts:
             async with attempt.limit:
                 outcome = await action.perform(attempt.call, self._around)
             if not attempt.has_timed_out:
-                return self._succeeded(command, outcome)
+                return self._succeeded(command, await kept(outcome, self._around, self._retry), outcome)
             problem = _timed_out(command)
         except asyncio.CancelledError:
             if attempt.halted:
@@ -181,6 +189,8 @@ class Attempts:
                 raise
             else:
                 problem = ActionError("internal", f"the action {command.uses} cancelled itself")
+        except StoreError as error:
+            return error
         except Exception as error:  # whatever an action raises is the attempt's failure: it is journaled and logged, not lost
             ours = _timed_out(command) if attempt.has_timed_out else _stopped() if attempt.halted else None
             problem = ours or _explain(command, error)
@@ -194,7 +204,7 @@ class Attempts:
             path=command.path,
             attempt=command.attempt,
             idempotency_key=command.idempotency_key,
-            params=self._insert_secrets(command) if command.secrets else command.params,
+            params=opened(command.uses, self._insert_secrets(command) if command.secrets else command.params),
             previous=command.previous,
             timeout=command.timeout,
         )
@@ -205,10 +215,11 @@ class Attempts:
         try:
             return insert_secrets(command.params, command.secrets, self._around.secrets.read)
         except KeyError as error:
-            raise ActionError("expression", f"the secret {error.args[0]} is not set any more") from None
+            message = f"the secret {error.args[0]} is not set any more"
+            raise ActionError("expression", message, outcome="not_begun") from None
 
-    def _succeeded(self, command: Execute, outcome: Outcome) -> AnyEvent:
-        why = flaw(outcome.output)
+    def _succeeded(self, command: Execute, output: JSON, outcome: Outcome) -> AnyEvent:
+        why = flaw(output)
         if why is not None:
             return self._failed(
                 command, ActionError("output.invalid", f"the output cannot be kept: {why}", usage=_counts(outcome))
@@ -217,7 +228,7 @@ class Attempts:
             at=self._clock.now(),
             path=command.path,
             attempt=command.attempt,
-            output=self._around.scrub(outcome.output),
+            output=self._around.scrub(output),
             usage=outcome.usage,
         )
 
@@ -231,6 +242,8 @@ class Attempts:
             data=self._around.scrub(data),
             outcome=problem.outcome,
         )
+        if error.outcome is None and error.leaves_doubt:  # also where nobody knows the action and its errors later
+            error = structs.replace(error, outcome="unknown")
         return AttemptFailed(
             at=self._clock.now(),
             path=command.path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Literal, Protocol
 
 import msgspec
 
@@ -12,6 +12,8 @@ from agentctl import JSON
 from agentctl.core.events import AnyEvent, Error, Usage
 from agentctl.ports.runs import Progress
 from agentctl.ports.store import Store
+
+LargeKind = Literal["text", "json", "bytes"]
 
 SERVE_TOKEN = "AGENTCTL_TOKEN"  # the variable with the token of serve's HTTP interface: no action hands it on to what it starts
 
@@ -34,8 +36,26 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
 
 
+class LargeOutput:
+    """An output that is to be kept as a file beside the store: it is as large as it likes, or no JSON.
+
+    file: holds it, or its beginning; None when all of it is in `rest`.
+    rest: what the disk has not taken yet.
+    kind: what it is to the language: text (without a newline at its end), json (the text of a value) or bytes.
+    """
+
+    def __init__(self, file: IO[bytes] | None, rest: bytes, kind: LargeKind) -> None:
+        self.file = file
+        self.rest = rest
+        self.kind = kind
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+
+
 class Outcome(msgspec.Struct, frozen=True):
-    output: JSON
+    output: JSON | LargeOutput
     usage: Usage | None = None
 
 
@@ -69,8 +89,18 @@ class Surroundings(Protocol):
     def scrubber(self) -> Scrubber:
         """The same for a stream of bytes, whose chunks may end in the middle of a secret."""
 
-    def keep(self, data: bytes | IO[bytes]) -> JSON:
-        """Keep a large output as a file beside the store: `{file, bytes, sha256}`. Of an open file, all it holds."""
+    @property
+    def executor_lock(self) -> int | None:
+        """The descriptor of the lock that says that this process lives; None when it drives no runs."""
+
+    def keep(self, output: LargeOutput) -> dict[str, JSON]:
+        """Keep a large output as a file beside the store: a reference (`expressions.large`). Blocks; called in a thread.
+
+        Raises StoreError when the store cannot take it now; it can be called again then.
+        """
+
+    def open(self, reference: dict[str, JSON]) -> IO[bytes]:
+        """The file that a reference names. Raises OSError when it is gone."""
 
 
 class Scrubber(Protocol):

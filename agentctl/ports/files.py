@@ -15,5 +15,8 @@ class Files(Protocol):
     def log_path(self, run_id: str) -> Path:
         """The file that holds the run's log: JSON lines `{at, path, attempt, stream, text}`."""
 
-    def payload(self, data: bytes | mmap) -> dict[str, JSON]:
-        """Keep a large output as a file beside the store; returns `{file, bytes, sha256}`. Idempotent."""
+    def payload(self, data: bytes | mmap, descriptor: int | None = None) -> dict[str, JSON]:
+        """Keep a large output as a file beside the store; returns `{file, bytes, sha256}`. Idempotent.
+
+        descriptor: of a nameless file in the store's folder that holds `data`; it gets its name without being copied, if it can.
+        """

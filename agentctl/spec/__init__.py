@@ -1,6 +1,6 @@
 """One record per action and per kind of trigger. Validation, the JSON Schema, retries, mocks and tables in the docs use these."""
 
-from agentctl.spec.catalog import action, actions, error_type, error_types, trigger, triggers
+from agentctl.spec.catalog import action, actions, error_type, error_types, takes_references, trigger, triggers
 from agentctl.spec.types import ActionSpec, ErrorType, TriggerSpec
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "actions",
     "error_type",
     "error_types",
+    "takes_references",
     "trigger",
     "triggers",
 ]

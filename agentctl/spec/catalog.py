@@ -47,6 +47,12 @@ def action(name: str) -> ActionSpec | None:
     return BUILT_IN.get(name) or _installed_actions().get(name)
 
 
+def takes_references(name: str) -> bool:
+    """Whether parameters of the action can hold large values as references to their files."""
+    found = BUILT_IN.get(name)
+    return found is not None and (found.is_pure or bool(found.streams))
+
+
 def triggers() -> dict[str, TriggerSpec]:
     """Every kind of trigger by name. Raises UsageError for a package whose kind cannot be used."""
     return {**BUILT_IN_TRIGGERS, **_installed_triggers()}

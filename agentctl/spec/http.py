@@ -55,6 +55,7 @@ HTTP = ActionSpec(
         },
     },
     secrets=frozenset({"http"}),
+    streams=frozenset({"body"}),
     implementation="agentctl.actions.http:make",
     is_mockable=True,
     can_be_allowed=True,

@@ -29,6 +29,7 @@ class ActionSpec(msgspec.Struct, frozen=True, kw_only=True):
     needs: those of `beside` that have to be there.
     fixed: keys, beside it or inside its value, that take no expression.
     secrets: keys of the step, its own or those beside it, whose values may hold `${{ secrets.X }}`.
+    streams: keys of its parameters that take a large output as a reference to its file; elsewhere its content is put in.
     performer: who carries it out: an engine, through the object that `implementation` makes, or the interpreter itself.
     implementation: `package.module:function`; called with an `ActionContext`, it returns the `Action`.
     is_supported: False for an action that this version knows and cannot run.
@@ -46,6 +47,7 @@ class ActionSpec(msgspec.Struct, frozen=True, kw_only=True):
     needs: tuple[str, ...] = ()
     fixed: frozenset[str] = frozenset()
     secrets: frozenset[str] = frozenset()
+    streams: frozenset[str] = frozenset()
     performer: Literal["engine", "interpreter"] = "engine"
     implementation: str = ""
     is_supported: bool = True

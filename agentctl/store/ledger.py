@@ -497,10 +497,10 @@ class Ledger:
             private_folder(self.place.logs)
         return self.place.log_path(run_id)
 
-    def payload(self, data: bytes | mmap) -> dict[str, JSON]:
+    def payload(self, data: bytes | mmap, descriptor: int | None = None) -> dict[str, JSON]:
         if self._read_only:
             raise StoreError(f"the store {self.path} was opened to be read only")
-        digest, path = self._payloads.keep(data)
+        digest, path = self._payloads.keep(data, descriptor)
         return {"file": str(path), "bytes": len(data), "sha256": digest}
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import signal
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import msgspec
 
@@ -29,6 +29,7 @@ from agentctl.ports import (
     Clock,
     Deployment,
     HistoryFilter,
+    LargeOutput,
     Outcome,
     Progress,
     RunRow,
@@ -95,7 +96,14 @@ class PlainSurroundings:
     def scrubber(self) -> Scrubber:
         raise NotImplementedError("scripted actions write no streams")
 
-    def keep(self, data: Any) -> JSON:
+    @property
+    def executor_lock(self) -> None:
+        return None
+
+    def keep(self, output: LargeOutput) -> dict[str, JSON]:
+        raise NotImplementedError("scripted actions keep no files")
+
+    def open(self, reference: dict[str, JSON]) -> IO[bytes]:
         raise NotImplementedError("scripted actions keep no files")
 
 

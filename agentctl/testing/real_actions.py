@@ -22,7 +22,7 @@ from agentctl.core.state import RunState
 from agentctl.errors import ActionError
 from agentctl.language.cases import Case
 from agentctl.language.project.project import Project
-from agentctl.ports import Call, Outcome, Scrubber, SecretSource
+from agentctl.ports import Call, LargeOutput, Outcome, Scrubber, SecretSource
 from agentctl.testing.mocks import Answer, call_of
 
 
@@ -37,11 +37,12 @@ class RealActions:
 
         from agentctl.expressions.values import insert_secrets
         from agentctl.performing.json_values import flaw
+        from agentctl.performing.keeping import opened
 
         around = self._around
         try:
             params = insert_secrets(command.params, command.secrets, around.secrets.read)
-            outcome = asyncio.run(self._attempt(command, call_of(command, state, params)))
+            output, outcome = asyncio.run(self._attempt(command, call_of(command, state, opened(command.uses, params))))
         except KeyError as error:
             return Answer(error=ev.Error("expression", f"the case gives no value for the secret {error.args[0]}"))
         except TimeoutError:
@@ -51,19 +52,21 @@ class RealActions:
             usage = None if error.usage is None else msgspec.convert(error.usage, ev.Usage)
             told = ev.Error(error.type, around.scrub(error.message), data=around.scrub(error.data))
             return Answer(error=told, usage=usage, retry_after=error.retry_after)
-        why = flaw(outcome.output)
+        why = flaw(output)
         if why is not None:
             return Answer(error=ev.Error("output.invalid", f"the output cannot be kept: {why}"))
-        return Answer(output=around.scrub(outcome.output), usage=outcome.usage)
+        return Answer(output=around.scrub(output), usage=outcome.usage)
 
-    async def _attempt(self, command: cmd.Execute, call: Call) -> Outcome:
+    async def _attempt(self, command: cmd.Execute, call: Call) -> tuple[JSON, Outcome]:
         import asyncio
 
         from agentctl.actions.registry import build
+        from agentctl.performing.keeping import kept, once
 
         action = build(self._project.models, policy=self._project.policy)[command.uses]
         async with asyncio.timeout(command.timeout):
-            return await action.perform(call, self._around)
+            outcome = await action.perform(call, self._around)
+        return await kept(outcome, self._around, once), outcome
 
     @cached_property
     def _around(self) -> _CaseSurroundings:
@@ -94,10 +97,19 @@ class _CaseSurroundings:
     def scrubber(self) -> Scrubber:
         return self._secrets.scrubber()
 
-    def keep(self, data: bytes | IO[bytes]) -> JSON:
-        if not isinstance(data, bytes):
-            data.seek(0)
-            data = data.read()
+    @property
+    def executor_lock(self) -> None:
+        return None
+
+    def keep(self, output: LargeOutput) -> dict[str, JSON]:
+        data = b""
+        if output.file is not None:
+            output.file.seek(0)
+            data = output.file.read()
+        data += output.rest
         digest = hashlib.sha256(data).hexdigest()
         (self.store / digest).write_bytes(data)
-        return {"file": str(self.store / digest), "bytes": len(data), "sha256": digest}
+        return {"file": str(self.store / digest), "bytes": len(data), "sha256": digest, "kind": output.kind}
+
+    def open(self, reference: dict[str, JSON]) -> IO[bytes]:
+        return open(self.store / str(reference["sha256"]), "rb")

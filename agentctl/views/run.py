@@ -9,6 +9,7 @@ import msgspec
 
 from agentctl import JSON
 from agentctl.core.events import AnyEvent
+from agentctl.expressions import large
 from agentctl.ports import Feedback, QueuePosition, RunRow, usage_document
 from agentctl.views.journal import complete, items_not_run, view
 from agentctl.views.runs import error_document, run_document, timestamp
@@ -78,7 +79,7 @@ def show_document(shown: RunView) -> dict[str, JSON]:
     run = {
         **run_document(row, stalled_since=shown.stalled_since, feedback=shown.feedback),
         "input": row.input,
-        "output": row.output,
+        "output": large.shown(row.output),
         "event": row.event,
         "waits_for": None if shown.position is None else shown.position.reason or None,
     }
@@ -97,7 +98,7 @@ def step_document(step: StepView) -> dict[str, JSON]:
         "status": step.status,
         "attempts": step.attempts,
         "input": input_document(step),
-        "output": step.output,
+        "output": large.shown(step.output),
         "error": error_document(step.error),
         "started_at": timestamp(step.started_at),
         "finished_at": timestamp(step.finished_at),
@@ -111,12 +112,12 @@ def input_document(step: StepView) -> JSON:
     """The evaluated parameters of a step, secrets by name; null before its first attempt. Times in RFC 3339."""
     if step.action == "wait" and isinstance(step.input, dict) and "due" in step.input:
         return {**step.input, "due": timestamp(step.input["due"])}
-    return step.input
+    return large.shown(step.input)
 
 
 def event_document(number: int, event: AnyEvent) -> dict[str, JSON]:
     """`{seq, at, type, path, ...}`; `path` is null for an event of the whole run. `seq` counts from 1."""
-    fields: dict[str, JSON] = msgspec.to_builtins(event)
+    fields: dict[str, JSON] = large.shown(msgspec.to_builtins(event))
     for key in _TIMES:
         if key in fields:
             fields[key] = timestamp(fields[key])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from agentctl import JSON
 from agentctl.core.events import Error
 from agentctl.core.timestamps import rfc3339
+from agentctl.expressions.large import shown
 from agentctl.ports import Feedback, RunRow
 
 
@@ -41,7 +42,7 @@ def outcome_document(row: RunRow) -> dict[str, JSON]:
         "run_id": row.id,
         "loop": row.name,
         "status": row.status,
-        "output": row.output,
+        "output": shown(row.output),
         "error": error_document(row.error),
     }
 

@@ -13,6 +13,7 @@ from agentctl.cli.foreground.follow import drive_or_follow, mirrored
 from agentctl.cli.foreground.watch import Watch
 from agentctl.cli.logging import show_log
 from agentctl.errors import LeaseLost, StoreBusy, StoreError
+from agentctl.expressions.large import shown
 from agentctl.ports import FINISHED
 from agentctl.render.text import error_line, indented, visible
 from agentctl.render.waits import unresolved_lines
@@ -125,7 +126,7 @@ def report(ended: Ended, hints: Hints, *, json: bool) -> int:
         output.print_json(outcome_document(row))
     elif row.status == "succeeded" and row.output is not None:
         as_it_is = isinstance(row.output, str) and not output.on_terminal()  # for a program or a file: no byte is altered
-        output.say(row.output if as_it_is else indented(row.output))
+        output.say(row.output if as_it_is else indented(shown(row.output)))
     if ended.served and row.status not in FINISHED and row.status != "blocked":
         output.note(f"{'interrupted' if ended.stopped else row.status}; agentctl serve goes on with it; look at it: {hints.show}")
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentctl import JSON
+from agentctl import JSON, spec
 from agentctl.core import budget
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
@@ -20,7 +20,7 @@ class TaskKind(Kind):
     def begin(self, run: Transition, step: StepState) -> None:
         action = step.node.step.action
         assert isinstance(action, Task)
-        params, error = run.evaluate(action.params, step.frame)
+        params, error = run.evaluate(action.params, step.frame, keeps_references=spec.takes_references(action.uses))
         if error is not None:
             fail_start(run, step, error)
             return

@@ -10,6 +10,7 @@ mistaken for it: the encoder writes no `\\/`, and where it writes `\\\\/`, no qu
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 from mmap import mmap
@@ -38,8 +39,10 @@ class Payloads:
         self._here = _encode_json(f"{folder}/")[:-1]  # how a text of JSON begins that is the path of a file in it
         self._here_text = self._here.decode()
 
-    def keep(self, data: bytes | mmap) -> tuple[str, Path]:
+    def keep(self, data: bytes | mmap, descriptor: int | None = None) -> tuple[str, Path]:
         """Store `data`, durably; returns its hash and its file. Raises StoreError when that is impossible.
+
+        `descriptor`: of a nameless file that holds the same, to be named instead of copied where the system can.
 
         The file appears under its name only when whole: written aside, flushed, renamed, and the folder flushed.
         """
@@ -51,7 +54,8 @@ class Payloads:
         try:
             if private_folder(self.folder):
                 sync_folder(self.folder.parent)
-            _write_durably(aside, data)
+            if descriptor is None or not _linked(descriptor, aside):
+                _write_durably(aside, data)
             aside.rename(path)
             sync_folder(self.folder)
         except OSError as error:
@@ -97,6 +101,18 @@ def _is_there(path: Path) -> bool:
         os.utime(path)
     except FileNotFoundError:
         return False
+    return True
+
+
+def _linked(descriptor: int, path: Path) -> bool:
+    """Give a nameless file (O_TMPFILE) a name, once it is on the disk. False: it has to be copied."""
+    os.fsync(descriptor)
+    try:
+        os.link(f"/proc/self/fd/{descriptor}", path, follow_symlinks=True)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP):
+            return False
+        raise
     return True
 
 

@@ -20,7 +20,7 @@ from agentctl.ports import Call
 
 
 class Files:
-    """The two methods of a store that surroundings use."""
+    """The methods of a store that surroundings use."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -28,9 +28,13 @@ class Files:
     def log_path(self, run_id: str) -> Path:
         return self.folder / "logs" / f"{run_id}.jsonl"
 
-    def payload(self, data: bytes | mmap) -> dict[str, Any]:
+    def executor_lock_fd(self) -> None:
+        return None
+
+    def payload(self, data: bytes | mmap, descriptor: int | None = None) -> dict[str, Any]:
         digest = hashlib.sha256(data).hexdigest()
-        file = self.folder / digest
+        file = self.folder / "payloads" / digest
+        file.parent.mkdir(exist_ok=True)
         file.write_bytes(data)
         return {"file": str(file), "bytes": len(data), "sha256": digest}
 
@@ -98,6 +102,12 @@ def becomes(true: Callable[[], bool], within: float = 5.0) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+@pytest.fixture
+def is_alive() -> Callable[[int], bool]:
+    """Whether the process lives at this moment."""
+    return alive
 
 
 @pytest.fixture

@@ -14,13 +14,17 @@ import pytest
 from agentctl.actions import http as http_action
 from agentctl.actions.http import HttpAction, retry_after
 from agentctl.errors import ActionError
+from agentctl.performing.keeping import kept, once
 from agentctl.ports import Call
 
 Make = Callable[..., Call]
 
 
 def run(call: Call, around: Any) -> Any:
-    return asyncio.run(HttpAction().perform(call, around)).output
+    async def performed() -> Any:
+        return await kept(await HttpAction().perform(call, around), around, once)
+
+    return asyncio.run(performed())
 
 
 def failure(call: Call, around: Any) -> ActionError:

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
-from agentctl.actions import process
+from agentctl.actions import process, warden
+from agentctl.actions.warden_process import WARDEN
 
 RUNNER = """
 import asyncio, sys
@@ -28,11 +32,12 @@ asyncio.run(main(sys.argv[1]))
 
 
 @pytest.fixture
-def runner(tmp_path: Path, repository: Path) -> Callable[[str], subprocess.Popen[bytes]]:
-    """Triggered a process that performs one shell script in `tmp_path`."""
+def runner(tmp_path: Path, repository: Path) -> Callable[..., subprocess.Popen[bytes]]:
+    """Starts a process that performs one shell script in `tmp_path`. `before`: what else its program does first."""
 
-    def start(script: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", RUNNER, script, str(tmp_path)], cwd=repository)
+    def start(script: str, before: str = "") -> subprocess.Popen[bytes]:
+        program = RUNNER.replace("asyncio.run(main", f"{before}\nasyncio.run(main")
+        return subprocess.Popen([sys.executable, "-c", program, script, str(tmp_path)], cwd=repository)
 
     return start
 
@@ -71,12 +76,78 @@ def test_a_warden_that_was_killed_is_replaced(tmp_path: Path) -> None:
         )
 
     assert run() == 0
-    first = process._warden.process
+    first = WARDEN.pid
     assert first is not None
-    first.kill()
-    first.wait()
+    os.kill(first, signal.SIGKILL)
     assert run() == 0
-    second = process._warden.process
+    second = WARDEN.pid
     assert second is not None
-    assert second is not first
-    assert second.poll() is None
+    assert second != first
+    os.kill(second, 0)
+
+
+NOTING_WARDENS = """
+import threading, time
+from agentctl.actions.warden_process import WARDEN
+
+def note():
+    known = None
+    while True:
+        if WARDEN.pid not in (None, known):
+            known = WARDEN.pid
+            with open(sys.argv[2] + "/wardens", "a") as file:
+                file.write(f"{known}\\n")
+        time.sleep(0.005)
+
+threading.Thread(target=note, daemon=True).start()
+"""
+LOCKED = """
+import fcntl
+from agentctl.actions.warden_process import WARDEN
+lock = os.open(sys.argv[2] + "/lock", os.O_CREAT | os.O_RDWR)
+fcntl.flock(lock, fcntl.LOCK_EX)
+WARDEN.hold(lock)
+"""
+
+
+def test_a_warden_that_dies_while_a_step_runs_is_replaced_at_once_and_guards_the_step(
+    runner: Callable[..., subprocess.Popen[bytes]],
+    tmp_path: Path,
+    written: Callable[[Path], str],
+    is_alive: Callable[[int], bool],
+    dead: Callable[[int], bool],
+) -> None:
+    killed = runner("echo $$ > pids; while sleep 0.05; do :; done", NOTING_WARDENS)
+    step = int(written(tmp_path / "pids"))
+    os.kill(int(written(tmp_path / "wardens")), signal.SIGKILL)
+    eventually(lambda: len((tmp_path / "wardens").read_text().split()) == 2)
+    assert is_alive(step)
+    killed.kill()
+    killed.wait()
+    assert dead(step)
+
+
+def test_the_lock_of_a_killed_runner_is_free_only_when_its_steps_are_dead(
+    runner: Callable[..., subprocess.Popen[bytes]],
+    tmp_path: Path,
+    written: Callable[[Path], str],
+    is_alive: Callable[[int], bool],
+) -> None:
+    killed = runner("trap '' TERM; echo $$ > pids; while :; do sleep 0.05; done", LOCKED)
+    step = int(written(tmp_path / "pids"))
+    killed.kill()
+    with (tmp_path / "lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # waits for whoever holds it
+        assert not is_alive(step)
+    killed.wait()
+
+
+def test_no_process_of_a_killed_tree_sees_another_one_die(tmp_path: Path, written: Callable[[Path], str]) -> None:
+    for number in range(20):
+        trace = tmp_path / str(number)
+        script = f"echo start > {trace}; sleep 60; echo went-on >> {trace}"
+        tree = subprocess.Popen(["sh", "-c", script], start_new_session=True)
+        assert written(trace) == "start\n"
+        warden.kill_tree(tree.pid, b"")
+        tree.wait()
+        assert trace.read_text() == "start\n"

@@ -10,6 +10,7 @@ import pytest
 
 from agentctl.actions.python import PythonAction
 from agentctl.errors import ActionError
+from agentctl.performing.keeping import kept, once
 from agentctl.ports import Call
 
 Make = Callable[..., Call]
@@ -51,7 +52,10 @@ def around(make_around: Callable[..., Any]) -> Any:
 
 
 def run(call: Call, around: Any) -> Any:
-    return asyncio.run(PythonAction().perform(call, around)).output
+    async def performed() -> Any:
+        return await kept(await PythonAction().perform(call, around), around, once)
+
+    return asyncio.run(performed())
 
 
 def failure(call: Call, around: Any) -> ActionError:

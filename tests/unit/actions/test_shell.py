@@ -13,13 +13,17 @@ import pytest
 
 from agentctl.actions.shell import ShellAction
 from agentctl.errors import ActionError
+from agentctl.performing.keeping import kept, once
 from agentctl.ports import Call
 
 Make = Callable[..., Call]
 
 
 def run(call: Call, around: Any) -> Any:
-    return asyncio.run(ShellAction().perform(call, around)).output
+    async def performed() -> Any:
+        return await kept(await ShellAction().perform(call, around), around, once)
+
+    return asyncio.run(performed())
 
 
 def failure(call: Call, around: Any) -> Any:
@@ -158,10 +162,11 @@ def test_a_line_of_70_kb_is_read_and_logged_whole(call: Make, around: Any) -> No
 
 
 def test_output_over_a_mebibyte_becomes_a_file(call: Make, around: Any) -> None:
-    output = run(call(run="yes line | head -c 5000000", parse="json"), around)
+    output = run(call(run="yes line | head -c 5000000"), around)
     data = Path(output["file"]).read_bytes()
     assert data == (b"line\n" * 1_000_000)
-    assert output == {"file": output["file"], "bytes": 5_000_000, "sha256": hashlib.sha256(data).hexdigest()}
+    digest = hashlib.sha256(data).hexdigest()
+    assert output == {"file": output["file"], "bytes": 5_000_000, "sha256": digest, "kind": "text"}
 
 
 def test_memory_does_not_grow_with_the_output(call: Make, around: Any) -> None:
