@@ -50,7 +50,9 @@ ELSEWHERE_IN_CODE = {
     model.Definition: {"loop", "skill", "defaults", *FLOW},
     Schedule: {"cron", "every", "event", "webhook", "file", "dst", "if", "input", "secret", "scheme", "on"},
 }
-ERRORS = re.compile(r"(?:shell|python|http|llm|agent|budget|approval|wait|repeat|skill|output|input|permission|step)\.[a-z_]+")
+ERRORS = re.compile(
+    r"(?:(?:shell|python|http|llm|agent|budget|approval|wait|repeat|skill|output|input|permission|step)\.[a-z_]+|event\.too_deep)"
+)
 PLAIN_ERRORS = re.compile(r'Error\((?:type=)?"([a-z]+)"')  # of one word, as in ActionError("timeout", ...)
 ERROR_TABLE = LANGUAGE.split("| type | when | retried |")[1].split("\n\n")[0].splitlines()[2:]
 

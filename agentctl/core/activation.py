@@ -84,7 +84,7 @@ class ActiveRun:
         if self.state.status == "queued" and any(isinstance(event, CancelRequested) for event in inbox):
             decision = Decision([], [])  # it does not start for the sake of being stopped
         else:
-            decision = interpreter.take_over(self.state, now, memory)
+            decision = interpreter.take_over(self.state, now, memory, more=bool(inbox))
         return self._activation(decision, inbox, now)
 
     def take(self, inbox: Sequence[AnyEvent], now: float) -> Activation:
@@ -107,9 +107,10 @@ class ActiveRun:
             if events and isinstance(event, RunResumed):  # it needs the whole state, of which `forget` drops parts
                 break
             taken += 1
-            self._decide(event, now, events, commands, emitted)
-        for _ in range(min(len(self._answers), MAX_ITEMS - taken)):
-            self._decide(self._answers.popleft(), now, events, commands, emitted)
+            left = len(inbox) - taken + len(self._answers)
+            self._decide(event, now, events, commands, emitted, more=left > 0)
+        for left in reversed(range(min(len(self._answers), MAX_ITEMS - taken))):
+            self._decide(self._answers.popleft(), now, events, commands, emitted, more=left > 0 or taken < len(inbox))
         if not events and not commands:
             return Activation(events, commands, _NO_EFFECTS, taken)
         self.head += len(events)
@@ -117,11 +118,18 @@ class ActiveRun:
         return Activation(events, self._answer_instants(commands), effects, taken)
 
     def _decide(
-        self, event: AnyEvent, now: float, events: list[AnyEvent], commands: list[Command], emitted: list[NewEvent]
+        self,
+        event: AnyEvent,
+        now: float,
+        events: list[AnyEvent],
+        commands: list[Command],
+        emitted: list[NewEvent],
+        *,
+        more: bool,
     ) -> None:
         put_out = emission(self.state, event)
-        decision = interpreter.decide(self.state, event, now)
-        if put_out is not None and decision.events:
+        decision = interpreter.decide(self.state, event, now, more=more)
+        if put_out is not None and decision.accepted:
             emitted.append(put_out)
         events += decision.events
         commands += decision.commands

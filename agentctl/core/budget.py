@@ -24,7 +24,17 @@ import msgspec
 
 from agentctl import JSON
 from agentctl.core.commands import Command, Execute
-from agentctl.core.events import Account, AnyEvent, AttemptFailed, AttemptWithdrawn, Error, RunRecovered, StepSucceeded, Usage
+from agentctl.core.events import (
+    Account,
+    AnyEvent,
+    AttemptFailed,
+    AttemptLost,
+    AttemptWithdrawn,
+    Error,
+    RunRecovered,
+    StepSucceeded,
+    Usage,
+)
 from agentctl.core.state import RunState
 from agentctl.core.timestamps import rfc3339
 
@@ -156,8 +166,10 @@ def settlements(state: RunState, events: Iterable[AnyEvent]) -> list[Settlement]
         if isinstance(event, RunRecovered):
             found.append(Settlement(None, None))
         elif isinstance(event, StepSucceeded | AttemptFailed) and event.attempt:
-            cut_off = isinstance(event, AttemptFailed) and event.error.leaves_doubt
-            found.append(Settlement(event.path, event.usage or (None if cut_off else _NOTHING)))
+            cost_nothing = isinstance(event, AttemptFailed) and not event.error.leaves_doubt
+            found.append(Settlement(event.path, event.usage or (_NOTHING if cost_nothing else None)))
+        elif isinstance(event, AttemptLost):
+            found.append(Settlement(event.path, None))
         elif isinstance(event, AttemptWithdrawn):
             found.append(Settlement(event.path, _NOTHING))
     return found

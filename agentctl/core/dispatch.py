@@ -25,6 +25,9 @@ def called_for(state: RunState, event: ev.AnyEvent) -> list[cmd.Command]:
                 found.append(cmd.Remember(event.path, event.output))
             if step.node.kind == "return" and state.phase == "settled":  # in a handler; else Settled follows and stops them
                 found += _stops(state)
+        case ev.AttemptLost():
+            if event.path in state.executing:
+                found += launch(state, state.steps[event.path])
         case ev.RetryScheduled():
             found += _timers(state, event.path, ("retry",))
         case ev.BlockFinished():
@@ -63,9 +66,11 @@ def open_commands(state: RunState) -> list[cmd.Command]:
         return [cmd.Finish(state.outcome, state.output, state.error)]
     found: list[cmd.Command] = []
     for path in [*state.executing, *state.children, *state.subscriptions, *state.approvals, *state.lookups]:
-        found += launch(state, state.steps[path])
-        if state.steps[path].stopping:
-            found += stop(state, state.steps[path])
+        step = state.steps[path]
+        if not (step.stopping and path in state.executing):  # an attempt whose process is gone is not made to be stopped
+            found += launch(state, step)
+        if step.stopping:
+            found += stop(state, step)
     found += [ask(step) for step in state.unknown.values() if not step.frames]
     return found + all_timers(state)
 

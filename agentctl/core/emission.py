@@ -18,6 +18,7 @@ class NewEvent(msgspec.Struct, frozen=True):
 
     `at`: the sender's time; it is not received before.
     `headers`: of a webhook's delivery, by lower-case name; None for everything else.
+    `depth`: how many events led to this one, itself included; 0 for one from outside.
     """
 
     name: str
@@ -25,6 +26,7 @@ class NewEvent(msgspec.Struct, frozen=True):
     id: str
     at: float
     headers: Mapping[str, str] | None = None
+    depth: int = 0
 
     def document(self, received_at: float) -> dict[str, JSON]:
         """The event as expressions see it."""
@@ -39,7 +41,7 @@ def emission(state: RunState, event: AnyEvent) -> NewEvent | None:
     step = state.steps.get(event.path)
     if step is None or step.uses != "emit" or event.status != "succeeded":
         return None
-    return NewEvent(event.output["name"], event.output["data"], event.output["id"], event.at)
+    return NewEvent(event.output["name"], event.output["data"], event.output["id"], event.at, depth=state.event_depth + 1)
 
 
 def run_event(state: RunState, events: Sequence[AnyEvent], *, head: int, was_blocked: bool, at: float) -> NewEvent | None:
@@ -49,6 +51,8 @@ def run_event(state: RunState, events: Sequence[AnyEvent], *, head: int, was_blo
     """
     if state.is_finished:
         if not events or not isinstance(events[-1], RunFinished):  # it had ended before
+            return None
+        if state.ended_before:
             return None
         error = state.error
     elif state.status == "blocked" and not was_blocked:
@@ -62,7 +66,7 @@ def run_event(state: RunState, events: Sequence[AnyEvent], *, head: int, was_blo
         "error": None if error is None else error.to_json(),
         "trigger": state.trigger,
     }
-    return NewEvent(RUN_EVENTS + state.status, data, f"{state.run_id}:{state.status}:{head}", at)
+    return NewEvent(RUN_EVENTS + state.status, data, f"{state.run_id}:{state.status}:{head}", at, depth=state.event_depth + 1)
 
 
 def _first_doubt(state: RunState) -> Error | None:

@@ -120,8 +120,10 @@ class Parent(msgspec.Struct, frozen=True):
 # The rules by which the journals of new runs are folded. A change in what recorded events mean gets a new number, and the fold
 # asks `RunState.replay_version` where it differs, so that a recorded journal folds to the same state for ever.
 # 2: a `return` ends a handler, what handlers and undo steps did is not undone, the steps of an undo group have its path without a
-# round.
-REPLAY_VERSION = 2
+#    round.
+# 3: a recovered step keeps its error, an error has the attempts of its step, `skill.failed` has no nested chain, a call whose
+#    cost is unknown counts as reserved.
+REPLAY_VERSION = 3
 
 
 class RunCreated(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunCreated"):
@@ -131,6 +133,7 @@ class RunCreated(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunC
     `problem`: why the run cannot do its work, known when it was made (the event that started it makes no valid input): the run
     fails with it as it starts.
     `replay_version`: see REPLAY_VERSION.
+    `event_depth`: how many emitted events led to this run, one after the other; a child run has its parent's.
     """
 
     run_id: str
@@ -146,6 +149,7 @@ class RunCreated(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunC
     accounts: list[Account] = []
     problem: Error | None = None
     replay_version: int = msgspec.field(default=1, name="rules")
+    event_depth: int = 0
 
 
 class RunStarted(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunStarted"):
@@ -251,6 +255,12 @@ class AttemptFailed(StepEvent, frozen=True, omit_defaults=True, kw_only=True, ta
 
 class AttemptWithdrawn(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="AttemptWithdrawn"):
     """External. Whoever was to perform the attempt leaves and never began it: it is as if it had not been started."""
+
+    attempt: int
+
+
+class AttemptLost(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="AttemptLost"):
+    """External. The process that performed this one attempt is gone without an answer: as RunRecovered, for a single attempt."""
 
     attempt: int
 
@@ -367,6 +377,7 @@ External = (
     | StepSucceeded
     | AttemptFailed
     | AttemptWithdrawn
+    | AttemptLost
     | TimerFired
     | ChildFinished
     | StepResolved

@@ -25,8 +25,10 @@ from agentctl.core.fold_answers import (
 )
 from agentctl.core.fold_attempts import (
     attempt_failed,
+    attempt_lost,
     attempt_withdrawn,
     halt,
+    lose_attempt,
     retry_scheduled,
     step_cancelled,
     step_failed,
@@ -53,7 +55,7 @@ def _run_created(state: RunState, e: ev.RunCreated) -> None:
     state.run_id, state.name, state.version, state.replay_version = e.run_id, e.name, e.version, e.replay_version
     state.plan = state.plan_of(e.version)
     state.input, state.trigger, state.event, state.parent = e.input, e.trigger, e.event, e.parent
-    state.vars, state.accounts, state.problem = e.vars, e.accounts, e.problem
+    state.vars, state.accounts, state.problem, state.event_depth = e.vars, e.accounts, e.problem, e.event_depth
     state.created_at, state.scheduled_at = e.at, e.scheduled_at
     if e.event is not None:
         state.consumed_event_ids.add(e.event.get("id"))  # of the same moment as the run: it is not for a wait of it
@@ -85,25 +87,14 @@ def _run_recovered(state: RunState, e: ev.RunRecovered) -> None:
     lifecycle.move_run(state, "RunRecovered")
     state.lost_tokens += sum(state.reserved.values())
     for step in list(state.executing.values()):
-        if step.node.is_once:
-            del state.executing[step.path]
-            state.reserved.pop(step.path, None)
-            step.lost = True
-            state.look_at(step)
-        elif step.stopping:  # its process died with the driver; nobody will answer
-            del state.executing[step.path]
-            state.reserved.pop(step.path, None)
-            step.stopping = False
-            step.error = ev.Error("cancelled", "stopped", step.path, step.attempt)
-            lifecycle.move(step, "AttemptFailed")
-            state.look_at(step)
+        lose_attempt(state, step)
 
 
 def _run_resumed(state: RunState, e: ev.RunResumed) -> None:
     lifecycle.move_run(state, "RunResumed")
     state.attempt += 1
     state.outcome = state.output = state.error = state.finished_at = state.cancel = None
-    state.expired = False
+    state.expired = state.ended_before = False
     if e.version is not None:
         move_to(state, state.plan_of(e.version), e.version)
     if e.vars is not None:
@@ -157,6 +148,7 @@ _APPLY: dict[type, Callable[[RunState, Any], None]] = {
     ev.StepSucceeded: step_succeeded,
     ev.AttemptFailed: attempt_failed,
     ev.AttemptWithdrawn: attempt_withdrawn,
+    ev.AttemptLost: attempt_lost,
     ev.RetryScheduled: retry_scheduled,
     ev.StepFailed: step_failed,
     ev.StepSkipped: step_skipped,

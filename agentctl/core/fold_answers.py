@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentctl import JSON
 from agentctl.core import events as ev
 from agentctl.core import lifecycle
 from agentctl.core.fold_attempts import add_usage, go_live, let_go
@@ -35,8 +36,13 @@ def _take_doubt_over(state: RunState, step: StepState) -> None:
 
 
 def step_resolved(state: RunState, e: ev.StepResolved) -> None:
+    """Settle a doubt. A run that has ended takes the answer too: it changes what is to be undone, and not the outcome."""
     step = state.steps[e.path]
     state.doubts.pop(without_rounds(e.path), None)
+    if state.phase == "finished":
+        lifecycle.move_run(state, "StepResolved")
+        state.drop_marks()  # the step is looked at first: what it was decides whether there is anything to undo
+        state.ended_before, state.finished_at = True, None
     if e.verdict == "retry":
         step.timer_fired = True
     elif e.verdict == "done":
@@ -44,6 +50,8 @@ def step_resolved(state: RunState, e: ev.StepResolved) -> None:
     else:
         step.answer = (None, ev.Error("step.unknown_outcome", "the step was looked up and had failed", e.path, step.attempt))
     state.look_at(step)
+    if state.phase == "settled":
+        state.look_at(state)
 
 
 def event_received(state: RunState, e: ev.EventReceived) -> None:
@@ -116,8 +124,10 @@ def child_finished(state: RunState, e: ev.ChildFinished) -> None:
         state.look_at(step)
         return
     elif e.status != "succeeded":
-        said = f": {error.message}" if error is not None else ""
-        data = {"run_id": e.run_id, "error": error.to_json() if error is not None else None}
-        error = ev.Error("skill.failed", f"run {e.run_id} {e.status}{said}", data=data)
+        reason = f": {error.message}" if error is not None else ""
+        data: dict[str, JSON] = {"run_id": e.run_id}
+        if state.replay_version < 3:
+            data["error"] = error.to_json() if error is not None else None
+        error = ev.Error("skill.failed", f"run {e.run_id} {e.status}{reason}", data=data)
     step.answer = (e.output, error)
     state.look_at(step)

@@ -67,7 +67,11 @@ def step_succeeded(state: RunState, e: ev.StepSucceeded) -> None:
     if step.status == "pending":
         leave_ready(step.frame, step.node.index)
     lifecycle.move(step, _SUCCESS[e.status])
-    step.output, step.error = e.output, None
+    step.output = e.output
+    if e.status != "recovered" or state.replay_version < 3:  # `.error` of a recovered step is why it had to be recovered
+        step.error = None
+    if e.usage is None:  # what the call cost is not known: its reservation counts
+        state.lost_tokens += state.reserved.get(e.path, 0) if state.replay_version > 2 else 0
     add_usage(state, step, e.usage)
     if e.status != "reused":
         if step.node.undo is not None and (_is_work(step.frame) or state.replay_version < 2):
@@ -105,7 +109,8 @@ def attempt_failed(state: RunState, e: ev.AttemptFailed) -> None:
     lifecycle.move(step, "AttemptFailed")
     step.attempt = e.attempt
     error = e.error
-    step.error = error if error.step else structs.replace(error, step=e.path, attempts=step.attempt)
+    is_own = error.step == e.path and state.replay_version > 2
+    step.error = structs.replace(error, step=e.path, attempts=step.attempt) if is_own or not error.step else error
     step.retry_after, step.halted, step.stopping = e.retry_after, None, step.stopping and step.halted is None
     if e.usage is None and error.leaves_doubt:
         state.lost_tokens += state.reserved.get(e.path, 0)
@@ -121,6 +126,26 @@ def attempt_withdrawn(state: RunState, e: ev.AttemptWithdrawn) -> None:
     step.launches -= 1
     step.timer_fired = True  # its next attempt is due
     let_go(state, step)
+    state.look_at(step)
+
+
+def attempt_lost(state: RunState, e: ev.AttemptLost) -> None:
+    state.lost_tokens += state.reserved.get(e.path, 0)
+    lose_attempt(state, state.steps[e.path])
+
+
+def lose_attempt(state: RunState, step: StepState) -> None:
+    """The process of the attempt is gone. It is performed again, unless its effect may happen only once or it was to stop."""
+    if step.node.is_once:
+        step.lost = True
+    elif step.stopping:  # nobody will answer
+        step.stopping = False
+        step.error = ev.Error("cancelled", "stopped", step.path, step.attempt)
+        lifecycle.move(step, "AttemptFailed")
+    else:
+        return
+    del state.executing[step.path]
+    state.reserved.pop(step.path, None)
     state.look_at(step)
 
 
@@ -147,7 +172,7 @@ def step_skipped(state: RunState, e: ev.StepSkipped) -> None:
 
 def step_cancelled(state: RunState, e: ev.StepCancelled) -> None:
     step = state.steps[e.path]
-    in_doubt = _is_in_doubt(step)
+    in_doubt = _is_in_doubt(step) and not step.frame.closed
     lifecycle.move(step, "StepCancelledInDoubt" if in_doubt else "StepCancelled")
     if in_doubt:
         step.error = step.error or outcome_lost(step)
@@ -204,6 +229,9 @@ def let_go(state: RunState, step: StepState) -> None:
 
 def end(state: RunState, step: StepState, at: float) -> None:
     """End a step that has its last status: the steps that need it may start, or its list has failed."""
+    if step.frame.closed:  # a doubt that is settled after the end: the step had ended, and what needs it does not start
+        step.timer_fired, step.answer = False, None
+        return
     let_go(state, step)
     frame, index, status = step.frame, step.node.index, step.status
     step.finished_at, step.stopping, step.halted = at, False, None

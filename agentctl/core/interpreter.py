@@ -2,8 +2,8 @@
 
 `decide` folds an external event into the state, then works off what the fold left to decide (`RunState.due`): each decision
 is an event of its own, folded at once, so that the journal alone rebuilds the state. Looking at something that calls for no
-decision does nothing, which makes every prefix of a journal a place to go on from. The cost of an event is that of what it
-touches: the step, its list, those that wait for it.
+decision does nothing, so a run can continue from every prefix of its journal. The cost of an event is that of what it
+touches: the step, its list, the steps that need it.
 """
 
 from __future__ import annotations
@@ -30,10 +30,16 @@ __all__ = ["Decision", "decide", "fold", "forget", "hold", "open_commands", "tak
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """`events`: for one commit of the journal, the cause first.  `commands`: to perform after that commit."""
+    """What came of an event.
+
+    `events`: for one commit of the journal.
+    `commands`: to perform after that commit.
+    `accepted`: the event counted; false for a duplicate, a late answer, or what a deadline before it has decided.
+    """
 
     events: list[ev.AnyEvent]
     commands: list[cmd.Command]
+    accepted: bool = True
 
 
 def fold(journal: Iterable[ev.AnyEvent], plan_of: Callable[[str], Plan], secret_names: frozenset[str] = frozenset()) -> RunState:
@@ -44,23 +50,65 @@ def fold(journal: Iterable[ev.AnyEvent], plan_of: Callable[[str], Plan], secret_
     return state
 
 
-def decide(state: RunState, event: ev.AnyEvent, now: float | None = None) -> Decision:
+def decide(state: RunState, event: ev.AnyEvent, now: float | None = None, *, more: bool = False) -> Decision:
     """Take in what happened outside; say what to journal and what to do. Changes `state`, which the caller owns.
 
     `now`: for what happened earlier than it is taken in (an answer given while nobody drove the run). What follows from it is
     of now: a deadline that is measured from an answer of yesterday would be over before its step began.
-    An event that has nothing to say any more (a duplicate, a late answer, a timer no longer set) gives an empty decision.
+    `more`: further events follow that happened by `now`. Nothing starts before the last of them, which has `more` false.
+
+    What was due is decided in the order of time: timers up to `event.at` fire before the event, the others up to `now` fire after
+    the last event and before anything starts. So a late answer finds its wait decided, and an overdue run starts nothing.
     """
-    if not _is_current(state, event):
-        return Decision([], [])
-    if isinstance(event, ev.EventOffered):
-        if not _is_wanted(state, event):
-            return Decision([], [])
-        event = ev.EventReceived(at=max(event.at, now or 0.0), path=event.path, event=event.event)
     run = Transition(state, max(event.at, now or 0.0), _take_in)
-    run.emit(event)
+    due = state.next_due
+    if more or (due is not None and due <= run.at):
+        state.is_catching_up = True
+    if state.is_catching_up:
+        _fire_due(run, event.at)
+    taken = _as_taken(state, event, run.at)
+    if taken is not None:
+        run.emit(taken)
+        if isinstance(taken, ev.AttemptLost):
+            _refuse_calls(run, [taken.path])
+        _work_off(run)
+    if state.is_catching_up and not more:
+        _catch_up(run)
+    return Decision(run.events, run.commands, taken is not None)
+
+
+def _as_taken(state: RunState, event: ev.AnyEvent, at: float) -> ev.AnyEvent | None:
+    """Return the event as it is journaled; None when it has nothing to say any more."""
+    if not _is_current(state, event):
+        return None
+    if isinstance(event, ev.EventOffered):
+        return ev.EventReceived(at=at, path=event.path, event=event.event) if _is_wanted(state, event) else None
+    if isinstance(event, ev.RunResumed):  # its deadlines count from when it continues, not from when somebody asked for it
+        return msgspec.structs.replace(event, at=at)
+    return event
+
+
+def _fire_due(run: Transition, until: float) -> None:
+    """Fire the timers that are due by `until`, the earliest first."""
+    state = run.state
+    while (due := state.next_due) is not None and due <= until:
+        path, timer = state.next_timer
+        run.emit(ev.TimerFired(at=run.at, path=path, timer=timer))
+        _work_off(run)
+
+
+def _catch_up(run: Transition) -> None:
+    """Decide what is due by now, then let start what was put off."""
+    state = run.state
+    _fire_due(run, run.at)
+    state.is_catching_up = False
+    if state.is_taken_over:
+        state.is_taken_over = False
+        run.commands += open_commands(state)
+    postponed, state.postponed = state.postponed, []
+    for item in postponed:
+        state.look_at(item)
     _work_off(run)
-    return Decision(run.events, run.commands)
 
 
 def _take_in(state: RunState, event: ev.AnyEvent) -> list[cmd.Command]:
@@ -93,27 +141,34 @@ def hold(state: RunState) -> None:
     state.on_hold = True
 
 
-def take_over(state: RunState, at: float, memory: dict[str, Any] | None = None) -> Decision:
-    """Go on with a run that somebody else drove, or nobody yet: its commands are everything that is still open.
+def take_over(
+    state: RunState, at: float, memory: dict[str, Any] | None = None, *, more: bool = False
+) -> Decision:
+    """Continue a run that somebody else drove, or nobody yet: its commands are everything that is still open.
 
     `memory`: the durable values of its name as they are now, which a run that starts here sees as `state.*`.
+    `more`: as in `decide`. The open commands come with the last event, after all that was due is decided.
     """
     run = Transition(state, at, _take_in)
+    state.is_catching_up = state.is_taken_over = True
     if state.phase == "queued" and state.cancel is None:
         run.emit(ev.RunStarted(at=at, state=memory or {}))
     elif state.executing:
         run.emit(ev.RunRecovered(at=at))
-        _refuse_calls(run)
-    state.cancelled_waits.clear()  # whoever decided it said so
-    run.commands = open_commands(state)
+        _refuse_calls(run, list(state.reserved))
+    state.cancelled_waits.clear()  # those who decided it have reported it
     _work_off(run)
+    if not more:
+        _catch_up(run)
     return Decision(run.events, run.commands)
 
 
-def _refuse_calls(run: Transition) -> None:
-    """Calls of models that were cut off count as spent, so what is left may not do for making all of them again."""
+def _refuse_calls(run: Transition, paths: Iterable[str]) -> None:
+    """Calls of models that were cut off count as spent, so what is left may not suffice for making all of them again."""
     state = run.state
-    for path in list(state.reserved):
+    for path in paths:
+        if path not in state.reserved:
+            continue
         step = state.steps[path]
         refused = budget.refusal(state, path, step.input)
         if refused is not None:
@@ -129,9 +184,11 @@ def _is_current(state: RunState, event: ev.AnyEvent) -> bool:
                 return False
             awaited = event.path in state.executing
             return awaited or (isinstance(event, ev.AttemptFailed) and event.path in state.children)
-        case ev.AttemptWithdrawn():
+        case ev.AttemptWithdrawn() | ev.AttemptLost():
             step = state.executing.get(event.path)
-            return step is not None and event.attempt == step.attempt and not step.stopping
+            return step is not None and event.attempt == step.attempt and (
+                isinstance(event, ev.AttemptLost) or not step.stopping
+            )
         case ev.RunStarted():
             return state.phase == "queued"
         case ev.RunRecovered():
@@ -150,11 +207,19 @@ def _is_current(state: RunState, event: ev.AnyEvent) -> bool:
         case ev.ApprovalGiven():
             return state.approvals.get(event.path) == event.digest
         case ev.StepResolved():
-            return event.path in state.unknown and not state.unknown[event.path].frames
+            return _awaits_answer(state, event.path)
         case ev.ResultFound() | ev.ResultMissing():
             return event.path in state.lookups
         case _:
             return isinstance(event, ev.RunCreated) and state.phase == "new"
+
+
+def _awaits_answer(state: RunState, path: str) -> bool:
+    """Whether the outcome of a step is still to be looked up. A run that has ended takes the answer, too."""
+    if state.phase == "finished":
+        step = state.steps.get(path)
+        return state.outcome != "succeeded" and step is not None and step.status == "unknown"
+    return path in state.unknown and not state.unknown[path].frames
 
 
 def _is_wanted(state: RunState, offer: ev.EventOffered) -> bool:

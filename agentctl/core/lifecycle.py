@@ -97,6 +97,7 @@ STEP: dict[str, dict[str, str]] = {
         "StepReused": "reused",
         "StepStarted": "running",
         "AttemptFailed": "failing",
+        "StepFailed": "failed",  # an answer to a run that has ended
         "StepCancelled": "cancelled",  # after a move to a definition in which the effect is repeatable
         "StepCancelledInDoubt": "unknown",
         "DoubtMoved": "cancelled",
@@ -108,7 +109,7 @@ RUN: dict[str, dict[str, str]] = {
     "queued": {"RunStarted": "running", "CancelRequested": "queued", "Settled": "settled"},
     "running": {"RunRecovered": "running", "CancelRequested": "running", "Settled": "settled"},
     "settled": {"RunRecovered": "settled", "CancelRequested": "settled", "RunFinished": "finished"},
-    "finished": {"RunResumed": "running"},
+    "finished": {"RunResumed": "running", "StepResolved": "settled"},  # StepResolved: what is in doubt is to be undone, or not
 }
 FIRST_PHASE = "new"
 

@@ -14,6 +14,7 @@ from agentctl import JSON
 from agentctl.core import lifecycle
 from agentctl.core.events import Account, Error, Parent, Usage
 from agentctl.core.graph import Block, Node, Plan
+from agentctl.core.timestamps import LATEST
 
 
 class StepState:
@@ -234,6 +235,7 @@ class RunState:
         self.input: dict[str, JSON] = {}
         self.trigger = "manual"
         self.event: JSON = None
+        self.event_depth = 0  # emitted events that led to this run, one after the other
         self.parent: Parent | None = None
         self.vars: dict[str, JSON] = {}
         self.accounts: list[Account] = []  # budgets of the runs above
@@ -253,6 +255,7 @@ class RunState:
         self.cancel: str | None = None  # the reason, once somebody asked
         self.expired = False  # the run's own timeout has fired
         self.outcome: str | None = None  # set by Settled
+        self.ended_before = False  # with this outcome; an answer that came later made an undo due
         self.output: JSON = None
         self.error: Error | None = None
         self.pending_handlers: list[str] = []  # handlers still to run
@@ -282,6 +285,9 @@ class RunState:
         self.queued = False
         self.on_hold = False  # nothing new is started, because whoever drives the run is about to leave
         self.held_back = False  # ... and something would have been
+        self.is_catching_up = False  # nothing is started until all that was due is decided
+        self.postponed: list[Frame | StepState] = []  # what would have started meanwhile
+        self.is_taken_over = False  # the open commands are still to be given to the new owner
         # what it cost
         self.usage: Usage | None = None  # of the llm calls that answered, those of finished children included
         self.reserved: dict[str, int] = {}  # path -> tokens that an llm call under way may take
@@ -294,9 +300,21 @@ class RunState:
             item.queued = True
             self.due.append(item)
 
+    def drop_marks(self) -> None:
+        """Look at nothing that was marked so far."""
+        for item in self.due:
+            item.queued = False
+        self.due.clear()
+
     def set_timer(self, path: str, timer: str, due: float) -> None:
+        due = min(due, LATEST)  # a deadline after that is never reached, and must be shown
         self.timers[path, timer] = due
         heapq.heappush(self._timer_heap, (due, (path, timer)))
+
+    @property
+    def next_timer(self) -> tuple[str, str]:
+        """Path and name of the earliest timer, once `next_due` has said that there is one."""
+        return self._timer_heap[0][1]
 
     @property
     def next_due(self) -> float | None:

@@ -17,12 +17,6 @@ from agentctl.expressions.values import extract_secrets
 from agentctl.paths import without_rounds
 
 
-def is_held_back(run: Transition) -> bool:
-    """Whether nothing may start now. It is not journaled: the next owner of the run finds the step ready again."""
-    run.state.held_back |= run.state.on_hold
-    return run.state.on_hold
-
-
 def start(run: Transition, step: StepState) -> None:
     """Decide what becomes of a step whose needs are met: it is skipped, gets a recorded result, or begins its first attempt."""
     if step.key is None:  # else all this was decided before the search for a recorded result
@@ -75,7 +69,9 @@ def _look_for_result(run: Transition, step: StepState, key: Template) -> None:
 
 def look_at_step(run: Transition, step: StepState) -> None:
     """Decide what follows now that something about a step has changed."""
-    if step.frame.closed:  # its list continued without it: what is in doubt there stays in doubt
+    if step.frame.closed:  # its list has ended without it
+        if step.status == "unknown" and run.state.phase == "settled":
+            _settle_doubt(run, step)
         return
     if step.halted is not None:
         ending.look_at_timed_out(run, step)
@@ -88,7 +84,7 @@ def look_at_step(run: Transition, step: StepState) -> None:
     elif step.lost:
         run.emit(ev.OutcomeUnknown(at=run.at, path=step.path, error=outcome_lost(step)))
     elif step.status == "retrying":
-        if step.timer_fired and not is_held_back(run):
+        if step.timer_fired and not run.holds_back(step):
             _begin_next(run, step)
     elif step.status == "waiting":
         if step.answer is not None:
@@ -135,6 +131,19 @@ def _after_failure(run: Transition, step: StepState) -> None:
         run.emit(ev.StepFailed(at=run.at, path=step.path, error=error))
 
 
+def _settle_doubt(run: Transition, step: StepState) -> None:
+    """Record what a person found out about a step of a run that has ended. It does not execute again: the run is over."""
+    if step.answer is None:
+        if step.timer_fired:
+            run.emit(ev.StepCancelled(at=run.at, path=step.path))
+        return
+    output, error = step.answer
+    if error is None:
+        run.emit(ev.StepSucceeded(at=run.at, path=step.path, output=output))
+    else:
+        run.emit(ev.StepFailed(at=run.at, path=step.path, error=error))
+
+
 def _look_at_unknown(run: Transition, step: StepState) -> None:
     """Do what `on_unknown` says, or what a person or the probe has found out."""
     if step.frames:
@@ -142,7 +151,7 @@ def _look_at_unknown(run: Transition, step: StepState) -> None:
     definition, error = step.node.step, step.error
     assert error is not None
     if step.timer_fired:
-        if is_held_back(run):
+        if run.holds_back(step):
             return
         if step.begun:
             kind_of(step).begin_again(run, step)
@@ -155,5 +164,5 @@ def _look_at_unknown(run: Transition, step: StepState) -> None:
     elif step.node.probe is not None and not step.probed:
         key = round_key(run.state, f"{step.path}.probe")
         run.emit(ev.BlockStarted(at=run.at, path=key, role="probe", owner=step.path))
-    else:
+    elif not run.state.is_taken_over:  # else it is among the open commands
         run.commands.append(dispatch.ask(step))

@@ -8,7 +8,7 @@ from agentctl import JSON
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.core.scope import Scope, scope_of
-from agentctl.core.state import Frame, RunState
+from agentctl.core.state import Frame, RunState, StepState
 from agentctl.errors import ExpressionError
 from agentctl.expressions.large import loaded
 from agentctl.expressions.template import Template
@@ -35,6 +35,18 @@ class Transition:
         """Fold an event in, keep it for the journal, and add the commands that it calls for."""
         self.commands += self._fold(self.state, event)
         self.events.append(event)
+
+    def holds_back(self, item: Frame | StepState) -> bool:
+        """Whether `item` may start nothing now. What waits only until all that was due is decided is looked at again then.
+
+        It is not journaled: the next owner of the run finds the item ready again.
+        """
+        state = self.state
+        if state.on_hold:
+            state.held_back = True
+        elif state.is_catching_up:
+            state.postponed.append(item)
+        return state.on_hold or state.is_catching_up
 
     def evaluate(
         self, template: Template, frame: Frame, names: dict[str, JSON] | None = None, *, keeps_references: bool = False

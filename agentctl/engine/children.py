@@ -88,6 +88,7 @@ class Children:
                 parent=Parent(run_id=self._created.run_id, path=command.path, depth=depth),
                 accounts=accounts_of(state),
                 awaited=not command.detach,
+                event_depth=state.event_depth,
             )
         except InputInvalid as error:
             raise ActionError("expression", str(error)) from None

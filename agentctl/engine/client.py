@@ -116,14 +116,9 @@ class Client:
         *,
         output: JSON = None,
         by: str | None = None,
-        vars: dict[str, JSON] | None = None,
     ) -> None:
-        now = self._clock.now()
-        answer = StepResolved(at=now, path=path, verdict=verdict, output=output, by=by)
-        if self._row(run_id).status in FINISHED:
-            await self._mail(run_id, RunResumed(at=now, vars=vars), answer)
-        else:
-            await self._mail(run_id, answer)
+        self._row(run_id)
+        await self._mail(run_id, StepResolved(at=self._clock.now(), path=path, verdict=verdict, output=output, by=by))
 
     async def cancel(self, run_id: str, reason: str | None = None) -> None:
         if self._row(run_id).status not in FINISHED:

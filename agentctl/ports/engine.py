@@ -64,11 +64,10 @@ class Client(Protocol):
         *,
         output: JSON = None,
         by: str | None = None,
-        vars: dict[str, JSON] | None = None,
     ) -> None:
         """Record what became of a step in doubt: `done` (with `output`), `retry` or `failed`.
 
-        A run that has ended with the doubt is resumed; `vars`: the project's, as of now. Raises NotFound.
+        A run that has ended with the doubt stays as it ended; undo steps that the answer makes due run. Raises NotFound.
         """
 
     async def cancel(self, run_id: str, reason: str | None = None) -> None:

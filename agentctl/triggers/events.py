@@ -116,13 +116,13 @@ def starts_of(stored: StoredDefinition, number: int, event: NewEvent, vars: Mapp
     flow = definition.flow
     wanted = flow.batch or flow.debounce
     if wanted is None:
-        return Triggered(runs=[_run(stored, number, document, vars, event.at)])
+        return Triggered(runs=[_run(stored, number, document, vars, event.at, depth=event.depth)])
     kind = "debounce" if flow.batch is None else "batch"
     try:
         pile = group(definition.name, kind, *_key(wanted.key, definition, document, scope))
     except ExpressionError as error:
         problem = Error("expression", f"the key under which events are gathered cannot be evaluated: {error.message}")
-        return Triggered(runs=[_run(stored, number, document, vars, event.at, problem)])
+        return Triggered(runs=[_run(stored, number, document, vars, event.at, problem, depth=event.depth)])
     size = None if flow.batch is None else flow.batch.size
     gather = Gather(name=definition.name, trigger=number, group=pile, seconds=wanted.seconds, size=size)
     return Triggered(gather=[gather])
@@ -165,6 +165,8 @@ def _run(
     vars: Mapping[str, JSON],
     at: float,
     problem: Error | None = None,
+    *,
+    depth: int = 0,
 ) -> NewRun:
     """A run with the input that its trigger makes of an event; it fails as it starts when that cannot be."""
     definition = stored.definition
@@ -178,6 +180,7 @@ def _run(
         event=document,
         vars=dict(vars),
         problem=problem or said,
+        event_depth=depth,
     )
 
 

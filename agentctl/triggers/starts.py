@@ -37,6 +37,7 @@ def new_run(
     accounts: Sequence[Account] = (),
     awaited: bool = True,
     problem: Error | None = None,
+    event_depth: int = 0,
 ) -> NewRun:
     """The run of a definition with an input that was checked, and its limits. `places`: that it needs beside those of the
     definition (the overlap of a schedule).  `problem`: why it is to fail as it starts.
@@ -59,6 +60,7 @@ def new_run(
         accounts=list(accounts),
         problem=problem,
         replay_version=REPLAY_VERSION,
+        event_depth=event_depth,
     )
     return _limited(definition, created, awaited, places)
 

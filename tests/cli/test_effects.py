@@ -147,7 +147,9 @@ def test_a_cancelled_run_says_what_it_leaves_in_doubt(agentctl: Any, project: An
     assert cancelled.code == 1
     assert cancelled.err.splitlines()[-1].endswith("--step pay --as failed")
     answered = agentctl("resume", "last", "--step", "pay", "--as", "done", "--output", '"R-8"', "--json")
-    assert (answered.code, answered.json["output"]) == (0, {"for": "R-8"})
+    assert (answered.code, answered.json["status"]) == (1, "cancelled")
+    resumed = agentctl("resume", "last", "--json")
+    assert (resumed.code, resumed.json["output"]) == (0, {"for": "R-8"})
     assert paid(project.root) == 1
 
 

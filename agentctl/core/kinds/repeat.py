@@ -18,7 +18,7 @@ class RepeatKind(Kind):
             return
         if step.answer is not None:
             end_attempt(run, step, *step.answer)
-        elif step.timer_fired:
+        elif step.timer_fired and not run.holds_back(step):
             _next_iteration(run, step)
 
     def close(self, run: Transition, frame: Frame, output: JSON, error: ev.Error | None) -> None:

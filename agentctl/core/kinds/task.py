@@ -13,6 +13,8 @@ from agentctl.expressions.values import extract_secrets
 from agentctl.model import Task
 from agentctl.paths import idempotency_key
 
+MAX_EVENT_DEPTH = 32  # a loop that emits the event that starts it ends here
+
 
 class TaskKind(Kind):
     is_leaf = True
@@ -23,6 +25,10 @@ class TaskKind(Kind):
         params, error = run.evaluate(action.params, step.frame, keeps_references=spec.takes_references(action.uses))
         if error is not None:
             fail_start(run, step, error)
+            return
+        if step.uses == "emit" and run.state.event_depth >= MAX_EVENT_DEPTH:
+            message = f"{MAX_EVENT_DEPTH} emitted events led to this run, one after the other: it may emit none"
+            fail_start(run, step, ev.Error("event.too_deep", message, data={"depth": run.state.event_depth}))
             return
         secrets: list[JSON] = []
         if action.params.names_secrets:

@@ -7,7 +7,7 @@ from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.core.kinds.kind import Kind, fail_start, start_attempt, type_name
 from agentctl.core.state import RunState, StepState
-from agentctl.core.timestamps import parse_instant
+from agentctl.core.timestamps import parse_instant, representable
 from agentctl.core.transition import Transition
 from agentctl.expressions.duration import format_duration, parse_duration
 from agentctl.model import Wait
@@ -74,7 +74,7 @@ def _awaited(run: Transition, action: Wait, value: JSON) -> JSON:
         return {"run": _name(value, "the id of a run")}
     if action.event is not None:
         return {"event": _name(value, "the name of an event")}
-    return {"due": run.at + _seconds(value) if action.duration is not None else parse_instant(value)}
+    return {"due": representable(run.at + _seconds(value)) if action.duration is not None else parse_instant(value)}
 
 
 def _name(value: JSON, what: str) -> str:

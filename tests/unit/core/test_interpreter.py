@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from agentctl.core import commands as cmd
@@ -904,7 +905,7 @@ def test_an_approval_that_nobody_gives_ends_as_it_says(on_timeout: Any, type: st
 
 def test_an_approval_that_time_gives_has_the_defaults_of_its_form_and_its_time() -> None:
     form = {"count": {"type": "integer", "default": 3}, "note": {"default": None}}
-    run = Run(step("ok", Approve(parse_value("send it?"), form=form, timeout=60.0, on_timeout="approve")))
+    run = Run(step("ok", Approve(parse_value("send it?"), form=parse_value(form), timeout=60.0, on_timeout="approve")))
     run.todo.clear()
     output = run.run().output
     assert output["data"] == {"count": 3, "note": None}
@@ -1018,3 +1019,88 @@ def test_a_keyed_loop_that_a_resume_has_opened_again_may_be_retried() -> None:
     run.deliver(ev.RunResumed(at=run.now))
     assert run.run().status == "succeeded"
     assert run.began == ["r[0].a", "r@2[0].a", "r@2[0].a", "r@3[0].a"]
+
+
+# --- one attempt that is lost -----------------------------------------------------------------------------------------
+
+
+def test_a_lost_attempt_is_performed_again_and_no_other_one() -> None:
+    run = Run(task("a"), task("b"))
+    decision = decide(run.state, ev.AttemptLost(at=1.0, path="a", attempt=1))
+    assert [command.path for command in decision.commands if isinstance(command, cmd.Execute)] == ["a"]
+    assert run.state.steps["a"].attempt == 1
+
+
+def test_a_lost_attempt_of_an_effect_that_happens_once_is_in_doubt() -> None:
+    run = Run(step("pay", Task("set", parse_value({})), effect="once"), task("b"))
+    decision = decide(run.state, ev.AttemptLost(at=1.0, path="pay", attempt=1))
+    assert [type(event) for event in decision.events] == [ev.AttemptLost, ev.OutcomeUnknown]
+    assert (run.state.steps["pay"].status, run.state.steps["b"].status) == ("unknown", "running")
+
+
+def test_a_lost_attempt_that_was_to_stop_has_stopped() -> None:
+    run = Run(task("a"))
+    decide(run.state, ev.CancelRequested(at=1.0))
+    decide(run.state, ev.AttemptLost(at=2.0, path="a", attempt=1))
+    assert run.state.status == "cancelled"
+
+
+def test_the_loss_of_an_attempt_that_is_over_says_nothing() -> None:
+    run = Run(task("a"), task("b", "a"))
+    decide(run.state, ev.StepSucceeded(at=1.0, path="a", attempt=1))
+    assert not decide(run.state, ev.AttemptLost(at=2.0, path="a", attempt=1)).accepted
+
+
+# --- what an error says ------------------------------------------------------------------------------------------------
+
+
+def test_a_recovered_step_keeps_the_error_that_it_was_recovered_from() -> None:
+    run = Run(
+        task("a", fallback=(task("rule"),)),
+        task("b", "a", params={"why": "${{ steps.a.error.type }}", "how": "${{ steps.a.status }}"}),
+        answers={"a": BROKEN},
+    )
+    assert run.run().output == {"why": "shell.exit", "how": "recovered"}
+
+
+def test_the_error_of_a_failed_skill_names_its_run_and_holds_no_chain() -> None:
+    run = Run(step("call", Skill("helper", parse_value({}))))
+    [child] = run.state.children.values()
+    nested = ev.Error("skill.failed", "run x failed: no", data={"run_id": "x"})
+    decide(run.state, ev.ChildFinished(at=1.0, path="call", run_id=child, status="failed", error=nested))
+    assert run.state.error is not None
+    assert (run.state.error.type, run.state.error.data) == ("skill.failed", {"run_id": child})
+
+
+def test_an_error_has_the_attempts_of_its_step_whoever_made_it() -> None:
+    run = Run(step("call", Skill("helper", parse_value({})), retry=Retry(attempts=2, on=("*",), jitter=0.0)))
+    for attempt in (1, 2):
+        error = ev.Error("skill.not_found", "there is none", step="call")
+        decide(run.state, ev.AttemptFailed(at=float(attempt), path="call", attempt=attempt, error=error))
+        decide(run.state, ev.TimerFired(at=100.0, path="call", timer="retry"))
+    assert run.state.error is not None
+    assert run.state.error.attempts == run.state.steps["call"].attempt == 2
+
+
+def test_a_journal_of_version_2_reads_as_it_was_written() -> None:
+    run = Run(task("a", fallback=(task("rule"),)), answers={"a": BROKEN})
+    run.run()
+    old = [msgspec.structs.replace(run.journal[0], replay_version=2), *run.journal[1:]]
+    assert fold(old, lambda version: run.plan).steps["a"].error is None
+    assert run.state.steps["a"].error == msgspec.structs.replace(BROKEN, step="a", attempts=1)
+
+
+# --- chains of events --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("depth", "status"), [(31, "succeeded"), (32, "failed")])
+def test_a_chain_of_emitted_events_ends_at_32(depth: int, status: str) -> None:
+    emit = Step(id="emit", action=Task("emit", parse_value({"event": "again"})), uses="emit")
+    run = Run(emit)
+    run.journal = [ev.RunCreated(at=0.0, run_id="sim", name="test", kind="loop", version="v", event_depth=depth)]
+    run.restart()
+    state = run.run()
+    assert state.status == status
+    if status == "failed":
+        assert state.error is not None
+        assert (state.error.type, state.error.step, run.began) == ("event.too_deep", "emit", [])

@@ -13,7 +13,7 @@ from agentctl.ports import Call, HistoryFilter, StoredDefinition
 from agentctl.testing.definitions import inputs, skill, stored, task, wait_for_run
 from agentctl.testing.fixtures import World
 
-LATER = 1e12  # epoch seconds
+LATER = 1e11  # epoch seconds, in the year 5138
 LIMIT_OF_ONE = model.Flow(concurrency=model.Concurrency(1, None, "queue"))
 
 

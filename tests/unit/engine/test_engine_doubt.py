@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import Any
 
 import pytest
@@ -128,12 +129,15 @@ async def test_a_cancelled_attempt_leaves_a_doubt_that_blocks_the_resume(world: 
     assert (second.params, second.idempotency_key) == (first.params, first.idempotency_key)
 
 
-async def test_a_verdict_resumes_a_run_that_ended_with_the_doubt(world: World) -> None:
+async def test_a_verdict_leaves_a_run_that_ended_with_the_doubt_as_it_ended_and_a_resume_keeps_it(world: World) -> None:
     run_id = await stopped_while_paying(world)
     engine = world.engine()
     await engine.cancel(run_id)
     assert (await engine.drive(run_id)).status == "cancelled"
     await engine.resolve(run_id, "pay", "done")
+    assert (await engine.drive(run_id)).status == "cancelled"
+    assert world.shell.paths == []
+    await engine.resume(run_id)
     assert (await engine.drive(run_id)).status == "succeeded"
     assert world.shell.paths == ["ship"]
 
@@ -245,3 +249,34 @@ def test_a_step_that_its_process_did_not_outlive_is_in_doubt(world: World) -> No
     row = asyncio.run(world.engine().drive(run_id))
     assert row.status == "blocked"
     assert world.shell.calls == []
+
+
+async def cancelled_while_paying(world: World) -> tuple[Engine, str]:
+    """A run that was cancelled with its payment in doubt, and an engine."""
+    run_id = await stopped_while_paying(world, stored("order", once("pay", undo=task("refund")), task("ship")))
+    engine = world.engine()
+    assert (await engine.drive(run_id)).status == "blocked"
+    await engine.cancel(run_id)
+    assert (await engine.drive(run_id)).status == "cancelled"
+    assert world.shell.paths == []
+    return engine, run_id
+
+
+async def test_an_answer_to_a_cancelled_run_undoes_what_was_done_and_leaves_it_cancelled(world: World) -> None:
+    engine, run_id = await cancelled_while_paying(world)
+    await engine.resolve(run_id, "pay", "done", output="receipt")
+    row = await engine.drive(run_id)
+    assert row.status == "cancelled"
+    assert world.shell.paths == ["pay.undo"]
+    [reported] = sqlite3.connect(world.root / ".agentctl" / "agentctl.db").execute(
+        "SELECT count(*) FROM events WHERE name = 'agentctl.run.cancelled'"
+    )
+    assert reported == (1,)
+
+
+@pytest.mark.parametrize("verdict", ["failed", "retry"])
+async def test_an_answer_to_a_cancelled_run_that_nothing_was_done_executes_nothing(world: World, verdict: str) -> None:
+    engine, run_id = await cancelled_while_paying(world)
+    await engine.resolve(run_id, "pay", verdict)
+    assert (await engine.drive(run_id)).status == "cancelled"
+    assert world.shell.paths == []

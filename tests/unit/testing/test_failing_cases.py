@@ -92,9 +92,9 @@ def test_a_case_without_an_end_is_stopped(failure, monkeypatch):
 def test_an_interpreter_that_forgets_what_is_open_is_found_out_by_a_crash(cases, monkeypatch):
     takes_over = interpreter.take_over
 
-    def forgetful(state, at, memory):
+    def forgetful(state, at, memory, **keys):
         is_new = state.phase == "queued"
-        decision = takes_over(state, at, memory)
+        decision = takes_over(state, at, memory, **keys)
         return decision if is_new else interpreter.Decision(decision.events, [])
 
     monkeypatch.setattr(interpreter, "take_over", forgetful)
@@ -106,8 +106,8 @@ def test_an_interpreter_that_forgets_what_is_open_is_found_out_by_a_crash(cases,
 def test_a_step_that_has_ended_and_executes_again_breaks_a_promise(cases, monkeypatch):
     takes_over = interpreter.take_over
 
-    def eager(state, at, memory):
-        decision = takes_over(state, at, memory)
+    def eager(state, at, memory, **keys):
+        decision = takes_over(state, at, memory, **keys)
         done = [cmd.Execute(path, 1, "shell", {}, [], None, "k", None) for path in ("a",) if path in state.steps]
         return interpreter.Decision(decision.events, [*done, *decision.commands])
 

@@ -108,7 +108,7 @@ def test_a_skill_that_is_mocked_is_not_run(passes):
           - {case: well, mocks: {ask: {output: 1, takes: 5m}}, expect: {output: 1, elapsed: 5m}}
           - case: badly
             mocks: {ask: {error: {type: shell.exit, message: no luck}}}
-            expect: {error: {type: skill.failed, message: no luck, data: {error: {type: shell.exit}}}}
+            expect: {error: {type: skill.failed, message: no luck}}
           - {case: not at all, mocks: {ask: {error: skill.not_found}}, expect: {error: skill.not_found}}
         """,
         answer="steps: [{shell: x}]\n",
