@@ -1,6 +1,6 @@
 """What the shell offers at TAB: names of definitions, ids of runs, steps, statuses.
 
-A callback only reads, and says nothing when it cannot: an error message in the middle of a command line helps nobody.
+A callback only reads, and returns nothing when it cannot: an error message in the middle of a command line does not help.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def _quiet(offer: Callable[[Any, str], Offered]) -> Callable[[Any, str], Offered
     @wraps(offer)
     def offered(ctx: Any, incomplete: str) -> Offered:
         try:
-            return [(word, said) for word, said in offer(ctx, incomplete) if word.startswith(incomplete)]
-        except Exception:  # whatever is wrong with the project or its store: its other commands tell
+            return [(word, text) for word, text in offer(ctx, incomplete) if word.startswith(incomplete)]
+        except Exception:  # other commands report what is wrong with the project or its store
             return []
 
     return offered
@@ -38,10 +38,15 @@ def definitions(ctx: Any, incomplete: str) -> Offered:
 
 @_quiet
 def scheduled(ctx: Any, incomplete: str) -> Offered:
-    """Definitions, and before the first of them the word that makes `schedule` fire slots of the past."""
-    given = [*(ctx.params.get("target") or ()), *ctx.args]
-    action = [] if given else [("backfill", "fire slots of the past")]
-    return [*action, *(definitions(ctx, incomplete) if given in ([], ["backfill"]) else ())]
+    """Definitions, and the sub-command of `schedule`."""
+    return [("backfill", "create runs for past slots"), *definitions(ctx, incomplete)]
+
+
+@_quiet
+def remembering(ctx: Any, incomplete: str) -> Offered:
+    """Definitions, and the sub-commands of `state`."""
+    actions = [("get", "print one value"), ("set", "set one value"), ("unset", "remove one value")]
+    return [*actions, *definitions(ctx, incomplete)]
 
 
 @_quiet
@@ -51,7 +56,7 @@ def runs(ctx: Any, incomplete: str) -> Offered:
 
 @_quiet
 def unfinished_runs(ctx: Any, incomplete: str) -> Offered:
-    """Those that can still be cancelled."""
+    """Runs that can be cancelled."""
     from agentctl.ports import UNFINISHED
 
     return _runs(ctx, incomplete, UNFINISHED)
@@ -64,16 +69,16 @@ def resumable_runs(ctx: Any, incomplete: str) -> Offered:
 
 @_quiet
 def graphs(ctx: Any, incomplete: str) -> Offered:
-    """What has a graph: definitions, and runs."""
+    """Definitions and runs."""
     return [*definitions(ctx, incomplete), *runs(ctx, incomplete)]
 
 
 @_quiet
 def steps(ctx: Any, incomplete: str) -> Offered:
-    """The steps of the run that stands on the command line already."""
+    """The steps of the run that is on the command line."""
     from agentctl.views.journal import view
 
-    # An option that still lacks its value ends the parser's work before it has told arguments by their names.
+    # An option without a value yet stops the parser before it has named the arguments.
     run = ctx.params.get("run") or ctx.args[0]
     with context.reading(_db(ctx)) as store:
         if store is None:
@@ -87,18 +92,18 @@ def steps(ctx: Any, incomplete: str) -> Offered:
 @_quiet
 def doubts(ctx: Any, incomplete: str) -> Offered:
     """The steps of that run whose outcome is in doubt."""
-    return [(path, said) for path, said in steps(ctx, incomplete) if said.endswith(" unknown")]
+    return [(path, text) for path, text in steps(ctx, incomplete) if text.endswith(" unknown")]
 
 
 @_quiet
 def questions(ctx: Any, incomplete: str) -> Offered:
     """The steps of that run which ask a person for approval."""
-    return [(path, said) for path, said in steps(ctx, incomplete) if said == "approve waiting"]
+    return [(path, text) for path, text in steps(ctx, incomplete) if text == "approve waiting"]
 
 
 @_quiet
 def verdicts(ctx: Any, incomplete: str) -> Offered:
-    from agentctl.cli.resolve import VERDICTS
+    from agentctl.cli.foreground.resolve import VERDICTS
 
     return list(VERDICTS.items())
 
@@ -131,7 +136,7 @@ def _runs(ctx: Any, incomplete: str, wanted: tuple[Any, ...] = ()) -> Offered:
             return []
         rows = store.history(HistoryFilter(status=wanted, limit=_RUNS if not incomplete else 1000))
     found = [(row.id, f"{row.name} {row.status}") for row in rows]
-    return [("last", "the newest run"), *found] if found else []
+    return [("last", "the newest run that a person started"), *found] if found else []
 
 
 def _db(ctx: Any) -> str | None:

@@ -6,13 +6,22 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from agentctl.errors import NotFound, StoreError, StoreMissing, StoreNeedsMigration
+from agentctl.cli import output
+from agentctl.errors import DefinitionInvalid, NotFound, StoreError, StoreMissing, StoreNeedsMigration
 
 if TYPE_CHECKING:
     from agentctl.language.project.project import Project
-    from agentctl.ports import Client, RunRow, Store
+    from agentctl.ports import Client, RunRow, Store, StoredDefinition
+
+
+class InvalidFile(DefinitionInvalid):
+    """`path`: the file, from the current folder. Its problems name it as the project does."""
+
+    def __init__(self, problems: list[Any], path: Path) -> None:
+        super().__init__(problems)
+        self.path = path
 
 
 def project(db: str | None, start: Path | None = None) -> Project:
@@ -33,6 +42,24 @@ def located(target: str, db: str | None) -> tuple[Project, Path]:
 
     here = project(db)
     return here, Catalog(here).path(target)
+
+
+def loaded(used: Project, path: Path) -> StoredDefinition:
+    """Load and check a definition; print its warnings. Raises DefinitionInvalid.
+
+    The store is only read, for the compiled form: a file with mistakes leaves no store behind.
+    """
+    from agentctl.language.catalog import Catalog
+    from agentctl.wiring import load_definition
+
+    try:
+        with glance(used) as store:
+            stored, warnings = load_definition(store, Catalog(used), path)
+    except DefinitionInvalid as error:
+        raise InvalidFile(error.problems, path) from None
+    if warnings:
+        output.note(output.problem_blocks(warnings, {warning.file: path for warning in warnings}))
+    return stored
 
 
 @contextmanager
@@ -96,7 +123,7 @@ def writing(used: Project) -> Iterator[Store]:
 @contextmanager
 def requesting(used: Project) -> Iterator[tuple[Client, Store]]:
     """A client of the project's store, for a command that only asks. To be entered within the event loop that uses it."""
-    from agentctl.cli.logging import show_log
+    from agentctl.cli.output import show_log
     from agentctl.wiring import build_client
 
     show_log()
@@ -113,8 +140,6 @@ async def follow_files(used: Project, store: Store) -> None:
     try:
         await deploy_now(used, store)
     except OSError as error:
-        from agentctl.cli import output
-
         output.note(f"{error.filename}: {error.strerror}; everything stays as it is deployed")
 
 

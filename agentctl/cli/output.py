@@ -1,11 +1,13 @@
-"""The two streams: documents and results on stdout, everything said to people on stderr."""
+"""What a command answers: results and documents on stdout, messages for people on stderr, an exit code."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentctl.errors import AgentctlError, DefinitionInvalid
@@ -13,9 +15,21 @@ from agentctl.errors import AgentctlError, DefinitionInvalid
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from agentctl.language.problems import Problem
+
+# Exit codes that commands return; those of errors stand in `errors`.
+FAILED = 1  # a run, a test case, a check
+INVALID = 2  # a file has mistakes
+UNFINISHED = 3  # the run waits, or no process drives it yet
+INTERRUPTED = 130  # as a shell reports a process that Ctrl-C ended
+CUT_OFF = 141  # ... and one that SIGPIPE ended
+
+_READ = 1 << 20  # bytes of a file from which source lines are shown
+_WIDEST = 300  # columns of a source line
+
 
 def prepare_streams() -> None:
-    """A character that the stream's encoding lacks is shown as `?` and stops nothing; a closed stream is as /dev/null."""
+    """Replace characters that a stream cannot encode by `?`; treat a closed stream as /dev/null."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # in this order, each gets its own number: 0, 1, 2
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # stays open for the life of the process
@@ -25,13 +39,13 @@ def prepare_streams() -> None:
 
 
 def drop_stdout() -> None:
-    """The reader has gone: what is still buffered goes nowhere, and Python's flush at exit says nothing."""
+    """Discard what is still buffered for a reader that has gone, so that the flush at exit is silent."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(text: str) -> None:
-    """A result, on stdout."""
+    """Print a result on stdout."""
     sys.stdout.write(f"{text}\n")
 
 
@@ -40,19 +54,19 @@ def flush() -> None:
 
 
 def note(text: str) -> None:
-    """A word to people, on stderr. A stderr that is gone takes nothing down with it."""
+    """Print a message for people on stderr. A closed stderr is ignored."""
     with contextlib.suppress(OSError):
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
 
 def print_json(document: Any) -> None:
-    """The one document of `--json`."""
+    """Print the one document of `--json`."""
     say(_as_json(document, indent=2))
 
 
 def json_line(document: Any) -> str:
-    """The same on one line, to stand among others."""
+    """Return a document on one line."""
     return _as_json(document, indent=None)
 
 
@@ -76,29 +90,71 @@ def _is_utf8(encoding: str | None) -> bool:
 
 
 def print_error(error: AgentctlError, *, as_json: bool) -> None:
-    """An error of ours: its own sentence; a definition's problems with their source lines."""
+    """Report one of our errors: its message; for a definition, every problem with its source line."""
     if as_json or not isinstance(error, DefinitionInvalid):
         print_failure(error.kind, str(error), as_json=as_json)
         return
-    from agentctl.cli.problems import problem_blocks
-
     path = getattr(error, "path", None)
     note(problem_blocks(error.problems, {} if path is None else {problem.file: path for problem in error.problems}))
 
 
 def print_failure(kind: str, message: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"error": {"type": kind, "message": message}})
-        return
+    """Report an error on stderr; with `as_json`, in one line, and as a document on stdout."""
     from agentctl.render.text import visible
 
-    note(f"error: {visible(message, lines=True)}")
+    prefix = "" if kind == "interrupted" else "error: "
+    if not as_json:
+        note(prefix + visible(message, lines=True))
+        return
+    print_json({"error": {"type": kind, "message": message}})
+    flush()
+    first, *more = message.splitlines() or [""]
+    note(prefix + visible(first) + (f" (and {len(more)} more)" if more else ""))
 
 
-def print_interrupt(words: str, *, as_json: bool) -> None:
-    note(words)
-    if as_json:
-        print_failure("interrupted", words, as_json=True)
+def problem_blocks(problems: Sequence[Problem], files: Mapping[str, Path] | None = None) -> str:
+    """Return every problem with its source line and a caret. `files`: where to read what a problem calls its file."""
+    from agentctl.language.problems import format_problem
+    from agentctl.render.text import cut, visible
+
+    texts: dict[str, str] = {}
+    for problem in problems:
+        if problem.code == "not-text":  # its first line would be noise
+            texts[problem.file] = ""
+        elif problem.file not in texts:
+            texts[problem.file] = _source((files or {}).get(problem.file, Path(problem.file)))
+    blocks = [format_problem(problem, texts[problem.file]) for problem in problems]
+    return "\n".join(cut(visible(line, lines=True), _WIDEST) for block in blocks for line in block.split("\n"))
+
+
+def _source(path: Path) -> str:
+    """Return the text of a file, as far as it is worth showing."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_READ).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+class _OneLine(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        from agentctl.render.text import visible
+
+        error = record.exc_info[1] if record.exc_info else None
+        cause = "" if error is None else f": {type(error).__name__}: {error}"
+        note(f"{record.levelname.lower()}: {visible(record.getMessage() + cause)}")
+
+
+def show_log() -> None:
+    """Print our own warnings and errors on stderr; other packages are silent. AGENTCTL_DEBUG=1: everything, with tracebacks."""
+    if os.environ.get("AGENTCTL_DEBUG") == "1":
+        logging.basicConfig(level=logging.INFO)
+        return
+    logging.getLogger().addHandler(logging.NullHandler())
+    ours = logging.getLogger("agentctl")
+    ours.setLevel(logging.WARNING)
+    ours.addHandler(_OneLine())
+    ours.propagate = False
 
 
 def on_terminal() -> bool:
@@ -112,7 +168,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def show(plain: Callable[[], str], rich: Callable[[Console], RenderableType]) -> None:
-    """The plain form when piped, the rich one on a terminal; only the one that is printed is made."""
+    """Print the plain form in a pipe, the rich one on a terminal. Only the one that is printed is built."""
     if on_terminal():
         screen = console()
         screen.print(rich(screen))

@@ -193,8 +193,8 @@ def test_the_last_slots_are_told_with_what_became_of_them(agentctl, hourly):
         (["backfill", "hourly", "--from", "1h", "--to", "2h"], "earlier than --to"),
         (["backfill", "hourly", "--from", "700d"], "more than 1000 slots"),
         (["backfill", "hourly", "--from", "1s"], "no slot in that time"),
-        (["hourly", "--from", "3h"], "backfill LOOP"),
-        (["hourly", "heartbeat"], "backfill LOOP"),
+        (["hourly", "--from", "3h"], "--from"),
+        (["hourly", "heartbeat"], "heartbeat"),
     ],
 )
 def test_a_backfill_that_makes_no_sense_is_refused_in_a_sentence(agentctl, hourly, arguments, said):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentctl.cli import context, output, params
-from agentctl.cli.exit_codes import FAILED
+from agentctl.cli.output import FAILED
 from agentctl.errors import AgentctlError, DefinitionInvalid, NotFound
 from agentctl.language.project.project import FOLDERS
 from agentctl.ports import Finding

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from agentctl.cli import context, output, params, parse, queries
+from agentctl.cli import context, output, params, queries
 from agentctl.ports import HistoryFilter
 
 
@@ -22,8 +22,8 @@ def command(
     """
     query = HistoryFilter(
         name=loop,
-        status=parse.run_statuses(status or []),
-        since=None if since is None else parse.point_in_time("--since", since, time.time()),
+        status=params.run_statuses(status or []),
+        since=None if since is None else params.point_in_time("--since", since, time.time()),
     )
     from agentctl.views.run import show_document
 

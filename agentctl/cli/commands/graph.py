@@ -74,10 +74,9 @@ def _graph(target: str, db: str | None) -> Graph:
                 return _of_run(target, db)
             except NotFound as error:
                 raise NotFound(f"there is no definition and no run {target!r}{did_you_mean(target, names)}") from error
-    from agentctl.cli.definitions import loaded
     from agentctl.views.graph import graph_of
 
-    return graph_of(loaded(*context.located(target, db)).definition)
+    return graph_of(context.loaded(*context.located(target, db)).definition)
 
 
 def _of_run(run: str, db: str | None) -> Graph:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentctl.cli import complete, context, output, params, parse, queries
+from agentctl.cli import complete, context, output, params, queries
 from agentctl.ports import HistoryFilter
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ def command(
     now = time.time()
     query = HistoryFilter(
         name=loop,
-        status=parse.run_statuses(status or []),
-        since=None if since is None else parse.point_in_time("--since", since, now),
-        until=None if until is None else parse.point_in_time("--until", until, now),
+        status=params.run_statuses(status or []),
+        since=None if since is None else params.point_in_time("--since", since, now),
+        until=None if until is None else params.point_in_time("--until", until, now),
         trigger=trigger,
-        limit=parse.count("--limit", limit),
+        limit=params.count("--limit", limit),
     )
     with context.reading(db) as store:
         if parent is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentctl.cli import context, output, params, parse
+from agentctl.cli import context, output, params
 from agentctl.errors import UsageError
 from agentctl.language.sizes import format_size
 from agentctl.render.text import size
@@ -45,7 +45,7 @@ def command(
 
 def _seconds(older_than: str | None, project: Project) -> float:
     if older_than is not None:
-        return parse.duration("--older-than", older_than)
+        return params.duration("--older-than", older_than)
     if project.retention is None:
         raise UsageError("prune needs --older-than, such as 90d, or `retention: 90d` in agentctl.yaml")
     return project.retention

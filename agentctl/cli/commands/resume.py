@@ -52,7 +52,7 @@ def command(
     goes on once --step and --as say what became of the step of which nobody knows whether it took effect.
     """
     if step is not None or verdict is not None or result is not None:
-        from agentctl.cli.resolve import resolve
+        from agentctl.cli.foreground.resolve import resolve
 
         if start is not None or plan or latest:
             raise UsageError("--step with --as answers one question; leave out --from, --plan and --latest")
@@ -120,13 +120,12 @@ def _redo(state: RunState, start: str) -> list[str]:
 
 def _edited(project: Project, store: Store, row: RunRow) -> StoredDefinition:
     """The definition as its file says now."""
-    from agentctl.cli.definitions import loaded
 
     pinned = store.definition(row.version)
     path = project.root / ("" if pinned is None else pinned.file)
     if not path.is_file():
         raise NotFound(f"the file of this run's definition is gone: {path}")
-    stored = loaded(project, path)
+    stored = context.loaded(project, path)
     if stored.definition.name != row.name:
         raise UsageError(f"{stored.file} now defines {stored.definition.name!r}; run {row.id} is one of {row.name!r}")
     return stored

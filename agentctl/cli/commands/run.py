@@ -39,12 +39,11 @@ def command(
     """
     if detach and no_wait:
         raise UsageError("--detach does not drive the run at all; leave out --no-wait")
-    from agentctl.cli.definitions import document, loaded
     from agentctl.language.inputs import read_inputs
 
     project, path = context.located(target, db)
-    stored = loaded(project, path)
-    given = read_inputs(stored.definition, inputs or [], document(input_file))
+    stored = context.loaded(project, path)
+    given = read_inputs(stored.definition, inputs or [], params.input_file(input_file))
     import asyncio
 
     if detach:

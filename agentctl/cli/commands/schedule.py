@@ -1,4 +1,4 @@
-"""`agentctl schedule`."""
+"""`agentctl schedule`; `agentctl schedule backfill` is in the file beside it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentctl.cli import complete, context, output, params, parse
-from agentctl.cli.exit_codes import INVALID
-from agentctl.errors import DefinitionInvalid, UsageError
+from agentctl.cli import complete, context, output, params
+from agentctl.cli.commands.backfill import backfill
+from agentctl.cli.output import INVALID
+from agentctl.errors import DefinitionInvalid
 from agentctl.render.text import visible
 
 if TYPE_CHECKING:
@@ -24,40 +25,29 @@ if TYPE_CHECKING:
 
 Found = tuple[str, "Definition"]  # a file as shown, and what it holds
 
-_MOST_SLOTS = 10_000  # of a schedule that are shown: a second of work
+_MOST_SLOTS = 10_000  # shown of one schedule: a second of work
 _SCHEDULED = re.compile(rb"\b(?:cron|every)\b")  # a file without these words has no schedule and need not be read
 
 
 def command(
     target: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[backfill] LOOP|FILE", help="Default: every loop of the project.", autocompletion=complete.scheduled
-        ),
+        str | None,
+        typer.Argument(metavar="LOOP|FILE", help="Default: every loop of the project.", autocompletion=complete.scheduled),
     ] = None,
-    upcoming: Annotated[str, typer.Option("--next", metavar="N", help="So many slots to come of each schedule.")] = "10",
-    past: Annotated[str, typer.Option("--past", metavar="N", help="So many of its last slots, and what became of them.")] = "20",
-    begin: Annotated[str | None, typer.Option("--from", metavar="7d|TIME", help="Of a backfill: the first slot.")] = None,
-    end: Annotated[str | None, typer.Option("--to", metavar="7d|TIME", help="Up to but without this; default: now.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Only say which slots a backfill would fire.")] = False,
+    upcoming: Annotated[str, typer.Option("--next", metavar="INTEGER", help="How many coming slots of each schedule.")] = "10",
+    past: Annotated[str, typer.Option("--past", metavar="INTEGER", help="How many past slots, with their outcome.")] = "20",
     db: params.Db = None,
     json: params.Json = False,
 ) -> int:
-    """Show when loops are due and what became of their last slots; with `backfill`, fire slots of the past.
+    """Show when loops are due and what became of their last slots.
 
-    Times are those of this host's zone and of UTC, and of the schedule's own zone where that is another.
-    A backfill makes a run of every slot from --from to --to that has not started one: a slot fires once, ever.
+    Times are in this host's zone and in UTC, and in the schedule's own zone if that differs.
     """
-    words_given = target or []
-    if words_given[:1] == ["backfill"] and len(words_given) == 2:
-        from agentctl.cli.backfill import backfill
+    counts = params.count("--next", upcoming, _MOST_SLOTS), params.count("--past", past)
+    return _show(target, *counts, db=db, json=json)
 
-        backfill(words_given[1], begin, end, plan=plan, db=db, json=json)
-        return 0
-    if len(words_given) > 1 or begin is not None or end is not None or plan:
-        raise UsageError("`agentctl schedule [LOOP]` shows; `agentctl schedule backfill LOOP --from TIME [--to TIME]` fires")
-    counts = parse.count("--next", upcoming, _MOST_SLOTS), parse.count("--past", past)
-    return _show(words_given[0] if words_given else None, *counts, db=db, json=json)
+
+SUBCOMMANDS = {"backfill": backfill}
 
 
 def _show(loop: str | None, upcoming: int, past: int, *, db: str | None, json: bool) -> int:
@@ -96,15 +86,14 @@ def _schedules(
 
 def _named(loop: str, db: str | None) -> tuple[Project, list[Found], bool]:
     """Raises NotFound with the nearest name, DefinitionInvalid."""
-    from agentctl.cli.definitions import loaded
 
     project, path = context.located(loop, db)
-    stored = loaded(project, path)
+    stored = context.loaded(project, path)
     return project, [(stored.file, stored.definition)], True
 
 
 def _all(project: Project) -> tuple[Project, list[Found], bool]:
-    """Every definition that may have a schedule, and whether all of them could be read. Those that cannot are named."""
+    """Return every definition that may have a schedule, and whether all of them could be read. Print those that could not."""
     from agentctl.language.catalog import Catalog
     from agentctl.wiring import known_definition
 
@@ -121,7 +110,7 @@ def _all(project: Project) -> tuple[Project, list[Found], bool]:
             except DefinitionInvalid:
                 whole = False
                 output.note(
-                    f"{catalog.shown(path)} has problems and is left out; `agentctl validate {catalog.shown(path)}` tells them"
+                    f"{catalog.shown(path)} has problems and is left out; `agentctl validate {catalog.shown(path)}` shows them"
                 )
             else:
                 found.append((catalog.shown(path), definition))

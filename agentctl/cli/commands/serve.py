@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentctl.cli import context, output, params, parse
+from agentctl.cli import context, output, params
 from agentctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def command(
 
     if log_level not in LEVELS:
         raise UsageError(f"--log-level takes one of {', '.join(LEVELS)}, not {log_level!r}")
-    at_once, seconds = parse.count("--workers", workers), parse.duration("--grace", grace)
+    at_once, seconds = params.count("--workers", workers), params.duration("--grace", grace)
     address = None
     if listen is not None:
         from agentctl.service.http import address as addresses

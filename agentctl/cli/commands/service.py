@@ -1,4 +1,4 @@
-"""`agentctl service`."""
+"""`agentctl service install|print`."""
 
 from __future__ import annotations
 
@@ -12,56 +12,68 @@ import typer
 
 from agentctl.cli import context, output, params
 from agentctl.errors import UsageError
-from agentctl.expressions.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from agentctl.language.project.project import Project
     from agentctl.service.systemd.unit import Described
 
-_ACTIONS = ("install", "print")
 _SYSTEM = Path("/etc/systemd/system")
 _USER = Path("systemd/user")  # below $XDG_CONFIG_HOME
-_SAID = {"none": "{} is there already, and as it should be", "created": "wrote {}", "replaced": "replaced {}"}
+_DONE = {"none": "{} is there already, and up to date", "created": "wrote {}", "replaced": "replaced {}"}
 
 
-def command(
-    action: Annotated[str, typer.Argument(metavar="install|print", help="Write the unit file, or only show it.")],
-    user: Annotated[bool, typer.Option("--user", help="A unit of your own systemd instead of the system's.")] = False,
-    listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Have `serve` listen for HTTP there.")] = None,
+User = Annotated[bool, typer.Option("--user", help="A unit of your own systemd instead of the system's.")]
+Listen = Annotated[str | None, typer.Option("--listen", metavar="HOST:PORT", help="Let `serve` listen for HTTP there.")]
+
+
+def install(
+    user: User = False,
+    listen: Listen = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a unit file that was changed.")] = False,
     db: params.Db = None,
     json: params.Json = False,
 ) -> None:
-    """Write a systemd unit that runs `agentctl serve` for this project.
+    """Write the unit file.
 
     Nothing is started; the commands that do so are printed. A system unit runs as the owner of the project's folder.
     """
-    if action not in _ACTIONS:
-        raise UsageError(f"service takes install or print, not {action!r}{did_you_mean(action, _ACTIONS)}")
-    from agentctl.service.systemd.unit import install_commands, unit
+    from agentctl.service.systemd.unit import install_commands
 
     described = _described(context.project(db), db, listen, user=user)
-    try:
-        text = unit(described)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    path = _folder(user=user) / f"{described.name}.service"
-    document = {"unit": f"{described.name}.service", "path": str(path), "text": text}
-    if action == "print":
-        if json:
-            output.print_json(document)
-        else:
-            output.say(text.rstrip("\n"))
-        return
-    change = _write(path, text, force=force)
+    document = _document(described)
+    path = Path(document["path"])
+    change = _write(path, document["text"], force=force)
     commands = install_commands(described)
     if json:
         output.print_json({**document, "change": change, "next": commands})
         return
-    output.note(_SAID[change].format(path))
+    output.note(_DONE[change].format(path))
     if described.account == "root" and not user:
-        output.note("it runs as root, who owns the project; give the folder to a user of its own (chown -R) and install anew")
+        output.note("it runs as root, who owns the project; give the folder to a user of its own (chown -R) and install again")
     output.note("next:\n" + "\n".join(f"  {line}" for line in commands))
+
+
+def show(user: User = False, listen: Listen = None, db: params.Db = None, json: params.Json = False) -> None:
+    """Print the unit file."""
+    document = _document(_described(context.project(db), db, listen, user=user))
+    if json:
+        output.print_json(document)
+    else:
+        output.say(document["text"].rstrip("\n"))
+
+
+SUBCOMMANDS = {"install": install, "print": show}
+
+
+def _document(described: Described) -> dict[str, str]:
+    """Return the unit's name, path and text. Raises UsageError when it cannot be written as a unit."""
+    from agentctl.service.systemd.unit import unit
+
+    name = f"{described.name}.service"
+    try:
+        return {"unit": name, "path": str(_folder(user=described.user) / name), "text": unit(described)}
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _described(project: Project, db: str | None, listen: str | None, *, user: bool) -> Described:
@@ -73,7 +85,7 @@ def _described(project: Project, db: str | None, listen: str | None, *, user: bo
     if listen is not None:
         from agentctl.service.http.address import parse
 
-        parse(listen)  # an address that makes no sense is told now
+        parse(listen)  # report a wrong address now
         options += ["--listen", listen]
     return Described(
         root=project.root,
@@ -87,13 +99,13 @@ def _described(project: Project, db: str | None, listen: str | None, *, user: bo
 
 
 def _written(project: Project) -> Path:
-    """The folder of the store; the project's own when it lies in that, which `root/../stores` and a link out of it do not."""
+    """Return the folder of the store; the project's own if the store is inside it, links resolved."""
     folder = project.store_path.parent.resolve()
     return project.root if folder.is_relative_to(project.root.resolve()) else folder
 
 
 def _program() -> list[str]:
-    """agentctl as it is installed for this Python. Without its script, -P: what lies in the project's folder is no module."""
+    """Return the command of this installation. Without its script, -P keeps files of the project from being imported."""
     script = Path(sys.executable).with_name("agentctl")
     return [str(script)] if os.access(script, os.X_OK) else [sys.executable, "-P", "-m", "agentctl"]
 
@@ -113,7 +125,7 @@ def _folder(*, user: bool) -> Path:
 
 
 def _write(path: Path, text: str, *, force: bool) -> str:
-    """What was done: `none`, `created`, `replaced`. Raises UsageError for a file that says something else, and OSError."""
+    """Return what was done: `none`, `created`, `replaced`. Raises UsageError for a file that was changed, and OSError."""
     found = None
     with suppress(FileNotFoundError):
         found = path.read_text(encoding="utf-8", errors="replace")
@@ -121,7 +133,7 @@ def _write(path: Path, text: str, *, force: bool) -> str:
         return "none"
     if found is not None and not force:
         raise UsageError(
-            f"{path} says something else than what would be written now; compare it with `agentctl service print`,"
+            f"{path} differs from what would be written now; compare it with `agentctl service print`,"
             " keep changes of your own by `systemctl edit`, then replace it with --force"
         )
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agentctl.cli import complete, context, output, params, parse
+from agentctl.cli import complete, context, output, params
 from agentctl.errors import NotFound
 from agentctl.expressions.suggestions import did_you_mean
 from agentctl.ports import Statistics
@@ -27,7 +27,7 @@ def command(
     A loop's cost includes that of the skills it waited for; these have lines of their own as well. `saved` is what recorded llm
     steps would have cost again, had each interrupted or resumed run begun anew.
     """
-    start = 0.0 if since is None else parse.point_in_time("--since", since, time.time())
+    start = 0.0 if since is None else params.point_in_time("--since", since, time.time())
     with context.reading(db) as store:
         found = [] if store is None else store.statistics(start, loop)
     if loop is not None and not found:

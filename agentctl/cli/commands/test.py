@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentctl.cli import context, output, params
-from agentctl.cli.exit_codes import FAILED, INVALID
+from agentctl.cli import context, output, params, queries
+from agentctl.cli.output import FAILED, INVALID
 from agentctl.errors import NotFound, UsageError
+from agentctl.language.cases import SUFFIX
+from agentctl.language.project.project import TEST_SUFFIXES
 
 if TYPE_CHECKING:
     from agentctl.testing.suite import Invalid, Verdict
@@ -36,9 +39,7 @@ def command(
     if record is not None:
         if len(paths or []) > 1:
             raise UsageError("--record writes one file; give one PATH at most")
-        from agentctl.cli.record import write
-
-        target = write(record, paths[0] if paths else None, db)
+        target = _record(record, paths[0] if paths else None, db)
         output.note(f"wrote {target}")
         paths = [str(target)]
     files = _files(paths)
@@ -52,6 +53,38 @@ def command(
     if invalid:
         return INVALID
     return FAILED if any(verdict.failures for verdict in verdicts) else 0
+
+
+def _record(run: str, path: str | None, db: str | None) -> Path:
+    """Write a recorded run as a test file, by default into the project's tests/. Raises UsageError when the file exists."""
+    from agentctl.language.catalog import Catalog
+    from agentctl.testing.record import recorded, written
+
+    if path is not None and not path.endswith(TEST_SUFFIXES):
+        raise UsageError(f"a test file is named *{SUFFIX}, and {path} is not")
+    project = context.project(db)
+    with context.recorded(db, run) as (store, row):
+        events = list(store.journal(row.id))
+        state = queries.folded(store, events)
+        stored = store.definition(row.version)
+    is_between = any(step.status == "retrying" for step in state.steps.values())
+    if state.status in ("queued", "running", "blocked") or is_between:
+        raise UsageError(f"run {row.id} has not ended; what it will come to cannot be expected yet")
+    target = Path(path) if path is not None else project.root / "tests" / f"{row.name}-{row.id[:8]}{SUFFIX}"
+    if target.exists():
+        raise UsageError(f"{target} is there already; name another file as PATH")
+    test = row.name
+    try:
+        Catalog(project).path(row.name)
+    except NotFound:
+        file = project.root / (stored.file if stored is not None else "")
+        if not file.is_file():
+            raise
+        test = os.path.relpath(file, target.absolute().parent)
+    document, cut = recorded(state, events, test, f"as run {row.id} went")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(written(document, cut), encoding="utf-8")
+    return target
 
 
 def _files(paths: list[str] | None) -> list[Path]:
@@ -91,7 +124,7 @@ def _shown(file: Path) -> str:
 
 
 def _print_failures(verdicts: list[Verdict], invalid: list[Invalid], seconds: float) -> None:
-    from agentctl.cli.problems import problem_blocks
+    from agentctl.cli.output import problem_blocks
     from agentctl.render.cases import failure_block, totals
 
     for verdict in verdicts:

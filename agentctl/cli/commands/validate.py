@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentctl.cli import context, output, params
-from agentctl.cli.exit_codes import INVALID
-from agentctl.cli.problems import problem_blocks
+from agentctl.cli.output import INVALID, problem_blocks
 from agentctl.errors import DefinitionInvalid, NotFound
 from agentctl.language.project.project import FILES, FOLDERS, SUFFIXES, TEST_SUFFIXES
 from agentctl.render.text import size

@@ -8,10 +8,9 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentctl.cli import output, queries
-from agentctl.cli.exit_codes import FAILED, INTERRUPTED, UNFINISHED
 from agentctl.cli.foreground.follow import drive_or_follow, mirrored
 from agentctl.cli.foreground.watch import Watch
-from agentctl.cli.logging import show_log
+from agentctl.cli.output import FAILED, INTERRUPTED, UNFINISHED, show_log
 from agentctl.errors import LeaseLost, StoreBusy, StoreError
 from agentctl.expressions.large import shown
 from agentctl.ports import FINISHED

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from agentctl.cli import output
-from agentctl.cli.exit_codes import INTERRUPTED
+from agentctl.cli.output import INTERRUPTED
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -48,7 +48,7 @@ class Interrupts:
     def _abandon(self) -> NoReturn:
         try:
             self._leave()
-            output.print_interrupt(self._last_words, as_json=self._json)
+            output.print_failure("interrupted", self._last_words, as_json=self._json)
             output.flush()
         finally:  # also when nobody reads any more what is written
             os._exit(INTERRUPTED)

@@ -8,7 +8,7 @@ import sys
 
 CODE = """
 import logging
-from agentctl.cli.logging import show_log
+from agentctl.cli.output import show_log
 show_log()
 try:
     raise ValueError("bad\\x1b[2J")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from agentctl.cli import context, output, parse
+import typer
+
+from agentctl.cli import complete, context, output, params
 from agentctl.errors import UsageError
 from agentctl.render.text import size, visible
 
@@ -16,26 +18,30 @@ if TYPE_CHECKING:
     from agentctl.ports import Slot, SlotRow, Store, StoredDefinition
     from agentctl.triggers.schedule import Schedule
 
-MOST = 1000  # slots in one go: a range of weeks for a loop of seconds should not make a million runs by mistake
+MOST = 1000  # slots in one go: weeks of a loop that runs every second must not create a million runs by mistake
 _MOMENT = 0.001  # seconds: slots lie at whole milliseconds
 _AT_ONCE = 100  # slots in one commit
 
 Slots = list[tuple["Schedule", float]]
 
 
-def backfill(loop: str, begin: str | None, end: str | None, *, plan: bool, db: str | None, json: bool) -> None:
-    """Make runs of the slots from `begin` to `end` that have not started one; with `plan`, only say which these are.
-
-    Raises UsageError for a range that is none, lies in the future or has too many slots, InputInvalid for a loop that needs an
-    input.
-    """
+def backfill(
+    loop: Annotated[
+        str, typer.Argument(metavar="LOOP|FILE", help="A loop with a schedule.", autocompletion=complete.definitions)
+    ],
+    begin: Annotated[str | None, typer.Option("--from", metavar="7d|TIME", help="The first slot.")] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="7d|TIME", help="The end, exclusive; default: now.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Print the slots and create no run.")] = False,
+    db: params.Db = None,
+    json: params.Json = False,
+) -> None:
+    """Create runs for past slots that have not started one. A slot starts a run once, ever."""
     now = time.time()
     first, until = _range(begin, end, now)
-    from agentctl.cli.definitions import loaded
     from agentctl.language.inputs import check_inputs
 
     project, path = context.located(loop, db)
-    stored = loaded(project, path)
+    stored = context.loaded(project, path)
     check_inputs(stored.definition, {})
     slots = _slots_between(stored, project.timezone, first, until)
     if not slots:
@@ -54,14 +60,14 @@ def backfill(loop: str, begin: str | None, end: str | None, *, plan: bool, db: s
     known = f"; {size(had_fired, 'slot')} had started one before" if had_fired else ""
     output.note(f"queued {size(fired, 'run')} of {visible(loop)}{known}")
     if fired and not served:
-        output.note("nobody serves this project: `agentctl serve` starts them")
+        output.note("no service is running; `agentctl serve` starts them")
 
 
 def _range(begin: str | None, end: str | None, now: float) -> tuple[float, float]:
     if begin is None:
         raise UsageError("a backfill takes --from TIME, its first slot; --to TIME is where it ends, by default now")
-    first = parse.point_in_time("--from", begin, now)
-    until = now if end is None else parse.point_in_time("--to", end, now)
+    first = params.point_in_time("--from", begin, now)
+    until = now if end is None else params.point_in_time("--to", end, now)
     if until > now:
         raise UsageError("--to lies in the future: those slots fire by themselves")
     if first >= until:
@@ -70,7 +76,7 @@ def _range(begin: str | None, end: str | None, now: float) -> tuple[float, float
 
 
 def _slots_between(stored: StoredDefinition, timezone: str, first: float, until: float) -> Slots:
-    """The slots in [first, until) of all its schedules."""
+    """Return the slots in [first, until) of all its schedules."""
     from agentctl.triggers.schedule import schedules
     from agentctl.triggers.slots import slots
 
@@ -84,7 +90,7 @@ def _slots_between(stored: StoredDefinition, timezone: str, first: float, until:
 
 
 def _rows(store: Store | None, slots: Slots) -> list[SlotRow | None]:
-    """What the ledger has of each."""
+    """Return what is recorded of each slot."""
     if store is None:
         return [None] * len(slots)
     known: dict[tuple[str, float], SlotRow] = {}
@@ -102,7 +108,7 @@ def _fired(rows: Sequence[SlotRow | None]) -> int:
 async def _fire(
     project: Project, stored: StoredDefinition, slots: Slots, before: Sequence[SlotRow | None], now: float
 ) -> tuple[list[SlotRow | None], bool]:
-    """The rows as they are then, and whether somebody serves."""
+    """Fill the slots. Returns their rows afterwards, and whether `agentctl serve` is running."""
     with context.writing(project) as store:
         await store.register(stored)
         filled = [_filled(project, stored, *slot, row, now) for slot, row in zip(slots, before, strict=True)]
@@ -112,7 +118,7 @@ async def _fire(
 
 
 def _filled(project: Project, stored: StoredDefinition, schedule: Schedule, slot: float, row: SlotRow | None, now: float) -> Slot:
-    """With its run, which waits for those of other slots whatever `overlap` says: somebody wants them all."""
+    """Return the slot with its run, which queues behind the others whatever `overlap` says: all of them are wanted."""
     from agentctl.triggers.policies import Verdict
     from agentctl.triggers.scheduled import slot_of
 
