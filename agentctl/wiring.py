@@ -35,6 +35,7 @@ __all__ = [
     "load_definition",
     "open_store",
     "release_gathered",
+    "set_secrets",
     "skill_loader",
 ]
 
@@ -249,6 +250,13 @@ def back_up(path: Path, target: Path) -> Backup:
     from agentctl.store.upkeep.backup import back_up
 
     return back_up(path, target)
+
+
+def set_secrets(project: Project) -> frozenset[str]:
+    """The names of all secrets that are set. Raises OSError when a file with secrets cannot be read."""
+    from agentctl.actions.secrets import Secrets
+
+    return frozenset(Secrets(project.root, project.secrets_from).names())
 
 
 def examine_models(project: Project, *, needed: bool) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""What `approve` and `reject` share: which approval is meant, who signs, and handing the signature in."""
+"""What `approve` and `reject` share: which approval is meant, who signs, and recording the signature."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Step = Annotated[
         metavar="STEP", help="The step, by path or id; needed when several ask.", autocompletion=complete.questions
     ),
 ]
-Comment = Annotated[str | None, typer.Option("--comment", metavar="TEXT", help="A word with it, kept in the journal.")]
+Comment = Annotated[str | None, typer.Option("--comment", metavar="TEXT", help="A comment, kept in the journal.")]
 Data = Annotated[list[str] | None, typer.Option("--data", metavar="K=V", help="A field of the form; repeatable.")]
 
-_INSIDE = "AGENTCTL_RUN_ID"  # what every step finds in its environment
+_INSIDE = "AGENTCTL_RUN_ID"  # set in the environment of every step
 
 
 def sign(run: str, step: str | None, comment: str | None, data: list[str], db: str | None, *, approved: bool, json: bool) -> None:
@@ -42,7 +42,7 @@ def sign(run: str, step: str | None, comment: str | None, data: list[str], db: s
     from agentctl.views.runs import status_document
 
     if inside_a_step():
-        raise UsageError("this is a step of a run, and steps sign nothing: an approval is a person's")
+        raise UsageError("this is a step of a run, and steps sign nothing: only a person approves")
     project = context.project(db)
     with context.recorded(db, run) as (store, row):
         waiting = _meant(store, row, step)
@@ -60,11 +60,11 @@ def sign(run: str, step: str | None, comment: str | None, data: list[str], db: s
         output.note("agentctl serve is driving it")
     elif driver.status != "running" and driver.status not in FINISHED:
         hint = context.Hints(driver.id, project, db).drive
-        output.note(f"if nobody drives the run ({driver.status}), this takes it on: {hint}")
+        output.note(f"no process is driving the run ({driver.status}); continue it with: {hint}")
 
 
 def _meant(store: Store, row: RunRow, step: str | None) -> Waiting:
-    """The one open approval of the run, or the one that STEP names by path or by id."""
+    """Return the one open approval of the run, or the one that STEP names by path or id."""
     asking = [waiting for waiting in store.waits(row.id) if waiting.kind == "approval"]
     if step is not None:
         named = [w for w in asking if w.path == step] or [w for w in asking if w.path.rpartition(".")[2] == step]
@@ -79,12 +79,12 @@ def _meant(store: Store, row: RunRow, step: str | None) -> Waiting:
         raise UsageError(f"run {row.id} waits for several approvals; name the step: {paths}")
     if asking[0].answered is not None:
         where = f"step {asking[0].path} of run {row.id}"
-        raise UsageError(f"the approval at {where} was answered already; the answer counts when the run goes on")
+        raise UsageError(f"the approval at {where} was answered already; the answer counts when the run continues")
     return asking[0]
 
 
 def _show(waiting: Waiting, *, approved: bool, ask: bool) -> None:
-    """Print what is signed; on a terminal, ask once more before an approval. Ends the command when the answer is not yes."""
+    """Print what is signed; on a terminal, ask for confirmation of an approval. Raises UsageError when it is not given."""
     from agentctl.render.waits import asked
 
     for line in asked(waiting):
@@ -112,7 +112,7 @@ async def _hand_in(project: Project, run_id: str, answer: ApprovalGiven) -> tupl
 
 
 def signature(waiting: Waiting, data: dict[str, Any], comment: str | None, *, approved: bool) -> ApprovalGiven:
-    """The login user's answer, as of now, bound to what was shown. `data`: the fields of the form."""
+    """Return the login user's answer, as of now, bound to what was shown. `data`: the fields of the form."""
     from agentctl.core.events import ApprovalGiven
 
     return ApprovalGiven(
@@ -127,7 +127,7 @@ def signature(waiting: Waiting, data: dict[str, Any], comment: str | None, *, ap
 
 
 def login_name() -> str:
-    """Whom the kernel takes this process for; the environment, which anybody may write, is not asked."""
+    """Return the user that the kernel runs this process as. The environment can be forged and is not asked."""
     import pwd
 
     try:
@@ -137,7 +137,7 @@ def login_name() -> str:
 
 
 def inside_a_step() -> bool:
-    """True in a process that a step started, or that such a one started: its ancestors' environments say so, too."""
+    """Return true in a process below a step: its own or an ancestor's environment says so."""
     if _INSIDE in os.environ:
         return True
     mark = f"{_INSIDE}=".encode()
@@ -148,5 +148,5 @@ def inside_a_step() -> bool:
                 return True
             pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
         except (OSError, ValueError, IndexError):
-            return False  # another user's process, or no /proc: this far and no further
+            return False  # another user's process, or no /proc
     return False

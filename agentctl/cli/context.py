@@ -13,6 +13,7 @@ from agentctl.errors import DefinitionInvalid, NotFound, StoreError, StoreMissin
 
 if TYPE_CHECKING:
     from agentctl.language.project.project import Project
+    from agentctl.model import Definition
     from agentctl.ports import Client, RunRow, Store, StoredDefinition
 
 
@@ -25,10 +26,14 @@ class InvalidFile(DefinitionInvalid):
 
 
 def project(db: str | None, start: Path | None = None) -> Project:
-    """The project around `start` (the current folder), with `--db` applied."""
+    """Find the project around `start` (the current folder), with `--db` applied.
+
+    Raises FileNotFoundError when the current folder is gone: every command says so before it changes anything.
+    """
     from agentctl.language.project.project import find
 
-    return find(start or Path.cwd(), db=db)
+    here = Path.cwd()
+    return find(start or here, db=db)
 
 
 def located(target: str, db: str | None) -> tuple[Project, Path]:
@@ -60,6 +65,47 @@ def loaded(used: Project, path: Path) -> StoredDefinition:
     if warnings:
         output.note(output.problem_blocks(warnings, {warning.file: path for warning in warnings}))
     return stored
+
+
+def definition_files(path: Path) -> list[Path]:
+    """Return the files that a PATH stands for. Raises NotFound when there are none."""
+    from agentctl.language.project.project import FOLDERS
+
+    if not path.exists():
+        raise NotFound(f"no such file or folder: {path}")
+    if not path.is_dir():
+        return [path]
+    roots = [path / name for name in FOLDERS if (path / name).is_dir()] or [path]
+    files = sorted(file for root in roots for file in root.rglob("*") if _is_definition(file, root))
+    if not files:
+        raise NotFound(f"no YAML files below {path}")
+    return files
+
+
+def _is_definition(file: Path, root: Path) -> bool:
+    from agentctl.language.project.project import FILES, SUFFIXES
+
+    hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
+    return not hidden and file.suffix in SUFFIXES and file.name not in FILES and file.is_file()
+
+
+def set_secrets(used: Project) -> frozenset[str] | None:
+    """Return the names of the secrets that are set; None when a file with secrets cannot be read, which `doctor` reports."""
+    from agentctl.wiring import set_secrets
+
+    try:
+        return set_secrets(used)
+    except OSError:
+        return None
+
+
+def unset_secrets(used: Project, definition: Definition) -> list[str]:
+    """Return the secrets that a definition needs and that are not set."""
+    from agentctl.expressions.references import needed_secrets
+
+    needed = needed_secrets(definition)
+    known = set_secrets(used) if needed else None
+    return [] if known is None else sorted(needed - known)
 
 
 @contextmanager
@@ -153,10 +199,19 @@ def recorded(db: str | None, run: str) -> Iterator[tuple[Store, RunRow]]:
 
 
 def found(store: Store | None, run: str) -> RunRow:
-    """The run that a prefix or `last` names. Raises NotFound, AmbiguousPrefix."""
+    """Return the run that a prefix names; `last`: the newest that a person started. Raises NotFound, AmbiguousPrefix."""
     if store is None:
-        raise NotFound(f"no such run: {run} (there is no store here yet; `agentctl run` makes one)")
-    return store.find(run)
+        raise NotFound(f"no such run: {run} (there is no store here yet; `agentctl run` creates one)")
+    if run != "last":
+        return store.find(run)
+    from agentctl.ports import HistoryFilter
+    from agentctl.render.text import visible
+
+    newest = store.history(HistoryFilter(trigger="manual", limit=1))
+    if not newest:
+        raise NotFound("no run was started by a person yet; `agentctl history` lists all runs")
+    output.note(f"last: run {newest[0].id} of {visible(newest[0].name)}")
+    return newest[0]
 
 
 class Hints:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ UNFINISHED = 3  # the run waits, or no process drives it yet
 INTERRUPTED = 130  # as a shell reports a process that Ctrl-C ended
 CUT_OFF = 141  # ... and one that SIGPIPE ended
 
+# What would steer a terminal or hide text on it: JSON can say it as \uXXXX.
+_HIDDEN = re.compile(r"[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff]")
 _READ = 1 << 20  # bytes of a file from which source lines are shown
 _WIDEST = 300  # columns of a source line
 
@@ -76,8 +79,10 @@ def _as_json(document: Any, indent: int | None) -> str:
     try:
         text = msgspec.json.encode(document)
         shown = (text if indent is None else msgspec.json.format(text, indent=indent)).decode()
-        if _is_utf8(sys.stdout.encoding) or shown.isascii():
+        if shown.isascii():
             return shown
+        if _is_utf8(sys.stdout.encoding):
+            return _HIDDEN.sub(lambda match: f"\\u{ord(match.group()):04x}", shown)
     except UnicodeEncodeError:  # half a character, out of a file name or an argument that is not UTF-8
         pass
     import json
@@ -106,10 +111,14 @@ def print_failure(kind: str, message: str, *, as_json: bool) -> None:
     if not as_json:
         note(prefix + visible(message, lines=True))
         return
-    print_json({"error": {"type": kind, "message": message}})
-    flush()
     first, *more = message.splitlines() or [""]
-    note(prefix + visible(first) + (f" (and {len(more)} more)" if more else ""))
+    line = prefix + visible(first) + (f" (and {len(more)} more)" if more else "")
+    if kind == "interrupted":  # the reader of the document may have gone with the same key
+        note(line)
+    print_json({"error": {"type": kind, "message": message}})
+    if kind != "interrupted":
+        flush()
+        note(line)
 
 
 def problem_blocks(problems: Sequence[Problem], files: Mapping[str, Path] | None = None) -> str:

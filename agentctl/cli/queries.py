@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from agentctl import JSON
 from agentctl.ports import FINISHED, UNFINISHED, HistoryFilter, RunRow, Store
 
 if TYPE_CHECKING:
@@ -77,6 +78,55 @@ def _with_children(store: Store, row: RunRow) -> Iterator[RunRow]:
     if row.status not in FINISHED:
         for child in store.history(HistoryFilter(parent=row.id, status=("waiting", "blocked"), limit=_MOST_CHILDREN)):
             yield from _with_children(store, child)
+
+
+def taking(store: Store, run_ids: Sequence[str], name: str, data: JSON, event_id: str) -> list[str]:
+    """Return those of the runs whose wait takes the event that was just offered to them, or has taken it by now."""
+    conditional: dict[str, bool] = {}  # by version
+    found = []
+    for run_id in run_ids:
+        row = store.run(run_id)
+        if row is None:
+            continue
+        if row.version not in conditional:
+            conditional[row.version] = _has_conditional_wait(store, row.version)
+        if not conditional[row.version] or _takes(store, run_id, name, data, event_id):
+            found.append(run_id)
+    return found
+
+
+def _has_conditional_wait(store: Store, version: str) -> bool:
+    stored = store.definition(version)
+    return stored is not None and _is_conditional(stored.definition)
+
+
+def _is_conditional(part: Any) -> bool:
+    """Return whether a part of a definition holds a `wait: {event, if}`."""
+    import msgspec
+
+    from agentctl.model import Wait
+
+    if isinstance(part, Wait):
+        return part.condition is not None
+    if isinstance(part, msgspec.Struct):
+        return any(_is_conditional(getattr(part, name)) for name in part.__struct_fields__)
+    return isinstance(part, list | tuple) and any(map(_is_conditional, part))
+
+
+def _takes(store: Store, run_id: str, name: str, data: JSON, event_id: str) -> bool:
+    from agentctl.core.events import EventOffered
+    from agentctl.core.interpreter import is_wanted
+    from agentctl.core.timestamps import rfc3339
+    from agentctl.language.event_names import event_matches
+
+    state = folded(store, store.journal(run_id))
+    if event_id in state.consumed_event_ids:
+        return True
+    event = {"name": name, "data": data, "id": event_id, "received_at": rfc3339(state.at)}
+    return any(
+        event_matches(pattern, name) and is_wanted(state, EventOffered(at=state.at, path=path, event=event))
+        for path, pattern in state.subscriptions.items()
+    )
 
 
 def driver(store: Store, run_id: str) -> RunRow:

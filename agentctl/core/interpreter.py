@@ -82,7 +82,7 @@ def _as_taken(state: RunState, event: ev.AnyEvent, at: float) -> ev.AnyEvent | N
     if not _is_current(state, event):
         return None
     if isinstance(event, ev.EventOffered):
-        return ev.EventReceived(at=at, path=event.path, event=event.event) if _is_wanted(state, event) else None
+        return ev.EventReceived(at=at, path=event.path, event=event.event) if is_wanted(state, event) else None
     if isinstance(event, ev.RunResumed):  # its deadlines count from when it continues, not from when somebody asked for it
         return msgspec.structs.replace(event, at=at)
     return event
@@ -222,7 +222,7 @@ def _awaits_answer(state: RunState, path: str) -> bool:
     return path in state.unknown and not state.unknown[path].frames
 
 
-def _is_wanted(state: RunState, offer: ev.EventOffered) -> bool:
+def is_wanted(state: RunState, offer: ev.EventOffered) -> bool:
     """What the wait's `if` says of the event. One that the expression cannot be evaluated on is another kind of event: not it."""
     step = state.steps[offer.path]
     action = step.node.step.action

@@ -60,3 +60,13 @@ def _looked_through(tree: Tree, optional: bool) -> list[Tree]:
     if tree[0] == "if":
         return [tree[2], tree[3]]
     return [tree[2]] if tree[0] == "filter" else [tree[1]]
+
+
+def needed_secrets(definition: Any) -> frozenset[str]:
+    """Return the secrets that a definition needs: those that it names, without those it tests by `is defined` or `default`."""
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    for template in templates_in(definition):
+        for reference in references(template):
+            if reference.path[0] == "secrets" and len(reference.path) > 1:
+                found[reference.optional].add(str(reference.path[1]))
+    return frozenset(found[False] - found[True])

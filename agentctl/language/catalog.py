@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,14 @@ _ANY_LINE = re.compile(rb"^" + _NAME, re.MULTILINE)
 
 
 class Catalog:
-    """What the YAML files below `loops/` and `skills/` of a project define, as of the first look."""
+    """What the YAML files below `loops/` and `skills/` of a project define, as of the first look.
 
-    def __init__(self, project: Project) -> None:
+    `secrets`: the names of those that are set, to warn of others; None: nobody asks.
+    """
+
+    def __init__(self, project: Project, secrets: Collection[str] | None = None) -> None:
         self.project = project
+        self.secrets = secrets
         self._inputs: dict[str, dict[str, Any] | None] = {}
 
     @cached_property

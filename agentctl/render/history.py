@@ -72,7 +72,8 @@ def stalled(since: float, now: float) -> str:
 
 def stalled_line(row: RunRow, since: float, now: float, resume: str) -> str:
     """The same in a sentence. `resume`: the command that goes on with the run."""
-    why = "nothing is heard of its steps" if row.status == "running" else f"nobody takes it up; agentctl serve or {resume} does"
+    idle = f"no process is driving it; continue it with agentctl serve or {resume}"
+    why = "its steps report nothing" if row.status == "running" else idle
     return f"{stalled(since, now)}, since {clock(since)}: {why}"
 
 

@@ -58,7 +58,7 @@ def _line(view: JournalView, event: AnyEvent) -> str:
         case StepStarted():
             return _line_of_awaited_run(view.step(event.path))
         case RunRecovered():
-            return f"{symbol('interrupted')} goes on where it was interrupted"
+            return f"{symbol('interrupted')} continues where it was interrupted"
         case RunFinished():
             length = "" if view.started_at is None else f" in {seconds(event.at - view.started_at)}"
             return f"{symbol(event.status)} {event.status}{length}"

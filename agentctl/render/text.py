@@ -44,6 +44,11 @@ STYLES = {
 
 SHORT_ID = 8
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+# What a terminal shows as nothing or as a blank, though Unicode calls it printable: joiners, fillers, variation selectors, tags.
+_INVISIBLE = re.compile(
+    r"[\xad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c\u200d\u206a-\u206f\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufffb"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 
 
 def symbol(status: str) -> str:
@@ -71,6 +76,15 @@ def visible(text: str, *, lines: bool = False) -> str:
         return named or (f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}")
 
     return _CONTROL.sub(escape, text)
+
+
+def unambiguous(text: str, *, lines: bool = False) -> str:
+    r"""Text that a person signs or answers: beyond `visible`, whatever has no shape of its own is written out: `\u{34f}`.
+
+    `lines`: keep newlines and tabs.
+    """
+    shown = _INVISIBLE.sub(lambda match: f"\\u{{{ord(match.group()):x}}}", visible(text, lines=lines))
+    return "".join(char if char.isprintable() or char in "\n\t" else f"\\u{{{ord(char):x}}}" for char in shown)
 
 
 def first_line(text: str, width: int = 100) -> str:

@@ -1,6 +1,6 @@
-"""What runs wait for: an event, a person's signature, a person's look at an outcome; and the commands that answer.
+"""What runs wait for, as lines: an event, an approval, an unknown outcome; and the commands that answer.
 
-What is to be signed is shown in full, whatever its length, with every character that has no picture of its own written out.
+What is to be signed is shown in full, whatever its length, with every character that cannot be seen written out.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from agentctl import JSON
 from agentctl.language.inputs import expected, has_default
 from agentctl.ports import Waiting
-from agentctl.render.text import clock, error_line, indented, symbol, visible
+from agentctl.render.text import clock, error_line, indented, symbol, unambiguous, visible
 from agentctl.views.inbox import Unresolved
 
 
 def signed_text(value: JSON) -> str:
-    """Text or JSON in full. Beyond what `visible` writes out, nothing unprintable is left but newlines and tabs."""
-    return "".join(char if char.isprintable() or char in "\n\t" else f"\\u{{{ord(char):x}}}" for char in indented(value))
+    """Return text or JSON in full, with every character that cannot be seen written out."""
+    return unambiguous(indented(value), lines=True)
 
 
 def asked(waiting: Waiting) -> list[str]:
@@ -29,18 +29,18 @@ def asked(waiting: Waiting) -> list[str]:
     if subject["show"] is not None:
         lines += [f"│ {line}" for line in signed_text(subject["show"]).split("\n")]
     for name, schema in subject["form"].items():
-        words = [expected(schema)]
+        words = [unambiguous(expected(schema))]
         if isinstance(schema, dict) and "description" in schema:
-            words.append(visible(str(schema["description"])))
+            words.append(unambiguous(str(schema["description"])))
         if has_default(schema):
             words.append(f"default {default_text(schema)}")
-        lines.append(f"{visible(name)}: {', '.join(words)}")
+        lines.append(f"{unambiguous(name)}: {', '.join(words)}")
     return lines
 
 
 def default_text(schema: dict[str, JSON]) -> str:
-    """The default of a form's field as people read it: an empty text is one to see."""
-    return indented(schema["default"]) or '""'
+    """Return the default of a field for people: an empty text is shown as ""."""
+    return signed_text(schema["default"]) or '""'
 
 
 def headline(waiting: Waiting) -> str:
@@ -50,7 +50,7 @@ def headline(waiting: Waiting) -> str:
         return f"waiting for event {visible(waiting.name)}{until}"
     if waiting.kind == "approval":
         return f"waiting for approval{until}"
-    return "of unknown outcome: somebody has to look how it ended"
+    return "of unknown outcome: a person has to look how it ended"
 
 
 def commands(waiting: Waiting, where: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
@@ -13,7 +13,7 @@ from agentctl.core import events as ev
 from agentctl.core.state import RunState
 from agentctl.errors import ActionError
 from agentctl.expressions.duration import format_duration
-from agentctl.expressions.references import references, templates_in
+from agentctl.expressions.references import needed_secrets
 from agentctl.language.cases import Case, Mock, Outcome
 from agentctl.language.step_paths import closeness
 from agentctl.paths import matcher
@@ -134,13 +134,3 @@ def _in_time(answer: Answer, timeout: float | None) -> Answer:
         return answer
     said = f"the attempt took longer than {format_duration(timeout)}"
     return Answer(error=ev.Error("timeout", said), takes=timeout)
-
-
-def needed_secrets(definition: Any) -> frozenset[str]:
-    """Without those that it somewhere asks for by `is defined` or `default`."""
-    found: dict[bool, set[str]] = {True: set(), False: set()}
-    for template in templates_in(definition):
-        for reference in references(template):
-            if reference.path[0] == "secrets" and len(reference.path) > 1:
-                found[reference.optional].add(str(reference.path[1]))
-    return frozenset(found[False] - found[True])

@@ -15,11 +15,11 @@ from agentctl.core import events as ev
 from agentctl.core.lifecycle import ENDED
 from agentctl.core.state import RunState, StepState
 from agentctl.core.timestamps import rfc3339
+from agentctl.expressions.references import needed_secrets
 from agentctl.model import Skill, Task, Wait
 from agentctl.paths import for_any_number
 from agentctl.spec import action as spec_of
 from agentctl.testing.durations import exact_duration
-from agentctl.testing.mocks import needed_secrets
 
 LARGE = 16 * 1024  # characters of JSON from which an output is cut
 _TEXT, _ITEMS = 1000, 20  # what is left of its texts and lists

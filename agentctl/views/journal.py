@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from agentctl.core.events import (
     AnyEvent,
     AttemptFailed,
@@ -15,6 +17,7 @@ from agentctl.core.events import (
     BlockFinished,
     BlockStarted,
     ChildFinished,
+    Error,
     OutcomeUnknown,
     ResultMissing,
     RetryScheduled,
@@ -63,7 +66,9 @@ def complete(seen: JournalView, state: RunState) -> list[StepView]:
         shown = seen.step(path)
         shown.block = False
         shown.action, shown.status, shown.attempts = step.uses, _SHOWN.get(step.status, step.status), step.attempts
-        shown.output, shown.error, shown.usage = step.output, step.error, step.usage
+        shown.output, shown.usage = step.output, step.usage
+        if step.error is not None or step.status != "recovered":  # of a recovered step, the journal has what it recovered from
+            shown.error = step.error
         shown.started_at, shown.finished_at = step.started_at, step.finished_at
     return list(seen.steps.values())
 
@@ -156,7 +161,7 @@ def _step_succeeded(view: JournalView, event: StepSucceeded) -> None:
 
 def _attempt_failed(view: JournalView, event: AttemptFailed) -> None:
     step = view.step(event.path)
-    step.error, step.usage = event.error, _sum(step.usage, event.usage)
+    step.error, step.usage = _located(event.error, event.path, event.attempt), _sum(step.usage, event.usage)
 
 
 def _withdrawn(view: JournalView, event: AttemptWithdrawn) -> None:
@@ -166,7 +171,7 @@ def _withdrawn(view: JournalView, event: AttemptWithdrawn) -> None:
 
 def _retry(view: JournalView, event: RetryScheduled) -> None:
     step = view.step(event.path)
-    step.status, step.due, step.error = "retrying", event.due, event.error
+    step.status, step.due, step.error = "retrying", event.due, _located(event.error, event.path, event.attempt - 1)
 
 
 def _failed(view: JournalView, event: StepFailed) -> None:
@@ -205,6 +210,11 @@ def _missing(view: JournalView, event: ResultMissing) -> None:
 
 def _child(view: JournalView, event: ChildFinished) -> None:
     view.step(event.path).child = event.run_id
+
+
+def _located(error: Error, path: str, attempts: int) -> Error:
+    """Return the error of an attempt with its step and number, as the error of a failed step has them."""
+    return error if error.step is not None else msgspec.structs.replace(error, step=path, attempts=attempts)
 
 
 def _sum(total: Usage | None, more: Usage | None) -> Usage | None:

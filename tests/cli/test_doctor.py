@@ -197,4 +197,5 @@ def test_history_tells_which_runs_make_no_progress_and_since_when(agentctl, proj
     assert rows[stalled]["stalled_since"] == rows[stalled]["created_at"]
     assert [row["run_id"] for row in agentctl("history", "--stalled", "--json").json] == [stalled]
     assert "stalled for 1h" in agentctl("history").out
-    assert f"nobody takes it up; agentctl serve or agentctl resume {stalled} does" in agentctl("show", stalled).out
+    hint = f"no process is driving it; continue it with agentctl serve or agentctl resume {stalled}"
+    assert hint in agentctl("show", stalled).out

@@ -76,7 +76,7 @@ def test_a_kill_while_a_step_takes_effect_leads_to_a_question_with_its_answers(
 def test_an_interrupted_effect_is_in_doubt_as_well(agentctl: Any, project: Any, cut_off: Any, number: int) -> None:
     code, said = cut_off(number)
     assert code == 130
-    assert said.splitlines()[-1].startswith("interrupted; go on with: agentctl resume ")
+    assert said.splitlines()[-1].startswith("interrupted; resume it with: agentctl resume ")
     assert agentctl("resume", "last").code == 3
     assert paid(project.root) == 1
 
@@ -208,8 +208,8 @@ def test_a_key_of_a_dead_run_is_waited_for_and_show_says_for_whom(agentctl: Any,
     second = agentctl("run", "keyed", "-i", "order=7", "--no-wait")
     assert second.code == 3
     assert f"… pay  waits for the result of {first}/pay" in second.err
-    by = f"it is taken on by: agentctl serve, or agentctl resume {first}"
-    assert f"  nobody drives run {first} (interrupted); {by}\n" in second.err
+    by = f"continue it with: agentctl serve, or agentctl resume {first}"
+    assert f"  no process is driving run {first} (interrupted); {by}\n" in second.err
     assert f"waits for the result of {first}/pay" in agentctl("show", "last").out
     assert agentctl("show", "last", "--json").json["steps"][0]["waits_for"] == f"{first}/pay"
     waiting = agentctl.start("resume", "last", "--json")

@@ -69,7 +69,7 @@ def test_no_wait_leaves_a_run_that_stands_in_line_with_exit_code_3(agentctl, pro
     held(agentctl, project)
     result = agentctl("run", "one", "--no-wait", "--json")
     assert (result.code, result.json["status"]) == (3, "queued")
-    assert result.err.splitlines()[-1] == f"queued; it is taken on by: agentctl serve, or agentctl resume {result.json['run_id']}"
+    assert result.err.splitlines()[-1] == f"queued; continue it with: agentctl serve, or agentctl resume {result.json['run_id']}"
 
 
 def test_an_interrupt_leaves_a_run_that_stands_in_line_in_the_queue(agentctl, project):
@@ -80,7 +80,7 @@ def test_an_interrupt_leaves_a_run_that_stands_in_line_in_the_queue(agentctl, pr
     _, err = waiter.communicate(timeout=20)
     run = agentctl("history", "--json").json[0]
     assert (waiter.returncode, run["status"]) == (130, "queued")
-    assert err.splitlines()[-1] == f"interrupted; go on with: agentctl resume {run['run_id']}"
+    assert err.splitlines()[-1] == f"interrupted; resume it with: agentctl resume {run['run_id']}"
     (project.root / "go").touch()
     assert holder.wait(timeout=20) == 0
     assert agentctl("resume", run["run_id"]).code == 0
@@ -249,5 +249,5 @@ def test_a_wait_for_a_run_that_nobody_drives_names_the_commands_that_would(agent
     assert (asleep.code, asleep.json["status"]) == (3, "waiting")
     result = agentctl("run", "patient", "--no-wait")
     run_id = asleep.json["run_id"]
-    by = f"it is taken on by: agentctl serve, or agentctl resume {run_id}"
-    assert f"  nobody drives run {run_id} (waiting); {by}" in result.err.splitlines()
+    by = f"continue it with: agentctl serve, or agentctl resume {run_id}"
+    assert f"  no process is driving run {run_id} (waiting); {by}" in result.err.splitlines()

@@ -343,7 +343,7 @@ def test_help_names_every_command_with_one_line(agentctl):
 
 @pytest.mark.parametrize(
     ("command", "takes"),
-    [("approve", "{RUN} [STEP]"), ("stats", "[LOOP]"), ("init", "[DIR]"), ("validate", "{PATH}..."), ("test", "[PATH]...")],
+    [("approve", "{RUN} [STEP]"), ("stats", "[LOOP]"), ("init", "[DIR]"), ("validate", "[PATH]..."), ("test", "[PATH]...")],
 )
 def test_a_usage_line_brackets_what_can_be_left_out_once(agentctl, command, takes):
     assert agentctl(command, "--help").out.splitlines()[0] == f"Usage: agentctl {command} [OPTIONS] {takes}"
@@ -368,7 +368,7 @@ def test_a_wrong_command_line_exits_with_2_and_one_clear_sentence(agentctl, argu
 
 
 def test_a_reader_that_leaves_early_is_no_error_worth_a_word(agentctl, ran, project):
-    process = agentctl.start("show", "last", "--json")
+    process = agentctl.start("show", ran, "--json")
     process.stdout.close()
     assert process.stderr.read() == ""
     process.wait(timeout=20)

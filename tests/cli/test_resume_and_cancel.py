@@ -156,7 +156,7 @@ def test_resume_without_waiting_leaves_when_only_waiting_is_left(agentctl, proje
     run_id = agentctl("run", "patient", "--detach", "--json").json["run_id"]
     result = agentctl("resume", run_id, "--no-wait", "--json")
     assert (result.code, result.json["status"]) == (3, "waiting")
-    assert result.err.splitlines()[-1] == f"waiting; it is taken on by: agentctl serve, or agentctl resume {run_id}"
+    assert result.err.splitlines()[-1] == f"waiting; continue it with: agentctl serve, or agentctl resume {run_id}"
 
 
 def test_a_run_killed_with_9_goes_on_as_well(agentctl, project):

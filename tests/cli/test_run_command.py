@@ -166,7 +166,7 @@ def test_an_interrupt_keeps_everything_and_ends_with_the_command_that_goes_on(ag
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
     run = agentctl("history", "--json").json[0]
-    assert err.splitlines()[-1] == f"interrupted; go on with: agentctl resume {run['run_id']}"
+    assert err.splitlines()[-1] == f"interrupted; resume it with: agentctl resume {run['run_id']}"
     assert (run["status"], run["steps_done"]) == ("interrupted", 1)
 
 
@@ -196,11 +196,11 @@ def test_a_second_interrupt_ends_at_once_and_loses_nothing(agentctl, project):
     while "deaf" not in agentctl("logs", "last").out:
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    assert "once more" in process.stderr.readline()
+    assert "again to stop" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=5)
     assert process.returncode == 130
-    assert "go on with: agentctl resume" in err
+    assert "resume it with: agentctl resume" in err
     assert agentctl("history", "--json").json[0]["status"] == "interrupted"
 
 
@@ -248,7 +248,7 @@ def test_a_full_disk_is_told_with_the_command_that_goes_on(agentctl, project, re
         timeout=60,
     )
     assert done.returncode == 5, done.stderr
-    assert "go on with: agentctl resume" in done.stderr
+    assert "resume it with: agentctl resume" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert agentctl("resume", "last").code == 0
 

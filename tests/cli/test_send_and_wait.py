@@ -42,7 +42,7 @@ def test_no_wait_says_for_what_the_run_waits_and_how_to_answer(agentctl, project
     assert result.code == 3
     assert "paid  waiting for event payment.received (until 20" in result.err
     assert "send: agentctl send payment.received -d '{...}'" in result.err
-    assert "waiting; it is taken on by: agentctl serve, or agentctl resume" in result.err
+    assert "waiting; continue it with: agentctl serve, or agentctl resume" in result.err
 
 
 def test_an_event_reaches_a_run_that_another_process_drives(agentctl, project):

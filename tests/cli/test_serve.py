@@ -276,7 +276,7 @@ def test_ctrl_c_while_following_leaves_the_run_with_serve(project, agentctl, ser
     following = Process(agentctl.start("resume", run_id))
     eventually(lambda: "following it" in following.log)
     assert following.stop(signal.SIGINT) == 130
-    assert "agentctl serve goes on with it" in following.log
+    assert "agentctl serve continues it" in following.log
     (project.root / "go").touch()
     eventually(lambda: status(agentctl, run_id) == "succeeded")
 

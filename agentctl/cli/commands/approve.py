@@ -5,6 +5,11 @@ from __future__ import annotations
 from agentctl.cli import params
 from agentctl.cli.approvals import Comment, Data, Step, sign
 
+EXAMPLES = (
+    "agentctl approve last",
+    "agentctl approve 6lp5 sign --data copies=2 --comment checked",
+)
+
 
 def command(
     run: params.Run,
@@ -16,7 +21,7 @@ def command(
 ) -> None:
     """Approve what a run asks for.
 
-    What is signed is printed in full; on a terminal you are asked once more. The signature counts for exactly that text:
-    if the run has come to show something else, it is refused.
+    What you sign is printed in full; on a terminal you are asked to confirm. The signature holds for exactly that text:
+    if the run shows something else by then, it is refused.
     """
     sign(run, step, comment, data or [], db, approved=True, json=json)

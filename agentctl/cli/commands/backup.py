@@ -18,10 +18,10 @@ def command(
     db: params.Db = None,
     json: params.Json = False,
 ) -> None:
-    """Write a copy of the store, while it is in use, to one file.
+    """Copy the store, while it is in use, to one file.
 
-    It is a tar file with the database, which is checked first, large outputs and logs. To restore it, unpack it into an empty
-    folder, that of the store or any other.
+    The tar file holds the database, which is checked first, large outputs and logs. To restore it, unpack it into an empty
+    folder.
     """
     from agentctl.language.project.project import demand_text
     from agentctl.wiring import back_up

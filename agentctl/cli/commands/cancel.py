@@ -23,7 +23,7 @@ def command(
 ) -> None:
     """Ask a run to stop; its undo steps and handlers run.
 
-    The request is written to the store. Whoever drives the run carries it out; if nobody does, `agentctl serve` or
+    The request is written to the store. The process that drives the run carries it out; if there is none, `agentctl serve` or
     `agentctl resume RUN` will.
     """
     from agentctl.views.runs import status_document
@@ -46,7 +46,7 @@ def command(
         output.note(f"asked run {row.id} to stop; agentctl serve is driving it")
     else:
         hint = context.Hints(row.id, project, db).drive
-        output.note(f"the request is kept; if nobody drives the run ({row.status}), this carries it out: {hint}")
+        output.note(f"the request is kept; no process is driving the run ({row.status}); carry it out with: {hint}")
 
 
 async def _ask(project: Project, run_id: str, reason: str | None) -> tuple[RunRow, bool]:

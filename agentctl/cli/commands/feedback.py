@@ -22,7 +22,7 @@ def command(
     db: params.Db = None,
     json: params.Json = False,
 ) -> None:
-    """Say what the result of a run was worth.
+    """Record what the result of a run was worth.
 
     It is kept with the run, for people (`agentctl show`) and for loops that review others (the `history` action). Your second
     verdict on the same run replaces your first.
@@ -41,7 +41,7 @@ def command(
     asyncio.run(_give(project, row.id, cast("Verdict", verdict), note))
     if json:
         output.print_json(status_document(row))
-    output.note(f"kept with run {row.id} of {row.name}: {verdict}")
+    output.note(f"recorded for run {row.id} of {row.name}: {verdict}")
 
 
 async def _give(project: Project, run_id: str, verdict: Verdict, note: str | None) -> None:

@@ -23,7 +23,7 @@ def command(
         str,
         typer.Argument(
             metavar="FILE|NAME|RUN",
-            help="A definition, or a run: then each step says what became of it.",
+            help="A definition, or a run, whose steps then show their status.",
             autocompletion=complete.graphs,
         ),
     ],
@@ -38,10 +38,10 @@ def command(
 ) -> None:
     """Draw the steps of a definition or of a run.
 
-    `--format svg` is drawn by the program `dot` of Graphviz, which has to be installed.
+    `--format svg` needs the program `dot` of Graphviz.
     """
     if format is not None and format not in FORMATS:
-        raise UsageError(f"{format!r} is no format of a graph{did_you_mean(format, FORMATS)} (known: {', '.join(FORMATS)})")
+        raise UsageError(f"{format!r} is not a format of a graph{did_you_mean(format, FORMATS)} (known: {', '.join(FORMATS)})")
     if json and format is not None:
         raise UsageError("--json prints the nodes and edges; leave out --format or --json")
     graph = _graph(target, db)
@@ -63,7 +63,7 @@ def command(
 
 
 def _graph(target: str, db: str | None) -> Graph:
-    """A file, else a definition's name, else a run. Raises NotFound, DefinitionInvalid."""
+    """Return the graph of a file, a definition's name, or a run. Raises NotFound, DefinitionInvalid."""
     looks_like_file = Path(target).is_file() or "/" in target or target.endswith((".yaml", ".yml"))
     if not looks_like_file:
         from agentctl.language.catalog import Catalog
@@ -92,7 +92,7 @@ def _of_run(run: str, db: str | None) -> Graph:
 
 
 def _svg(source: str) -> str:
-    """Drawn by Graphviz. Raises UsageError when it is not there, AgentctlError when it cannot draw this."""
+    """Draw with Graphviz. Raises UsageError when it is not installed, AgentctlError when it fails."""
     import shutil
     import subprocess
 

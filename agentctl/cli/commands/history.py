@@ -14,7 +14,13 @@ from agentctl.ports import HistoryFilter
 if TYPE_CHECKING:
     from agentctl.ports import RunRow, Store
 
-_MOST_REASONS = 100  # of a line of thousands the first say enough
+_MOST_REASONS = 100  # in a long queue the first ones say enough
+
+
+EXAMPLES = (
+    "agentctl history --status failed --since 7d",
+    "agentctl history --loop hello --limit 5 --json",
+)
 
 
 def command(
@@ -27,10 +33,10 @@ def command(
     ] = None,
     trigger: Annotated[
         str | None,
-        typer.Option(metavar="KIND", help="Only runs started so: manual, skill, cron ...", autocompletion=complete.triggers),
+        typer.Option(metavar="KIND", help="Only with this trigger: manual, skill, cron ...", autocompletion=complete.triggers),
     ] = None,
     stalled: Annotated[bool, typer.Option("--stalled", help="Only runs that make no progress.")] = False,
-    limit: Annotated[str, typer.Option(metavar="N", help="At most so many.")] = "50",
+    limit: Annotated[str, typer.Option(metavar="INTEGER", help="The number of runs to show.")] = "50",
     db: params.Db = None,
     json: params.Json = False,
 ) -> None:
@@ -68,7 +74,7 @@ def command(
 
 
 def _rows(store: Store | None, query: HistoryFilter, now: float, *, stalled: bool) -> tuple[list[RunRow], dict[str, float]]:
-    """The runs, and since when those of them stall that do."""
+    """Return the runs, and since when those that stall do so."""
     if store is None:
         return [], {}
     if stalled:
@@ -79,7 +85,7 @@ def _rows(store: Store | None, query: HistoryFilter, now: float, *, stalled: boo
 
 
 def _reasons(store: Store, rows: Sequence[RunRow], stalls: Mapping[str, float], now: float) -> dict[str, str]:
-    """Why runs make no progress, or why queued ones stand in line, by id."""
+    """Return why runs make no progress, or why they wait in the queue, by id."""
     from agentctl.render import history
 
     queued = [row.id for row in rows if row.status == "queued" and row.id not in stalls]

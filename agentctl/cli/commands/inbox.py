@@ -8,7 +8,7 @@ from agentctl.cli import context, output, params
 def command(db: params.Db = None, json: params.Json = False) -> None:
     """List everything that waits for a person, oldest first: approvals, and steps of unknown outcome.
 
-    With each stands what is to be signed, in full, and the commands that answer.
+    Each entry shows what is to be signed, in full, and the commands that answer.
     """
     from agentctl.render.waits import commands, waiting_lines
     from agentctl.views.inbox import inbox_document

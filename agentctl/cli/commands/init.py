@@ -25,13 +25,19 @@ _NEXT = (
 )
 
 
+EXAMPLES = (
+    "agentctl init my-project",
+    "agentctl init . --json",
+)
+
+
 def command(
-    folder: Annotated[str, typer.Argument(metavar="DIR", help="The project's folder, made if it is missing.")] = ".",
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="The project's folder; created if missing.")] = ".",
     json: params.Json = False,
 ) -> None:
-    """Begin a project: a loop that runs at once, a skill, agentctl.yaml, .gitignore, a schema for editors.
+    """Start a project: a loop that runs at once, a skill, a test, agentctl.yaml, .gitignore, a schema for editors.
 
-    Nothing that is there is overwritten. A .gitignore that is there gets the lines that it lacks.
+    No existing file is overwritten. An existing .gitignore gets the lines that it lacks.
     """
     root = Path(folder)
     texts = {name: _template(name) for name in _FILES} | {SCHEMA: _schema()}
@@ -55,7 +61,7 @@ def command(
 
 
 def _refuse(root: Path, texts: dict[str, str]) -> None:
-    """Raise UsageError, before anything is written, when something stands where we would write."""
+    """Raise UsageError, before anything is written, when a file to be written exists."""
     nearest = next(path for path in (root, *root.absolute().parents) if path.exists())
     if not nearest.is_dir():
         raise UsageError(f"{nearest} is a file; a folder was expected")
@@ -73,14 +79,14 @@ def _template(name: str) -> str:
 
 
 def _schema() -> str:
-    """It lies in the project, not in .agentctl/: who clones the project has it, too, and editors need no network."""
+    """Return the schema. It is part of the project, so that clones have it and editors need no network."""
     from agentctl.language.schema import schema
 
     return json_library.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _ignore(path: Path) -> dict[str, list[str]]:
-    """Keep the store and the secrets out of git. Returns which files that created or changed."""
+    """Keep the store and the secrets out of git. Returns the files created and changed."""
     there = path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else ""
     lines = {line.strip().strip("/") for line in there.splitlines()}
     missing = [line for line in _IGNORED if line.strip("/") not in lines]

@@ -17,18 +17,24 @@ from agentctl.views.runs import timestamp
 if TYPE_CHECKING:
     from agentctl.ports import Store
 
-_PAUSE = 0.2  # seconds between two looks at the file while following
+_PAUSE = 0.2  # seconds between two reads of the file while following
+
+
+EXAMPLES = (
+    "agentctl logs last",
+    "agentctl logs last --follow",
+)
 
 
 def command(
     run: params.Run,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing until the run ends or stops.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing until the run ends or stops.")] = False,
     db: params.Db = None,
     json: params.Json = False,
 ) -> None:
     """Print what the steps of a run wrote."""
     if follow and json:
-        raise UsageError("--follow never ends in one JSON document; leave out --follow or --json")
+        raise UsageError("--follow prints no single JSON document; leave out --follow or --json")
     with context.recorded(db, run) as (store, row):
         path = store.log_path(row.id)
         if json:
@@ -41,14 +47,14 @@ def command(
 
 
 def entries(path: Path) -> Iterator[dict[str, Any]]:
-    """Every entry of a log `{at, path, attempt, stream, text}`; a line that a crash cut short is left out."""
+    """Yield the entries of a log, `{at, path, attempt, stream, text}`, without a line that a crash cut short."""
     if path.exists():
         with path.open("rb") as file:
             yield from _decoded(file.read())
 
 
 def format_entry(entry: dict[str, Any]) -> str:
-    """`15:40:51 disk  text`, every line of the text with its head; what is not stdout says so."""
+    """Return `15:40:51 disk  text`, with this head on every line; other streams than stdout are named."""
     stream = "" if entry["stream"] == "stdout" else f"[{entry['stream']}] "
     head = f"{clock(entry['at'])[11:]} {visible(entry['path'])}  {stream}"
     return "\n".join(head + visible(line, lines=True) for line in entry["text"].rstrip("\n").split("\n"))
@@ -65,7 +71,7 @@ def _decoded(data: bytes) -> Iterator[dict[str, Any]]:
 
 
 def _follow(store: Store, run_id: str, path: Path) -> None:
-    """Print what is there and what comes, until nobody drives the run any more."""
+    """Print what is there and what comes, until no process drives the run any more."""
     offset = 0
     while True:
         row = store.run(run_id)

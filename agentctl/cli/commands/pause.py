@@ -18,20 +18,20 @@ Loop = Annotated[str, typer.Argument(metavar="LOOP", help="The name of a loop or
 
 
 def command(loop: Loop, db: params.Db = None, json: params.Json = False) -> None:
-    """Have nothing trigger a loop until `agentctl unpause`: no schedule, event, webhook or file.
+    """Pause a loop: no schedule, event, webhook or file triggers it until `agentctl unpause`.
 
-    Its runs go on, and `agentctl run` starts it all the same. Slots in the meantime are recorded as skipped, and not made up for.
+    Its runs continue, and `agentctl run` still starts it. Slots in the meantime are recorded as skipped and not made up for.
     """
     deployment = change(loop, db, pause=True, json=json)
     if deployment.paused_at is not None:
         from agentctl.render.text import clock
 
         name = visible(loop)
-        output.note(f"{name} is paused since {clock(deployment.paused_at)}; `agentctl unpause {name}` lets it go on")
+        output.note(f"{name} is paused since {clock(deployment.paused_at)}; `agentctl unpause {name}` ends that")
 
 
 def change(loop: str, db: str | None, *, pause: bool, json: bool) -> Deployment:
-    """Pause it or let it go on; says with `json` how it is then. Raises NotFound."""
+    """Pause or unpause a definition; with `json`, print its state. Raises NotFound."""
     import asyncio
 
     from agentctl.core.timestamps import rfc3339
@@ -52,7 +52,7 @@ async def _change(project: Project, loop: str, *, pause: bool) -> Deployment:
 
 
 def _known(project: Project, loop: str) -> None:
-    """Raises NotFound for a name that no definition has, nor had: a slip of the pen makes no store."""
+    """Raise NotFound for a name that no definition has or had: a typo creates no store."""
     from agentctl.expressions.suggestions import did_you_mean
     from agentctl.language.catalog import Catalog
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agentctl.language.project.project import Project
     from agentctl.ports import Pruned
 
-_PAUSE = 0.01  # seconds between two pieces: whoever else wants to write gets the lock
+_PAUSE = 0.01  # seconds between two pieces, so that other writers get the lock
 
 
 def command(
@@ -24,13 +24,13 @@ def command(
         str | None,
         typer.Option("--older-than", metavar="90d", help="Runs that ended longer ago; default: `retention` of agentctl.yaml."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be removed; change nothing.")] = False,
     db: params.Db = None,
     json: params.Json = False,
 ) -> None:
-    """Remove runs that ended long ago, and all that belongs to them.
+    """Remove runs that ended long ago, and everything that belongs to them.
 
-    A run goes together with the runs it started, once all of them have ended. What an unfinished run may still need stays.
+    A run is removed together with the runs it started, once all of them have ended. What an unfinished run may need is kept.
     """
     project = context.project(db)
     keep = _seconds(older_than, project)
@@ -40,7 +40,7 @@ def command(
 
         output.print_json({**msgspec.structs.asdict(removed), "dry_run": dry_run})
     else:
-        output.note(f"{'would remove' if dry_run else 'removed'} {_told(removed)}")
+        output.note(f"{'would remove' if dry_run else 'removed'} {_summary(removed)}")
 
 
 def _seconds(older_than: str | None, project: Project) -> float:
@@ -64,7 +64,7 @@ def _pruned(project: Project, db: str | None, keep: float) -> Pruned:
     from agentctl.ports import Pruned
 
     with context.reading(db) as store:
-        if store is None:  # nothing to prune; and looking makes no store
+        if store is None:  # nothing to prune, and no reason to create a store
             return Pruned()
 
     async def prune() -> Pruned:
@@ -74,7 +74,7 @@ def _pruned(project: Project, db: str | None, keep: float) -> Pruned:
     return asyncio.run(prune())
 
 
-def _told(removed: Pruned) -> str:
+def _summary(removed: Pruned) -> str:
     counts = {"run": removed.runs, "event": removed.events, "slot": removed.slots, "cached result": removed.results}
     counts["definition"] = removed.definitions
     parts = [size(count, name) for name, count in counts.items() if count]

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from agentctl.core.resume import Intent
     from agentctl.core.state import RunState
     from agentctl.language.project.project import Project
-    from agentctl.ports import RunRow, Store, StoredDefinition
+    from agentctl.ports import RunRow, StoredDefinition
+
+
+EXAMPLES = ("agentctl resume last", "agentctl resume last --from deploy --plan")
 
 
 def command(
@@ -24,16 +27,19 @@ def command(
     start: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="STEP", help="Run this step (path or id) and all that needs it anew.", autocompletion=complete.steps
+            "--from",
+            metavar="STEP",
+            help="Run this step (path or id) again, and all that depends on it.",
+            autocompletion=complete.steps,
         ),
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be reused, rerun or run; change nothing.")] = False,
     latest: Annotated[
-        bool, typer.Option("--latest", help="Go on with the edited file, if no finished step was changed.")
+        bool, typer.Option("--latest", help="Continue with the edited file, if no finished step was changed.")
     ] = False,
     step: Annotated[
         str | None,
-        typer.Option("--step", metavar="PATH", help="A step in doubt; needs --as.", autocompletion=complete.doubts),
+        typer.Option("--step", metavar="PATH", help="A step of unknown outcome; needs --as.", autocompletion=complete.doubts),
     ] = None,
     verdict: Annotated[
         str | None,
@@ -46,10 +52,10 @@ def command(
     db: params.Db = None,
     json: params.Json = False,
 ) -> int:
-    """Go on with a run: what finished is kept, what failed is tried anew.
+    """Resume a run: finished steps are kept, failed ones run again.
 
-    Runs that were interrupted, that failed or were cancelled, that wait or are queued can be resumed. A run that is blocked
-    goes on once --step and --as say what became of the step of which nobody knows whether it took effect.
+    Interrupted, failed, cancelled, waiting and queued runs can be resumed. A blocked run continues when --step and --as say
+    whether the step of unknown outcome took effect.
     """
     if step is not None or verdict is not None or result is not None:
         from agentctl.cli.foreground.resolve import resolve
@@ -62,7 +68,10 @@ def command(
         _refuse(row, start, latest=latest)
         state = queries.folded(store, store.journal(row.id)) if start or plan or latest else None
         redo = _redo(state, start) if state is not None and start else []
-        stored = _edited(project, store, row) if latest else None
+        pinned = store.definition(row.version)
+    stored = _edited(project, pinned, row) if latest else None
+    if not latest:
+        _tell_of_edit(project, pinned, row)
     from agentctl.views.plan import edit_conflicts, resume_plan
 
     conflicts = edit_conflicts(state, stored, redo) if state is not None and stored is not None else []
@@ -71,7 +80,7 @@ def command(
         return 0
     if conflicts and stored is not None:
         reasons = "\n".join(f"  {conflict.reason}" for conflict in conflicts)
-        raise UsageError(f"{stored.file} was edited where run {row.id} is already through; nothing was changed:\n{reasons}")
+        raise UsageError(f"{stored.file} changes steps that run {row.id} has finished; nothing was done:\n{reasons}")
     import asyncio
 
     return asyncio.run(_resume(project, row, redo, stored, db, wait=not no_wait, json=json))
@@ -98,16 +107,16 @@ async def _resume(
 
 
 def _refuse(row: RunRow, start: str | None, *, latest: bool) -> None:
-    """What makes no sense for this run, said before anything is touched."""
+    """Raise UsageError for options that do not fit the run, before anything is changed."""
     if row.status == "succeeded" and start is None:
-        raise NothingToResume(f"run {row.id} has succeeded: there is nothing to resume (`--from STEP` runs a step anew)")
+        raise NothingToResume(f"run {row.id} has succeeded: there is nothing to resume (`--from STEP` runs a step again)")
     if row.status not in FINISHED and (start is not None or latest):
         option = "--from" if start is not None else "--latest"
         raise UsageError(f"run {row.id} has not ended ({row.status}); {option} needs one that has: resume or cancel it first")
 
 
 def _redo(state: RunState, start: str) -> list[str]:
-    """`--from`: a path, or an id that only one step has. Raises NotFound, UsageError."""
+    """Return the paths that `--from` runs again. It takes a path, or an id that only one step has."""
     from agentctl.core.resume import dependents
 
     paths = [start] if start in state.steps else [path for path, step in state.steps.items() if step.node.step.id == start]
@@ -118,10 +127,8 @@ def _redo(state: RunState, start: str) -> list[str]:
     return dependents(state, paths[0])
 
 
-def _edited(project: Project, store: Store, row: RunRow) -> StoredDefinition:
-    """The definition as its file says now."""
-
-    pinned = store.definition(row.version)
+def _edited(project: Project, pinned: StoredDefinition | None, row: RunRow) -> StoredDefinition:
+    """Load the definition as its file is now."""
     path = project.root / ("" if pinned is None else pinned.file)
     if not path.is_file():
         raise NotFound(f"the file of this run's definition is gone: {path}")
@@ -129,6 +136,17 @@ def _edited(project: Project, store: Store, row: RunRow) -> StoredDefinition:
     if stored.definition.name != row.name:
         raise UsageError(f"{stored.file} now defines {stored.definition.name!r}; run {row.id} is one of {row.name!r}")
     return stored
+
+
+def _tell_of_edit(project: Project, pinned: StoredDefinition | None, row: RunRow) -> None:
+    """Print a note when the file has changed since the run began."""
+    from hashlib import sha256
+
+    path = project.root / ("" if pinned is None else pinned.file)
+    if pinned is None or not path.is_file() or sha256(path.read_bytes()).hexdigest() == row.version:
+        return
+    when = "" if row.status in FINISHED else " once the run has ended"
+    output.note(f"{pinned.file} has changed since the run began; the run keeps its version, --latest takes the edit{when}")
 
 
 def _print_plan(plan: Sequence[Intent], *, json: bool) -> None:

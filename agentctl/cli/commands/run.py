@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from agentctl.ports import StoredDefinition
 
 
+EXAMPLES = (
+    "agentctl run loops/health.yaml",
+    "agentctl run hello -i name=Ada --json",
+)
+
+
 def command(
     target: Annotated[
         str,
@@ -29,21 +35,24 @@ def command(
         str | None, typer.Option("--input-file", metavar="F", help="Inputs as one JSON object in a file; `-` reads stdin.")
     ] = None,
     no_wait: params.NoWait = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Only create the run, queued.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Create the run, queued, and exit.")] = False,
     db: params.Db = None,
     json: params.Json = False,
 ) -> int:
     """Run a loop or a skill to its end.
 
-    Progress goes to stderr, the run's output to stdout. Ctrl-C keeps everything: `agentctl resume` goes on.
+    Progress goes to stderr, the run's output to stdout. Ctrl-C keeps everything: `agentctl resume` continues.
     """
     if detach and no_wait:
-        raise UsageError("--detach does not drive the run at all; leave out --no-wait")
+        raise UsageError("--detach does not drive the run; leave out --no-wait")
     from agentctl.language.inputs import read_inputs
+    from agentctl.render.text import visible
 
     project, path = context.located(target, db)
     stored = context.loaded(project, path)
     given = read_inputs(stored.definition, inputs or [], params.input_file(input_file))
+    for name in context.unset_secrets(project, stored.definition):
+        output.note(f"note: the secret {visible(name)} is not set; steps that use it will fail")
     import asyncio
 
     if detach:
@@ -63,12 +72,12 @@ async def _create(project: Project, stored: StoredDefinition, given: dict[str, A
     else:
         output.say(run_id)
     if admission.outcome == "duplicate":
-        output.note(f"{admission.reason}; no other was made")
+        output.note(f"{admission.reason}; no other run was created")
         return 0
     if standing is not None and standing.reason:
         output.note(standing.reason)
     by = "agentctl serve" if served else context.Hints(run_id, project, db).drive
-    output.note(f"queued; it is taken on by: {by}")
+    output.note(f"queued; continue it with: {by}")
     return 0
 
 
@@ -81,7 +90,7 @@ async def _run(
     with heard(json=json) as interrupts, working(project) as (engine, watch):
         run_id, admission = await engine.start(stored, given, reserve=True, vars=project.vars)
         if admission.outcome == "duplicate":
-            output.note(f"{admission.reason}; going on with that one")
+            output.note(f"{admission.reason}; continuing with that run")
             row = engine.store.run(run_id)
             if row is not None and row.status != "succeeded":
                 await engine.resume(run_id, vars=project.vars)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -21,8 +19,12 @@ _MOST_HINTS = 5  # runs for which a command is printed
 
 
 class Outcome(NamedTuple):
-    """`started`: the runs that it started, and those of batches that it filled up.  `undriven`: runs that it was delivered to, or
-    those that drive them, which may need somebody to take them on.  `served`: whether `agentctl serve` lives."""
+    """What an event did.
+
+    `started`: the runs that it started, also as the last event of a batch.
+    `undriven`: runs that it was delivered to, or their drivers, that no process may be driving.
+    `served`: whether `agentctl serve` is running.
+    """
 
     event_id: str
     sent: SendResult
@@ -31,11 +33,17 @@ class Outcome(NamedTuple):
     served: bool
 
 
+EXAMPLES = (
+    'agentctl send goods.delivered -d \'{"order": 7}\'',
+    "agentctl send mail.received -d @mail.json --id mail-17",
+)
+
+
 def command(
     event: Annotated[str, typer.Argument(metavar="EVENT", help="The event's name, such as payment.received.")],
     data: Annotated[
         str | None,
-        typer.Option("--data", "-d", metavar="JSON", help="What it carries; default: {}. `@F` reads file F, `-` stdin."),
+        typer.Option("--data", "-d", metavar="JSON", help="Its data; default: {}. `@F` reads file F, `-` stdin."),
     ] = None,
     event_id: Annotated[
         str | None, typer.Option("--id", metavar="ID", help="The event's own id: a second event with it is dropped.")
@@ -43,9 +51,9 @@ def command(
     db: params.Db = None,
     json: params.Json = False,
 ) -> None:
-    """Send an event: to the runs that wait for it, and to the loops and skills that it triggers.
+    """Send an event to the runs that wait for it, and to the loops and skills that it triggers.
 
-    It is kept: a run that is there already and comes to its wait later finds it, too.
+    The event is kept: a run that exists already and comes to its wait later finds it, too.
     """
     from agentctl.language.event_names import event_id_flaw, event_name_flaw
 
@@ -61,7 +69,8 @@ def command(
     for line in _said(event, outcome):
         output.note(line)
     for row in _unattended(outcome)[:_MOST_HINTS]:
-        output.note(f"if nobody drives run {row.id} ({row.status}), this takes it on: {context.Hints(row.id, project, db).drive}")
+        hint = context.Hints(row.id, project, db).drive
+        output.note(f"no process is driving run {row.id} ({row.status}); continue it with: {hint}")
 
 
 def _read(data: str | None) -> Any:
@@ -82,23 +91,24 @@ def _read(data: str | None) -> Any:
 
 
 def _text(data: str) -> str | bytes:
-    if data == "-":
-        return sys.stdin.buffer.read()
-    if not data.startswith("@"):
+    if data != "-" and not data.startswith("@"):
         return data
     try:
-        return Path(data[1:]).read_bytes()
+        return params.json_file(data.removeprefix("@"))
     except OSError as error:
         raise UsageError(f"--data {data}: the file cannot be read: {error.strerror}") from None
 
 
 async def _send(project: Project, name: str, data: Any, event_id: str | None) -> Outcome:
+    import msgspec
+
     from agentctl.wiring import release_gathered
 
     with context.requesting(project) as (client, store):
         served = store.serving() is not None
         await context.follow_files(project, store)
         event_id, sent = await client.send(name, data, event_id)
+        sent = msgspec.structs.replace(sent, delivered=queries.taking(store, sent.delivered, name, data, event_id))
         admissions = [*sent.started, *([] if served else await release_gathered(project, store))]
         started = [found.run_id for found in admissions if found.outcome == "created" and found.run_id]
         rows = [row for row in map(store.run, started) if row is not None and _is_of(row, event_id)]
@@ -106,7 +116,7 @@ async def _send(project: Project, name: str, data: Any, event_id: str | None) ->
 
 
 def _is_of(row: RunRow, event_id: str) -> bool:
-    """Whether the event is among those that started the run; with it, others may have been released that were gathered before."""
+    """Return whether the event is among those that started the run; older batches may have been released with it."""
     data = row.event["data"]
     gathered = data.get("events") if isinstance(data, dict) else None
     events = [row.event, *(gathered if isinstance(gathered, list) else ())]
@@ -125,14 +135,14 @@ def _unattended(outcome: Outcome) -> list[RunRow]:
 def _said(name: str, outcome: Outcome) -> list[str]:
     sent, event_id = outcome.sent, visible(outcome.event_id)
     if sent.duplicate:
-        return [f"an event with the id {event_id} is known: this one was dropped"]
+        return [f"an event with the id {event_id} is known; this one was dropped"]
     lines = [f"sent {name} as {event_id}{_delivered(sent)}"]
     lines += [f"started run {row.id} of {row.kind} {row.name}, queued" for row in outcome.started]
     lines += [visible(found.reason) for found in sent.started if found.outcome != "created"]
     filled = {row.name for row in outcome.started}
-    lines += [f"gathered for {loop} with others until they make a run" for loop in sent.gathered if loop not in filled]
+    lines += [f"collected for {loop} with others until they start a run" for loop in sent.gathered if loop not in filled]
     if len(lines) == 1 and not sent.delivered:
-        lines[0] += ": no run waits for it now, and it starts none; it is kept for those that are there already"
+        lines[0] += ": no run waits for it now, and it starts none; it is kept for existing runs"
     return lines
 
 

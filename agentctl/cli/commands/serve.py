@@ -16,9 +16,15 @@ if TYPE_CHECKING:
     from agentctl.service.http.address import Address
 
 
+EXAMPLES = (
+    "agentctl serve",
+    "agentctl serve --listen 127.0.0.1:8420",
+)
+
+
 def command(
-    workers: Annotated[str, typer.Option(metavar="N", help="Steps performed at once.")] = "16",
-    grace: Annotated[str, typer.Option(metavar="DURATION", help="Told to stop: how long running steps may go on.")] = "30s",
+    workers: Annotated[str, typer.Option(metavar="INTEGER", help="Steps that run at the same time.")] = "16",
+    grace: Annotated[str, typer.Option(metavar="DURATION", help="On stop: how long running steps may continue.")] = "30s",
     listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Listen for HTTP: events, webhooks, health and metrics.")
     ] = None,
@@ -26,10 +32,10 @@ def command(
     db: params.Db = None,
     json: params.Json = False,
 ) -> None:
-    """Live on, and drive all runs: those that are triggered, queued, or waiting.
+    """Run as a service: start triggered runs and drive queued and waiting ones.
 
-    SIGTERM or Ctrl-C: no step starts any more, running ones have their grace, then it ends; what is left goes on with the next
-    `agentctl serve`. SIGHUP: read the definitions anew. One process serves a store.
+    On SIGTERM or Ctrl-C no step starts, running steps get the grace period, then the service exits; the next `agentctl serve`
+    continues. SIGHUP reads the definitions again. One process serves a store.
     """
     from agentctl.service.log import LEVELS, begin_log
 
@@ -55,8 +61,8 @@ async def _serve(project: Project, workers: int, grace: float, address: Address 
         store = open_store(project.store_path)
         ending.callback(store.close)
         if store.serving() is None:
-            # Before anybody can find us serving: an event that is sent from then on starts what the files say.
-            with suppress(OSError):  # a folder that cannot be listed is the deployer's to tell
+            # Before others can see that we serve: an event sent from then on starts what the files define.
+            with suppress(OSError):  # the deployer reports a folder that cannot be listed
                 await deploy_now(project, store)
         store.serve()
         traces = telemetry(store)

@@ -9,16 +9,21 @@ import typer
 
 from agentctl.cli import context, output, params, queries
 
+EXAMPLES = (
+    "agentctl show last",
+    "agentctl show 6lp5 --inputs",
+)
+
 
 def command(
     run: params.Run,
-    inputs: Annotated[bool, typer.Option("--inputs", help="Also print what each step was given, as evaluated.")] = False,
+    inputs: Annotated[bool, typer.Option("--inputs", help="Also print the evaluated parameters of each step.")] = False,
     db: params.Db = None,
     json: params.Json = False,
 ) -> None:
     """Show one run: its steps over time, errors and output.
 
-    Secrets stand in the inputs by their names; their values are not recorded.
+    Inputs show secrets by name; their values are never recorded.
     """
     now = time.time()
     with context.recorded(db, run) as (store, row):

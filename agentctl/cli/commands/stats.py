@@ -22,10 +22,10 @@ def command(
     db: params.Db = None,
     json: params.Json = False,
 ) -> None:
-    """Count runs: how many, how they ended, how long they took, what they cost, and what checkpointing saved.
+    """Count runs: results, durations, costs, and what checkpointing saved.
 
-    A loop's cost includes that of the skills it waited for; these have lines of their own as well. `saved` is what recorded llm
-    steps would have cost again, had each interrupted or resumed run begun anew.
+    A loop's cost includes that of the skills it waited for, which also have lines of their own. `saved` is what recorded llm
+    steps would have cost again if each interrupted or resumed run had started over.
     """
     start = 0.0 if since is None else params.point_in_time("--since", since, time.time())
     with context.reading(db) as store:
@@ -44,7 +44,7 @@ def command(
 
 
 def _refuse_unknown(loop: str, db: str | None) -> None:
-    """A name without runs in that time is fine; one that nothing has is a slip."""
+    """Raise NotFound for a name that no definition and no run has."""
     from agentctl.language.catalog import Catalog
 
     catalog = Catalog(context.project(db))

@@ -19,20 +19,26 @@ if TYPE_CHECKING:
     from agentctl.testing.suite import Invalid, Verdict
 
 
+EXAMPLES = (
+    "agentctl test",
+    "agentctl test tests/hello.test.yaml --crash-everywhere",
+)
+
+
 def command(
     paths: Annotated[
-        list[str] | None, typer.Argument(metavar="PATH", help="Test files, or folders that hold them; the project's tests/.")
+        list[str] | None, typer.Argument(metavar="PATH", help="Test files, or folders that hold them. Default: tests/.")
     ] = None,
     record: Annotated[
-        str | None, typer.Option("--record", metavar="RUN", help="Write a test file from a recorded run (to PATH) and play it.")
+        str | None, typer.Option("--record", metavar="RUN", help="Write a test file from a recorded run (to PATH) and run it.")
     ] = None,
     crash_everywhere: Annotated[
-        bool, typer.Option("--crash-everywhere", help="Play each case also with a crash around every event; all must end alike.")
+        bool, typer.Option("--crash-everywhere", help="Also run each case with a crash around every event; all must end alike.")
     ] = False,
     db: params.Db = None,
     json: params.Json = False,
 ) -> int:
-    """Play the test cases of loops and skills, in virtual time, with steps mocked.
+    """Run the test cases of loops and skills, in virtual time, with steps mocked.
 
     A test file is named *.test.yaml. Exit code 0: all passed; 1: a case failed; 2: a test file is invalid.
     """
@@ -69,10 +75,10 @@ def _record(run: str, path: str | None, db: str | None) -> Path:
         stored = store.definition(row.version)
     is_between = any(step.status == "retrying" for step in state.steps.values())
     if state.status in ("queued", "running", "blocked") or is_between:
-        raise UsageError(f"run {row.id} has not ended; what it will come to cannot be expected yet")
+        raise UsageError(f"run {row.id} has not ended; its result cannot be expected yet")
     target = Path(path) if path is not None else project.root / "tests" / f"{row.name}-{row.id[:8]}{SUFFIX}"
     if target.exists():
-        raise UsageError(f"{target} is there already; name another file as PATH")
+        raise UsageError(f"{target} exists already; name another file as PATH")
     test = row.name
     try:
         Catalog(project).path(row.name)
@@ -100,7 +106,7 @@ def _files(paths: list[str] | None) -> list[Path]:
 
 
 def _play(files: list[Path], *, crash: bool, quiet: bool) -> tuple[list[Verdict], list[Invalid]]:
-    """Every case, told of as it is played."""
+    """Run every case, and print each as it ends."""
     from agentctl.render.cases import case_line
     from agentctl.testing.suite import Verdict, run_files
 
@@ -118,7 +124,7 @@ def _play(files: list[Path], *, crash: bool, quiet: bool) -> tuple[list[Verdict]
 
 
 def _shown(file: Path) -> str:
-    """As seen from the current folder, where editors look for it."""
+    """Return the path from the current folder, where editors look for it."""
     here = Path.cwd()
     return str(file.absolute().relative_to(here)) if file.absolute().is_relative_to(here) else str(file)
 

@@ -8,7 +8,7 @@ from agentctl.render.text import visible
 
 
 def command(loop: Loop, db: params.Db = None, json: params.Json = False) -> None:
-    """Have a paused loop triggered again, from now on."""
+    """Unpause a loop: it is triggered again, from now on."""
     deployment = change(loop, db, pause=False, json=json)
     name, file = visible(loop), visible(deployment.file)
     if deployment.gone:

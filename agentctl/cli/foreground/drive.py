@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from agentctl.cli import output, queries
 from agentctl.cli.foreground.follow import drive_or_follow, mirrored
 from agentctl.cli.foreground.watch import Watch
 from agentctl.cli.output import FAILED, INTERRUPTED, UNFINISHED, show_log
+from agentctl.core.events import RunResumed
 from agentctl.errors import LeaseLost, StoreBusy, StoreError
 from agentctl.expressions.large import shown
 from agentctl.ports import FINISHED
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from agentctl.cli.foreground.interrupts import Interrupts
     from agentctl.engine.engine import Engine
     from agentctl.language.project.project import Project
-    from agentctl.ports import Observer, RunRow
+    from agentctl.ports import Observer, RunRow, Store
 
 _EXIT_CODES = {
     "succeeded": 0,
@@ -34,11 +37,11 @@ _EXIT_CODES = {
     "blocked": UNFINISHED,
     "interrupted": INTERRUPTED,
 }
-_PATIENCE = 0.5  # seconds of a stop after which people are told what it waits for
+_PATIENCE = 0.5  # seconds of a stop after which a message says what it waits for
 
 
 class Ended(NamedTuple):
-    """`stopped`: a signal ended our part in the run, not the run's own end.  `served`: `agentctl serve` goes on with it.
+    """`stopped`: a signal ended our part in the run, not the run's own end.  `served`: `agentctl serve` continues it.
 
     `unresolved`: lines for a person to look at.
     """
@@ -82,28 +85,35 @@ async def drive(engine: Engine, watch: Watch, run_id: str, *, wait: bool, hints:
 
     def stop() -> None:
         stopping.append(loop.create_task(engine.stop()))
-        slow.append(loop.call_later(_PATIENCE, output.note, "stopping what is under way; once more ends it at once"))
+        slow.append(loop.call_later(_PATIENCE, output.note, "stopping running steps; again to stop at once"))
 
     try:
         watch.begin(run_id, hints.where)
         async with watch.shown(), _asking(engine, watch, hints, wait=wait), mirrored(engine, watch):
             watch.tell_of_all_waits(run_id)
-            with interrupts.answered(stop, watch.close, f"interrupted; go on with: {hints.resume}"):
+            with interrupts.answered(stop, watch.close, f"interrupted; resume it with: {hints.resume}"):
                 row = await drive_or_follow(engine, run_id, wait=wait, left=interrupts.came)
                 await asyncio.gather(*stopping)
-            row = engine.store.run(run_id) or row
+            row = _in_effect(engine.store, engine.store.run(run_id) or row)
             watch.settle(row)
         unresolved = unresolved_lines(queries.unresolved(engine.store, row), hints.where)
     except (StoreBusy, LeaseLost):
         raise
     except StoreError:
-        output.note(f"what was recorded is kept; go on with: {hints.resume}")
+        output.note(f"what was recorded is kept; resume it with: {hints.resume}")
         raise
     finally:
         for timer in slow:
             timer.cancel()
     served = engine.store.serving() is not None
     return Ended(row, stopped=bool(stopping) and row.status not in FINISHED, unresolved=unresolved, served=served)
+
+
+def _in_effect(store: Store, row: RunRow) -> RunRow:
+    """Return the row of a resumed run that still waits in the queue as what it is: its last end does not count any more."""
+    if row.status in FINISHED and any(isinstance(mail.event, RunResumed) for mail in store.mail([row.id])):
+        return msgspec.structs.replace(row, status="queued", output=None, error=None, finished_at=None)
+    return row
 
 
 @asynccontextmanager
@@ -127,9 +137,9 @@ def report(ended: Ended, hints: Hints, *, json: bool) -> int:
         as_it_is = isinstance(row.output, str) and not output.on_terminal()  # for a program or a file: no byte is altered
         output.say(row.output if as_it_is else indented(shown(row.output)))
     if ended.served and row.status not in FINISHED and row.status != "blocked":
-        output.note(f"{'interrupted' if ended.stopped else row.status}; agentctl serve goes on with it; look at it: {hints.show}")
+        output.note(f"{'interrupted' if ended.stopped else row.status}; agentctl serve continues it; look at it: {hints.show}")
     else:
-        for line in [f"interrupted; go on with: {hints.resume}"] if ended.stopped else ending(row, hints):
+        for line in [f"interrupted; resume it with: {hints.resume}"] if ended.stopped else ending(row, hints):
             output.note(line)
     for line in ended.unresolved:
         output.note(line)
@@ -144,10 +154,10 @@ def ending(row: RunRow, hints: Hints) -> list[str]:
         return [f"error: {why(row)}", f"  look at it:   {hints.show}", f"  try it again: {hints.resume}"]
     if row.status == "cancelled":
         said = why(row) if row.error is not None else f"cancelled: {why(row)}"
-        return [said, f"  look at it:   {hints.show}", f"  go on anyway: {hints.resume}"]
+        return [said, f"  look at it:   {hints.show}", f"  resume it:    {hints.resume}"]
     if row.status == "blocked":
-        return ["blocked: nobody can say whether this took effect; look, and say what became of it"]
-    return [f"{row.status}; it is taken on by: {hints.drive}"]
+        return ["blocked: it is unknown whether this step took effect; look, and answer with one of these commands"]
+    return [f"{row.status}; continue it with: {hints.drive}"]
 
 
 def why(row: RunRow) -> str:

@@ -61,7 +61,7 @@ async def _resolve(
         try:
             ended = await drive(engine, watch, driver.id, wait=wait, hints=hints, interrupts=interrupts)
         except StoreBusy:
-            output.note(f"the answer is kept; another process drives run {driver.id} and goes on with it")
+            output.note(f"the answer is kept; another process drives run {driver.id} and continues it")
             if json:
                 output.print_json(outcome_document(engine.store.run(driver.id) or driver))
             return 0

@@ -156,7 +156,7 @@ class Watch:
         """Nobody drives a run whose end we wait for: this would be a wait for ever."""
         if self._store.serving() is None:
             by = f"agentctl serve, or agentctl resume {row.id}{self._where}"
-            output.note(f"  nobody drives run {row.id} ({row.status}); it is taken on by: {by}")
+            output.note(f"  no process is driving run {row.id} ({row.status}); continue it with: {by}")
 
     def settle(self, row: RunRow) -> None:
         """What the last picture says of the run: how the store has it now."""

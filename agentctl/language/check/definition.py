@@ -37,7 +37,8 @@ def check_definition(source: Source, catalog: Catalog | None) -> Walk | None:
 def _all(source: Source, catalog: Catalog | None) -> Walk:
     validate(source)
     project_file = catalog.project.file if catalog else None
-    walk = Walk(source, Names(source, catalog.project.vars if catalog and project_file else None))
+    variables = catalog.project.vars if catalog and project_file else None
+    walk = Walk(source, Names(source, variables, catalog.secrets if catalog else None))
     walk.definition()
     check_triggers(source, walk)
     check_flow(source, walk)
@@ -46,6 +47,7 @@ def _all(source: Source, catalog: Catalog | None) -> Walk:
     if catalog is not None:
         check_calls(source, walk, catalog)
     walk.names.report_unset_variables()
+    walk.names.report_unset_secrets()
     if not any(problem.severity == "error" for problem in source.problems):
         _not_yet(source, walk)
     return walk

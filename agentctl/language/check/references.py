@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from agentctl.expressions.suggestions import did_you_mean
@@ -29,13 +29,22 @@ _FIELDS = {"run": RUN_FIELDS, "event": EVENT_FIELDS, "error": ERROR_FIELDS}
 
 
 class Names:
-    """The names of one definition. `variables`: those of the project file, None when there is none to ask."""
+    """The names of one definition.
 
-    def __init__(self, source: Source, variables: Iterable[str] | None = None) -> None:
+    `variables`: those of the project file; None when there is none to ask.
+    `secrets`: those that are set; None when nobody asks.
+    """
+
+    def __init__(
+        self, source: Source, variables: Iterable[str] | None = None, secrets: Collection[str] | None = None
+    ) -> None:
         self.source = source
         declared = source.data.get("input")
         self.inputs: dict[str, Any] = declared if isinstance(declared, dict) else {}
         self.variables = None if variables is None else set(variables)
+        self.secrets = secrets
+        self.unset_secrets: list[tuple[str | int, Callable[[], Place]]] = []
+        self.tested_secrets: set[str | int] = set()
         self.tested: set[str | int] = set()  # variables that the file asks after: they may be unset
         self.unset: list[tuple[str | int, Callable[[], Place]]] = []
         self.homes = dict(_homes(source.data))
@@ -53,7 +62,7 @@ class Names:
         elif top == "steps":
             self.step(name, where, scope.frames)
         elif top == "secrets":
-            self.secret(name, where, scope)
+            self.secret(name, where, scope, optional=optional)
         elif len(name) > 1:
             self.field(top, name[1], where)
 
@@ -111,13 +120,17 @@ class Names:
         visible = [name for frame in frames for name in frame.ids]
         self.source.report(where(), "unknown-step", f"there is no step '{wanted}'{did_you_mean(wanted, visible)}")
 
-    def secret(self, name: Name, where: Callable[[], Place], scope: Scope) -> None:
+    def secret(self, name: Name, where: Callable[[], Place], scope: Scope, *, optional: bool) -> None:
         if scope.no_secrets is not None:
             message = f"a secret can only be used in the step that needs it, not in {scope.no_secrets}"
             self.source.report(where(), "secret-here", message)
         elif len(name) < 2:
             message = "write secrets.NAME: which secret is meant has to be readable from the file"
             self.source.report(where(), "expression", message)
+        elif optional:
+            self.tested_secrets.add(name[1])
+        elif self.secrets is not None and name[1] not in self.secrets:
+            self.unset_secrets.append((name[1], where))
 
     def field(self, top: str, part: str | int, where: Callable[[], Place]) -> None:
         if top == "input" and part not in self.inputs:
@@ -136,6 +149,13 @@ class Names:
             if part not in self.tested:
                 message = f"the project file sets no variable '{part}'{did_you_mean(str(part), self.variables or ())}"
                 self.source.report(where(), "unknown-var", message, "warning")
+
+    def report_unset_secrets(self) -> None:
+        """Warn of secrets that are not set here, except those that the file itself tests (`is defined`, `default`)."""
+        for part, where in self.unset_secrets:
+            if part not in self.tested_secrets:
+                message = f"the secret '{part}' is not set: put it into the environment or the project's .env"
+                self.source.report(where(), "unset-secret", message, "warning")
 
 
 def _homes(value: Any, home: str = "") -> Iterable[tuple[str, str]]:

@@ -34,12 +34,12 @@ def test_a_second_interrupt_of_a_json_command_still_leaves_one_document(agentctl
     process = agentctl.start("run", "stubborn", "--json")
     (project.root / "begun").read_text()
     process.send_signal(signal.SIGINT)
-    assert "once more ends it at once" in process.stderr.readline()
+    assert "again to stop at once" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     run_id = agentctl("history", "--json").json[0]["run_id"]
     assert (process.returncode, json.loads(out)["error"]["type"]) == (130, "interrupted")
-    assert err.splitlines()[-1] == f"interrupted; go on with: agentctl resume {run_id}"
+    assert err.splitlines()[-1] == f"interrupted; resume it with: agentctl resume {run_id}"
 
 
 def test_a_second_interrupt_ends_a_json_command_whose_reader_has_gone(agentctl, project):
@@ -50,8 +50,8 @@ def test_a_second_interrupt_ends_a_json_command_whose_reader_has_gone(agentctl, 
     (project.root / "begun").read_text()
     process.stdout.close()
     process.send_signal(signal.SIGINT)
-    assert "once more ends it at once" in process.stderr.readline()
+    assert "again to stop at once" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=20) == 130
     run_id = agentctl("history", "--json").json[0]["run_id"]
-    assert process.stderr.read() == f"interrupted; go on with: agentctl resume {run_id}\n"
+    assert process.stderr.read() == f"interrupted; resume it with: agentctl resume {run_id}\n"

@@ -49,7 +49,11 @@ def test_a_failed_attempt_leads_to_a_countdown_and_a_second_attempt() -> None:
         AttemptFailed(at=4.0, path="a", attempt=1, error=BOOM),
         RetryScheduled(at=4.0, path="a", attempt=2, due=9.0, error=BOOM),
     )
-    assert (seen.steps["a"].status, seen.steps["a"].due, seen.steps["a"].error) == ("retrying", 9.0, BOOM)
+    assert (seen.steps["a"].status, seen.steps["a"].due, seen.steps["a"].error) == (
+        "retrying",
+        9.0,
+        Error("http.status.500", "boom", "a", 1),
+    )
     apply(seen, [StepStarted(at=9.0, path="a", attempt=2)])
     assert (seen.steps["a"].status, seen.steps["a"].attempts, seen.steps["a"].due) == ("running", 2, None)
     assert seen.steps["a"].started_at == 3.0
@@ -96,7 +100,7 @@ def test_a_fallback_ends_with_the_step_it_saves() -> None:
         StepSucceeded(at=5.0, path="a", output=1, status="recovered"),
     )
     assert seen.steps["a"].status == "recovered"
-    assert seen.steps["a"].error == BOOM
+    assert seen.steps["a"].error == Error("http.status.500", "boom", "a", 1)
     assert (seen.steps["a.fallback"].status, seen.steps["a.fallback"].finished_at) == ("succeeded", 5.0)
 
 
