@@ -4,6 +4,7 @@ our own small tree (see `evaluate`), and what is not in that tree's table cannot
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from agentctl.errors import ExpressionError
@@ -12,14 +13,19 @@ from agentctl.expressions.scan import Part, scan
 from agentctl.expressions.template import Template
 from agentctl.expressions.tree import Tree
 
+_KEPT = 8192  # texts: the checks of a file and its build ask for the same ones, and each is parsed once
+
 __all__ = ["Part", "parse_expression", "parse_value", "scan"]
 
 
 def parse_expression(source: Any) -> Template:
     """A bare expression, as in `if:`; `${{ }}` around the whole of it is allowed. A source that is no string (a YAML
     boolean, say) is a literal. Raises ExpressionError with the offset from the start of `source`."""
-    if not isinstance(source, str):
-        return Template(_literal(source), str(source))
+    return _expression(source) if isinstance(source, str) else Template(_literal(source), str(source))
+
+
+@lru_cache(_KEPT)
+def _expression(source: str) -> Template:
     stripped = source.strip()
     if stripped.startswith("${{"):
         parts = scan(source)
@@ -59,8 +65,11 @@ def _literal(value: Any) -> Tree:
 
 
 def _string(text: str) -> Tree:
-    if "${{" not in text:
-        return ["lit", text]
+    return _text(text) if "${{" in text else ["lit", text]
+
+
+@lru_cache(_KEPT)
+def _text(text: str) -> Tree:
     parts = scan(text)
     if len(parts) == 1:
         only = parts[0]

@@ -10,6 +10,7 @@ from agentctl.errors import InputInvalid
 from agentctl.expressions.suggestions import did_you_mean
 from agentctl.model import Definition, Input
 
+LARGEST_PRIORITY = 1_000_000_000  # and the smallest is its negative
 _ARTICLES = {
     "string": "a text",
     "integer": "a whole number",
@@ -168,6 +169,15 @@ def wrong_default(schema: Any) -> str | None:
     if not has_default(schema) or "${{" in repr(schema["default"]) or schema_error(schema) is not None:
         return None
     return wrong_value(schema["default"], schema)
+
+
+def priority_flaw(value: Any) -> str | None:
+    """Why a value is no priority, as a sentence; None when it is one."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and -LARGEST_PRIORITY <= value <= LARGEST_PRIORITY:
+        return None
+    shown = "a number outside of that" if is_number else _short(_shown(value))
+    return f"priority has to be a number from {-LARGEST_PRIORITY:,} to {LARGEST_PRIORITY:,}, not {shown}"
 
 
 def has_default(schema: Any) -> bool:

@@ -120,8 +120,9 @@ def starts_of(stored: StoredDefinition, number: int, event: NewEvent, vars: Mapp
     kind = "debounce" if flow.batch is None else "batch"
     try:
         pile = group(definition.name, kind, *_key(wanted.key, definition, document, scope))
-    except ExpressionError as error:
-        problem = Error("expression", f"the key under which events are gathered cannot be evaluated: {error.message}")
+    except (ExpressionError, RecursionError) as error:
+        reason = error.message if isinstance(error, ExpressionError) else "its value is nested too deeply"
+        problem = Error("expression", f"the key under which events are gathered cannot be evaluated: {reason}")
         return Triggered(runs=[_run(stored, number, document, vars, event.at, problem, depth=event.depth)])
     size = None if flow.batch is None else flow.batch.size
     gather = Gather(name=definition.name, trigger=number, group=pile, seconds=wanted.seconds, size=size)

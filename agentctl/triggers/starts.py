@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from msgspec import structs
@@ -13,6 +12,7 @@ from agentctl.core.flow import Limits, Once, Place, Window, group
 from agentctl.core.timestamps import rfc3339
 from agentctl.errors import ExpressionError, InputInvalid
 from agentctl.expressions.template import Template
+from agentctl.language.inputs import priority_flaw
 from agentctl.model import Definition, Rate
 from agentctl.ports import NewRun, StoredDefinition
 from agentctl.triggers.ids import new_run_id
@@ -129,13 +129,16 @@ def _group(name: str, kind: str, key: Template | None, scope: Scope) -> str:
     value = _evaluated(name, f"the key of {kind}", key, scope)
     if kind == "dedupe" and value in (None, ""):
         raise InputInvalid(f"{name}: the key of dedupe is empty, so nothing tells this start from others")
-    return group(name, kind, value)
+    try:
+        return group(name, kind, value)
+    except RecursionError:
+        raise InputInvalid(f"{name}: the key of {kind} is nested too deeply") from None
 
 
 def _priority(name: str, template: Template, scope: Scope) -> float:
     value = _evaluated(name, "priority", template, scope)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputInvalid(f"{name}: priority has to be a number, not {value!r}")
+    if flaw := priority_flaw(value):
+        raise InputInvalid(f"{name}: {flaw}")
     return float(value)
 
 

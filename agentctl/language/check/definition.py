@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentctl.language.check.calls import check_calls, check_self_call
-from agentctl.language.check.flow import check_flow, check_triggers
+from agentctl.language.check.flow import check_flow, check_own_events, check_triggers
 from agentctl.language.check.keywords import check_keywords
 from agentctl.language.check.references import Names
 from agentctl.language.check.shape import validate
@@ -42,6 +42,7 @@ def _all(source: Source, catalog: Catalog | None) -> Walk:
     walk.definition()
     check_triggers(source, walk)
     check_flow(source, walk)
+    check_own_events(source, walk)
     _schemas_of_inputs(source, walk)
     check_self_call(source)
     if catalog is not None:

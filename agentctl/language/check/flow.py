@@ -8,13 +8,16 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from agentctl import model
+from agentctl.errors import ExpressionError
 from agentctl.expressions.duration import parse_duration
 from agentctl.expressions.parse import parse_expression, parse_value
+from agentctl.expressions.references import references
 from agentctl.expressions.suggestions import did_you_mean
 from agentctl.expressions.template import Template
 from agentctl.language.check.walk import Scope, Walk, is_bare_expression
 from agentctl.language.cron import cron_doubt, cron_flaw
-from agentctl.language.event_names import trigger_pattern_flaw
+from agentctl.language.event_names import event_matches, trigger_pattern_flaw
+from agentctl.language.inputs import priority_flaw
 from agentctl.language.vocabulary import EVENT_FIELDS, FLOW
 from agentctl.language.yaml.reader import Source
 from agentctl.spec import triggers
@@ -30,6 +33,20 @@ def check_triggers(source: Source, walk: Walk) -> None:
     for index, trigger in enumerate(written if isinstance(written, list) else ()):
         if isinstance(trigger, dict):
             _trigger(source, walk, index, trigger)
+
+
+def check_own_events(source: Source, walk: Walk) -> None:
+    """Warn of a step that sends the event that starts its own definition, with no `if` on either side."""
+    triggers = source.data.get("triggers")
+    patterns = [
+        trigger["event"]
+        for trigger in (triggers if isinstance(triggers, list) else ())
+        if isinstance(trigger, dict) and isinstance(trigger.get("event"), str) and "if" not in trigger
+    ]
+    for name, path in walk.emitted:
+        if isinstance(name, str) and any(event_matches(pattern, name) for pattern in patterns):
+            message = f"'{name}' starts this definition again, and that run sends it again: the chain ends with event.too_deep"
+            source.report(source.at(path), "own-event", message, "warning")
 
 
 def _trigger(source: Source, walk: Walk, index: int, trigger: dict[str, Any]) -> None:
@@ -104,12 +121,26 @@ def _files(source: Source, path: tuple[str | int, ...], pattern: Any) -> None:
 def check_flow(source: Source, walk: Walk) -> None:
     for key in FLOW:
         value = source.data.get(key)
-        if key == "priority" and isinstance(value, str):
+        if key == "priority":
             walk.expression((key,), value, _OF_FLOW)
+            _constant_priority(source, value)
         elif isinstance(value, dict):
             for name, said in value.items():
                 look = walk.key if name == "key" else walk.value
                 look((key, name), said, _OF_FLOW)
+
+
+def _constant_priority(source: Source, value: Any) -> None:
+    """A priority that depends on nothing is known before anything starts."""
+    try:
+        template = parse_expression(value)
+        if value is None or references(template):
+            return
+        flaw = priority_flaw(template.evaluate({}))
+    except ExpressionError as error:
+        flaw = f"priority cannot be evaluated: {error.message}"
+    if flaw and not any(problem.line == source.at(("priority",))[0] for problem in source.problems):
+        source.report(source.at(("priority",)), "wrong-value", flaw)
 
 
 def trigger(data: dict[str, Any]) -> model.Trigger:

@@ -109,6 +109,7 @@ class Walk:
     ids: dict[Path, str] = field(default_factory=dict)
     needs: dict[Path, tuple[str, ...]] = field(default_factory=dict)
     skills: list[tuple[str, Path]] = field(default_factory=list)
+    emitted: list[tuple[Any, Path]] = field(default_factory=list)  # events that steps without an `if` send
     not_yet: list[Path] = field(default_factory=list)  # actions that this version cannot perform
     bare_keys: set[Path] = field(default_factory=set)  # keys that are expressions without `${{ }}`
 
@@ -177,6 +178,8 @@ class Walk:
             self.wait((*path, "wait"), step["wait"], scope.without_secrets("'wait'"))
         if isinstance(step.get("emit"), dict):
             self.event_name((*path, "emit", "event"), step["emit"].get("event"), event_name_flaw)
+            if "if" not in step:
+                self.emitted.append((step["emit"].get("event"), (*path, "emit", "event")))
         for action in ("llm", "agent"):
             if isinstance(step.get(action), dict):
                 check_output_keywords(self.source, (*path, action, "schema"), step[action].get("schema"))
@@ -189,6 +192,7 @@ class Walk:
     def shell(self, path: Path, shell: Any, scope: Scope) -> None:
         if isinstance(shell, list):
             self.value(path, shell, scope)
+            self.arguments(path, shell)
         elif isinstance(shell, dict):
             for key, value in shell.items():
                 if key == "run" and not isinstance(value, list):
@@ -197,6 +201,19 @@ class Walk:
                     self.fixed((*path, key), value, key)
                 else:
                     self.value((*path, key), value, scope)
+                if key == "run":
+                    self.arguments((*path, key), value)
+
+    def arguments(self, path: Path, argv: list[Any]) -> None:
+        """Warn of secrets among the arguments of a process: every user of the host can list these."""
+        for index, argument in enumerate(argv):
+            try:
+                found = references(parse_value(argument))
+            except ExpressionError:
+                continue  # which is reported already
+            if any(reference.path[0] == "secrets" for reference in found):
+                message = "every user of the host can see the arguments of a process: pass the secret by 'env' or 'stdin'"
+                self.source.report(self.source.at((*path, index)), "secret-argument", message, "warning")
 
     def event_name(self, path: Path, name: Any, flaw: Callable[[str], str | None]) -> None:
         """What can be said of it before its expressions, if there are any, are evaluated."""

@@ -89,3 +89,36 @@ def test_the_settings_of_a_model_take_secrets(tmp_path: Path) -> None:
     (tmp_path / "agentctl.yaml").write_text("models: {a: {model: openai/x, api_key: '${{ secrets.KEY }}'}}")
     found: Any = find(tmp_path, environment={}).models["a"]
     assert found["api_key"] == "${{ secrets.KEY }}"
+
+
+@pytest.mark.parametrize("priority", ["10 ** 400", "-2 ** 40", "(1 ~ 'x')", "1 > 0", "1 / 0", "10 ** 100000"])
+def test_a_priority_that_depends_on_nothing_is_checked_when_the_file_is_loaded(problems: Problems, priority: str) -> None:
+    [found] = problems(f"loop: x\npriority: {priority}\nsteps: [{{set: {{a: 1}}}}]\n")
+    assert (found.line, found.severity) == (2, "error")
+    assert "priority" in found.message
+    assert problems("loop: x\npriority: 10 ** vars.boost\nsteps: [{set: {a: 1}}]\n") == []
+
+
+@pytest.mark.parametrize(
+    ("trigger", "step", "warns"),
+    [
+        ("event: x.*", "emit: {event: x.y}", True),
+        ("event: x.*", "{steps: [{emit: {event: x.y}}]}", True),
+        ("event: x.*", "{if: input.a, emit: {event: x.y}}", False),
+        ("{event: x.*, if: event.data.again}", "emit: {event: x.y}", False),
+        ("event: x.*", "emit: {event: z.y}", False),
+        ("event: x.*", "emit: {event: 'x.${{ input.a }}'}", False),
+    ],
+)
+def test_a_definition_that_visibly_starts_itself_is_warned_of(
+    problems: Problems, trigger: str, step: str, *, warns: bool
+) -> None:
+    trigger = trigger if trigger.startswith("{") else f"{{{trigger}}}"
+    found = problems(f"loop: x\ntriggers: [{trigger}]\ninput: {{a: {{default: 1}}}}\nsteps:\n- {step}\n")
+    assert [problem.code for problem in found] == (["own-event"] if warns else [])
+
+
+@pytest.mark.parametrize("shell", ["[curl, -u, '${{ secrets.T }}']", "{run: [curl, 'x${{ secrets.T }}']}"])
+def test_a_secret_among_the_arguments_of_a_process_is_warned_of(problems: Problems, shell: str) -> None:
+    [found] = problems(f"loop: x\nsteps:\n- shell: {shell}\n- env: {{T: '${{{{ secrets.T }}}}'}}\n  shell: [sh, -c, 'echo $T']\n")
+    assert (found.line, found.code, found.severity) == (3, "secret-argument", "warning")

@@ -87,3 +87,24 @@ def test_a_run_that_has_a_problem_already_takes_nobodys_place() -> None:
 def test_an_empty_key_tells_nothing_apart(value: Any) -> None:
     with pytest.raises(InputInvalid, match="demo: the key of dedupe is empty"):
         started(model.Flow(dedupe=model.Dedupe(parse_value(value))))
+
+
+@pytest.mark.parametrize("boost", [400, 10, "high"])
+def test_a_priority_out_of_range_is_a_problem_of_its_run_and_of_nothing_else(boost: Any) -> None:
+    flow = model.Flow(priority=parse_expression("10 ** vars.boost if vars.boost is number else vars.boost"))
+    vars = {"boost": boost}
+    problem = started(flow, trigger="cron", vars=vars).created.problem
+    assert problem is not None
+    assert "priority has to be a number from -1,000,000,000" in problem.message
+    assert len(problem.message) < 200
+    with pytest.raises(InputInvalid, match="priority has to be a number"):
+        started(flow, vars=vars)
+
+
+def test_a_key_that_is_nested_without_end_is_a_problem_of_its_run() -> None:
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    made = started(model.Flow(concurrency=model.Concurrency(1, parse_expression("vars.deep"))), trigger="cron", vars={"deep": deep})
+    assert made.created.problem is not None
+    assert "nested too deeply" in made.created.problem.message
