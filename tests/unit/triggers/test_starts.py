@@ -105,6 +105,7 @@ def test_a_key_that_is_nested_without_end_is_a_problem_of_its_run() -> None:
     deep: Any = []
     for _ in range(100_000):
         deep = [deep]
-    made = started(model.Flow(concurrency=model.Concurrency(1, parse_expression("vars.deep"))), trigger="cron", vars={"deep": deep})
+    flow = model.Flow(concurrency=model.Concurrency(1, parse_expression("vars.deep")))
+    made = started(flow, trigger="cron", vars={"deep": deep})
     assert made.created.problem is not None
     assert "nested too deeply" in made.created.problem.message
