@@ -14,6 +14,7 @@
     │   ├── StoreBusy        (5)   another process holds it
     │   ├── StoreFull        (5)   no room on the disk, or a file-size limit
     │   ├── StoreCorrupt     (5)   SQLite says that the file is damaged or is no database
+    │   │   └── PayloadUnreadable (5)  a large output beside it is missing or cannot be read; the run that it is of has a problem
     │   ├── StoreNeedsMigration    (5)   written by an older agentctl, and opened for reading only
     │   └── StoreTooNew     (5)   written by a newer agentctl
     └── LeaseLost            (5)   another process took this run over; what it writes counts, not we
@@ -99,6 +100,10 @@ class StoreFull(StoreError):
 
 class StoreCorrupt(StoreError):
     kind = "store.corrupt"
+
+
+class PayloadUnreadable(StoreCorrupt):
+    kind = "store.payload"
 
 
 class StoreNeedsMigration(StoreError):

@@ -52,7 +52,8 @@ def query(params: dict[str, JSON], now: float) -> HistoryFilter:
     if not isinstance(of, str) or not of:
         raise _invalid(f"`of` of history has to be the name of a loop or a skill; got {of!r}")
     since = params.get("since")
-    return HistoryFilter(name=of, since=None if since is None else _since(since, now), status=tuple(status), limit=limit)
+    created = None if since is None else _since(since, now)
+    return HistoryFilter(name=of, since=created, status=tuple(status), limit=limit, whole=True)
 
 
 def _since(value: JSON, now: float) -> float:

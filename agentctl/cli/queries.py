@@ -30,7 +30,7 @@ def run_view(store: Store, row: RunRow, now: float, state: RunState | None = Non
     """Read a run with its steps and events. `state`: its journal folded, if the caller has it."""
     from agentctl.views import run as views
 
-    events = list(store.journal(row.id))
+    events = list(store.journal(row.id, lenient=True))
     return views.run_view(
         row,
         events,

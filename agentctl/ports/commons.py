@@ -44,7 +44,11 @@ class Runs(Protocol):
         """
 
     def history(self, query: HistoryFilter) -> list[RunRow]:
-        """Newest first. Reads no journal; the cost is of the rows returned, not of the store."""
+        """Newest first. Reads no journal; the cost is of the rows returned, not of the store.
+
+        What cannot be read of a run is left out, and is the `error` of a run that has no other (`run`, `find` and `iter_runs`
+        too).
+        """
 
     def iter_runs(self, query: HistoryFilter) -> Iterator[RunRow]:
         """Every run that fits, oldest first, whatever `limit` says; one row at a time is in memory.
@@ -76,7 +80,10 @@ class Mailboxes(Protocol):
         """
 
     def mail(self, run_ids: Sequence[str]) -> list[Mail]:
-        """Unconsumed mail of these runs, oldest first."""
+        """Unconsumed mail of these runs, oldest first.
+
+        Mail of one run that cannot be read raises PayloadUnreadable; mail of several runs leaves it out.
+        """
 
     def mailed(self, after: int) -> list[tuple[int, str]]:
         """(number, run id) of all mail that was put down after number `after` (0: all), oldest first."""

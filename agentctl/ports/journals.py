@@ -36,11 +36,14 @@ class Journals(Protocol):
         only when both are gone. Give it to the process that ends the trees of this one's attempts, and to no other.
         """
 
-    def journal(self, run_id: str, after: int = 0) -> Iterable[AnyEvent]:
-        """The events of a run in order, from number `after` (0: all)."""
+    def journal(self, run_id: str, after: int = 0, *, lenient: bool = False) -> Iterable[AnyEvent]:
+        """The events of a run in order, from number `after` (0: all).
+
+        `lenient`: to be shown. A note `{unreadable}` replaces an output that cannot be read; else it raises PayloadUnreadable.
+        """
 
     def last_event_times(self, run_ids: Sequence[str]) -> dict[str, float]:
-        """The time of the last event in each of these runs' journals, by id."""
+        """The time of the last event in each of these runs' journals, by id; a run is missing if it cannot be read."""
 
     def register(self, stored: StoredDefinition) -> Awaitable[None]:
         """Keep a definition under its content hash. A known one is left as it is."""

@@ -166,6 +166,8 @@ class QueuePosition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which runs. `whole`: with output, input and event however large they are; else rows leave out large ones."""
+
     name: str | None = None
     status: tuple[str, ...] = ()
     since: float | None = None
@@ -173,3 +175,4 @@ class HistoryFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     parent: str | None = None
     trigger: str | None = None
     limit: int = 50
+    whole: bool = False

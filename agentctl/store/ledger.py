@@ -50,17 +50,17 @@ from agentctl.ports import (
 )
 from agentctl.store.db import connection as connections
 from agentctl.store.db import failures, schema
-from agentctl.store.db.location import StoreLocation, private_folder
-from agentctl.store.db.lock_owner import holder
-from agentctl.store.db.locks import WriteLock
+from agentctl.store.db.files import private_folder
+from agentctl.store.db.location import StoreLocation
+from agentctl.store.db.locks import WriteLock, holder
 from agentctl.store.runs import reads
 from agentctl.store.runs.executors import Executor, Liveness
 from agentctl.store.runs.payloads import Payloads
 
 if TYPE_CHECKING:
+    from agentctl.store.db.locks import ServeLock
     from agentctl.store.db.wake import Listener
     from agentctl.store.db.writer import Job, Writer
-    from agentctl.store.upkeep.serving import ServeLock
 
 _OLDEST_SQLITE = (3, 33, 0)  # the first with UPDATE .. FROM
 
@@ -127,7 +127,7 @@ class Ledger:
         self._one_moment = _thread.allocate_lock()
         self._read_only = read_only
         self._patience = patience
-        self._executor = Executor(place.executors)
+        self._executor = Executor(place.executors, place.serve)
         self._writer: Writer | None = None
         self._lock: WriteLock | None = None
         self._listener: Listener | None = None
@@ -375,9 +375,9 @@ class Ledger:
         with self._reading():
             return connections.open_for_reading(self.path, self._patience)
 
-    def journal(self, run_id: str, after: int = 0) -> Iterable[AnyEvent]:
+    def journal(self, run_id: str, after: int = 0, *, lenient: bool = False) -> Iterable[AnyEvent]:
         with self._reading():
-            return reads.journal(self._reader, self._payloads, run_id, after)
+            return reads.journal(self._reader, self._payloads, run_id, after, lenient=lenient)
 
     def last_event_times(self, run_ids: Sequence[str]) -> dict[str, float]:
         with self._reading():
@@ -460,7 +460,7 @@ class Ledger:
         return True
 
     def serve(self) -> None:
-        from agentctl.store.upkeep.serving import ServeLock
+        from agentctl.store.db.locks import ServeLock
 
         with _failures_told(self.path):
             self._serve_lock = ServeLock(self.place.serve, self.path)
@@ -475,7 +475,7 @@ class Ledger:
             return number
 
     def _liveness(self) -> Liveness:
-        return Liveness(self.place.executors, remove=False)
+        return self._executor.liveness()
 
     def _reading(self) -> AbstractContextManager[None]:
         if self._closed:

@@ -184,7 +184,7 @@ class World:
 
     def children(self, run_id: str) -> list[RunRow]:
         """The runs that a run started, newest first."""
-        return self._stores[-1].history(HistoryFilter(parent=run_id))
+        return self._stores[-1].history(HistoryFilter(parent=run_id, whole=True))
 
     def close(self) -> None:
         for store in self._stores:

@@ -22,7 +22,7 @@ Factory = Callable[[], Store]
 def served(place: Path) -> Iterator[None]:
     """Somebody serves the store."""
     place.parent.mkdir(0o700, parents=True)
-    descriptor = os.open(place.parent / "serve.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    descriptor = os.open(place.parent / "agentctl.db.serve.lock", os.O_CREAT | os.O_RDWR, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     yield
     os.close(descriptor)

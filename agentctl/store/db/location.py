@@ -1,10 +1,12 @@
 """Where a store lives: its folder, the files beside the database, and the checks before the first is touched.
 
-<folder>/<name>          the database        <folder>/executors/<id>   one locked file per living executor
-<folder>/<name>.lock     the writers' lock   <folder>/payloads/<hash>  large outputs
-<folder>/project.json    agentctl.yaml, read <folder>/logs/<run>.jsonl the log of a run
-<folder>/wake/<id>       a pipe per listener      <folder>/serve.lock       locked by `serve`
-<folder>/<name>.token    of the HTTP interface
+<folder>/<name>              the database             <folder>/executors/<id>    one locked file per living executor
+<folder>/<name>.lock         the writers' lock        <folder>/payloads/<hash>   large outputs
+<folder>/<name>.serve.lock   locked by `serve`        <folder>/logs/<run>.jsonl  the log of a run
+<folder>/<name>.reserve      room for a full disk     <folder>/wake/<id>         a pipe per listener
+<folder>/<name>.token        of the HTTP interface    <folder>/project.json      agentctl.yaml, read
+
+Executors, payloads, logs and pipes have names that are unique, so two stores in one folder may share these folders.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from urllib.parse import quote
 
 from agentctl.errors import StoreError, StoreMissing
 from agentctl.store.db.failures import from_system
-from agentctl.store.upkeep.serving import SERVE_LOCK
+from agentctl.store.db.files import private_folder, sync_folder
 
 # flock and SQLite's shared memory do not work, or lie, across machines: two hosts would both believe to be alone.
 NETWORK = {"nfs", "nfs4", "smb3", "smbfs", "cifs", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs"}
@@ -29,7 +31,8 @@ class StoreLocation:
         self.folder = self.path.parent
         self.lock = self.path.with_name(self.path.name + ".lock")
         self.executors = self.folder / "executors"
-        self.serve = self.folder / SERVE_LOCK
+        self.serve = self.path.with_name(self.path.name + ".serve.lock")
+        self.reserve = self.path.with_name(self.path.name + ".reserve")
         self.wake = self.folder / "wake"
         self.payloads = self.folder / "payloads"
         self.logs = self.folder / "logs"
@@ -53,10 +56,24 @@ class StoreLocation:
             if not self.path.exists():
                 raise StoreError(f"there is no store at {self.path}")
             return
+        self._refuse_root()
         if self.path.exists() and not os.access(self.path, os.W_OK):
             raise StoreError(f"the store {self.path} is read-only")
         if self.folder.exists() and not os.access(self.folder, os.W_OK | os.X_OK):
             raise StoreError(f"the folder of the store {self.path} is read-only")
+
+    def _refuse_root(self) -> None:
+        """What root made in another user's store, that user could not open any more; and links there could lead root anywhere."""
+        place = next((place for place in (self.path, self.folder) if place.exists()), None)
+        if os.geteuid() != 0 or place is None:
+            return
+        owner = place.stat().st_uid
+        if owner != 0:
+            name = _user_name(owner)
+            raise StoreError(
+                f"the store {self.path} belongs to user {name}, and root does not write to it; work as that user:"
+                f" sudo -u {name} agentctl ..."
+            )
 
     def create(self) -> None:
         """Make the folder (0700) and an empty database file (0600) where missing, whatever the umask.
@@ -65,7 +82,7 @@ class StoreLocation:
         opened only when it is new: closing any descriptor of a database drops the locks that SQLite holds on it.
         """
         try:
-            if private_folder(self.folder):
+            if not self.folder.is_dir() and private_folder(self.folder):
                 sync_folder(self.folder.parent)
             with contextlib.suppress(FileExistsError):
                 descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -87,24 +104,13 @@ class StoreLocation:
         return self.logs / f"{quote(run_id, safe='')}.jsonl"
 
 
-def private_folder(folder: Path) -> bool:
-    """Make `folder` with mode 0700, and its parents as usual, unless it is there; True: it was made."""
-    if folder.is_dir():
-        return False
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-        folder.chmod(0o700)
-    return True
+def _user_name(number: int) -> str:
+    import pwd
 
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable: a file survives a power cut only if its name does."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"#{number}"
 
 
 def file_system_type(folder: Path) -> str | None:

@@ -1,31 +1,73 @@
-"""The lock that every writer of a store holds around BEGIN .. COMMIT, and around opening, migrating and closing.
+"""The locks of a store: files beside it, each locked by `flock` for as long as a process works.
 
-SQLite locks by itself; this lock is there because SQLite before 3.51.3 (3.50.7, 3.44.6) can corrupt a write-ahead log
-when two connections write or checkpoint at the same instant. It is a file of its own: closing any descriptor of the
-database itself would drop SQLite's POSIX locks.
+The kernel gives a lock back when the process is gone, however it died; so a lock that can be taken belongs to nobody alive.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
 from pathlib import Path
 
 from agentctl.errors import StoreBusy
+from agentctl.store.db.files import open_descriptor
 
 _FIRST_PAUSE = 0.0002  # seconds between tries: about one commit, growing to
 _LONGEST_PAUSE = 0.01
 
 
+def holder(path: Path, *, remove: bool = False) -> int | None:
+    """The process that holds the lock, as it wrote into the file; None: nobody does. 0 where it has not written who it is.
+
+    A shared lock is tried, so that two who look at once do not take each other for the holder. `remove`: a file that nobody
+    holds, before anybody can. Raises OSError, such as for a file of another user.
+    """
+    try:
+        descriptor = open_descriptor(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.read(descriptor, 32).strip()
+        return int(text) if text.isdigit() else 0
+    else:
+        if remove:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def listed_holder(found: os.stat_result) -> int | None:
+    """The process that holds the lock on a file, as the kernel lists it; None: nobody does.
+
+    Raises OSError where there is no such list (it is Linux's, and of one process namespace).
+    """
+    wanted = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+        fields = line.split()
+        if len(fields) > 5 and fields[1] == "FLOCK" and fields[5] == wanted and int(fields[4]) > 0:
+            return int(fields[4])
+    return None
+
+
 class WriteLock:
-    """`flock` on one file. Used by one thread at a time; `patience` is in seconds."""
+    """The lock that every writer holds around BEGIN .. COMMIT, and around opening, migrating and closing.
+
+    SQLite locks by itself; this lock is there because SQLite before 3.51.3 (3.50.7, 3.44.6) can corrupt a write-ahead log
+    when two connections write or checkpoint at the same instant. It is a file of its own: closing any descriptor of the
+    database itself would drop SQLite's POSIX locks. Used by one thread at a time; `patience` is in seconds.
+    """
 
     def __init__(self, path: Path, store: Path, patience: float) -> None:
         self.path = path
         self.store = store
         self.patience = patience
-        self._descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._descriptor = open_descriptor(path, os.O_CREAT | os.O_RDWR)
 
     def __enter__(self) -> None:
         if not self.take():
@@ -36,11 +78,7 @@ class WriteLock:
 
     def take(self) -> bool:
         """True: it is ours, to be given back by `release`. False: another process has it now."""
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        return _take(self._descriptor)
 
     def release(self) -> None:
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
@@ -59,18 +97,37 @@ class WriteLock:
         raise StoreBusy(f"the store {self.store} is locked by {by}, for {self.patience:g} s already; try again when that is done")
 
     def holder(self) -> int | None:
-        """The process that holds the lock, where the system tells (Linux, same process namespace)."""
-        found = os.fstat(self._descriptor)
-        wanted = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+        """The process that holds the lock, where the system tells."""
         try:
-            lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+            return listed_holder(os.fstat(self._descriptor))
         except OSError:
             return None
-        for line in lines:
-            fields = line.split()
-            if len(fields) > 5 and fields[1] == "FLOCK" and fields[5] == wanted and int(fields[4]) > 0:
-                return int(fields[4])
-        return None
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+class ServeLock:
+    """Held by `agentctl serve` from its making to `close`. Raises StoreBusy, naming the process, while another one holds it."""
+
+    def __init__(self, lock: Path, store: Path) -> None:
+        self._descriptor = open_descriptor(lock, os.O_CREAT | os.O_RDWR, 0o644)  # whoever reaches the folder may ask who serves
+        while not _take(self._descriptor):
+            pid = holder(lock)
+            if pid is not None:  # else it was somebody who only asked whether anybody serves
+                os.close(self._descriptor)
+                by = f"process {pid}" if pid else "another process"
+                raise StoreBusy(f"the store {store} is being served already, by {by}")
+        os.truncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

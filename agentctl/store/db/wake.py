@@ -11,11 +11,12 @@ import asyncio
 import contextlib
 import errno
 import os
+import stat
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from agentctl.store.db.location import private_folder
+from agentctl.store.db.files import private_folder
 
 _A_GULP = 65_536  # bytes: what a pipe holds
 
@@ -63,12 +64,13 @@ def wake_others(folder: Path, own: str | None) -> None:
 
 def _wake(path: Path) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         if error.errno == errno.ENXIO:  # no reader: its process is dead
             with contextlib.suppress(OSError):
                 path.unlink()
         return
-    with contextlib.suppress(OSError):  # full: the listener has been told often enough
-        os.write(descriptor, b"\0")
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode):  # whatever else lies there is none of ours
+        with contextlib.suppress(OSError):  # full: the listener has been woken often enough
+            os.write(descriptor, b"\0")
     os.close(descriptor)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from agentctl import JSON
 from agentctl.core.events import ApprovalGiven
+from agentctl.errors import PayloadUnreadable
 from agentctl.ports import OpenWait, Waiting
 from agentctl.store.db.session import Session
 from agentctl.store.events import offers
@@ -98,8 +100,16 @@ def _read(rows: sqlite3.Cursor, payloads: Payloads) -> list[Waiting]:
             due=due,
             name=name,
             digest=digest,
-            subject=payloads.read_json(subject),
+            subject=_subject(subject, payloads),
             answered=answered,
         )
         for run_id, run_name, path, kind, since, due, name, digest, subject, answered in rows.fetchall()
     ]
+
+
+def _subject(text: str | None, payloads: Payloads) -> JSON:
+    """What is shown to a person; if it cannot be read, that."""
+    try:
+        return payloads.read_json(text)
+    except PayloadUnreadable as error:
+        return {"message": str(error)}

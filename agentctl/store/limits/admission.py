@@ -12,7 +12,6 @@ from agentctl.core.events import CancelRequested, Parent
 from agentctl.core.flow import AdmissionDecision, Limits, LimitState, Place, arrival, keeps_place
 from agentctl.store.db.arrays import array
 from agentctl.store.db.session import Session
-from agentctl.store.runs.executors import Liveness
 from agentctl.store.runs.mail import post
 
 FIRST = "SELECT r.id FROM firsts f JOIN runs r ON r.key = f.run WHERE f.grp = ? AND f.until > ?"
@@ -65,7 +64,7 @@ def _members(session: Session, place: Place) -> list[str]:
     """To end are all that have not ended; in the way of `skip` is nobody whose process died and who is left lying."""
     rows = session.connection.execute(MEMBERS, (place.group,)).fetchall()
     if place.on_limit == "skip":
-        attended = Liveness(session.executor.folder, remove=False).attended
+        attended = session.executor.liveness().attended
         rows = [row for row in rows if keeps_place(row[3], attended(row[2]))]
     return [row[1] for row in rows]
 

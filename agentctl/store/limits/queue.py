@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 
 from msgspec import structs
 
 from agentctl.core.events import AnyEvent
 from agentctl.core.flow import InLine, Need, in_words, is_overlap, keeps_place, named, opening, startable
+from agentctl.errors import PayloadUnreadable
 from agentctl.ports import QueuePosition
 from agentctl.store.db.arrays import array
 from agentctl.store.db.session import Session
@@ -187,7 +189,8 @@ def told(session: Session, keys: Sequence[int]) -> dict[int, set[type[AnyEvent]]
     kinds: dict[int, set[type[AnyEvent]]] = {}
     query = "SELECT run, event FROM mail WHERE run IN (SELECT value FROM json_each(?))"
     for key, text in session.connection.execute(query, (array(keys),)).fetchall():
-        kinds.setdefault(key, set()).add(type(session.payloads.read_event(text)))
+        with suppress(PayloadUnreadable):  # whoever drives the run meets it
+            kinds.setdefault(key, set()).add(type(session.payloads.read_event(text)))
     return kinds
 
 

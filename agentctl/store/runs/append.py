@@ -28,13 +28,14 @@ from agentctl.store.runs.payloads import Payloads
 
 
 class PreparedAppend(msgspec.Struct, frozen=True):
-    """An Append as text. `lines`: its events; `usage`, `output`, `error`: of its progress.
+    """An Append as text. `lines`: its events, `outputs`: those that they share; `usage`, `output`, `error`: of its progress.
 
     `brings_more`: than events and progress, which is all that most bring.
     """
 
     entry: Append
     lines: list[str]
+    outputs: list[tuple[str, str]]
     brings_more: bool
     usage: str | None
     output: str | None
@@ -51,12 +52,14 @@ def prepare(entry: Append, payloads: Payloads) -> PreparedAppend:
     """Raises StoreError when a large payload cannot be written."""
     progress = entry.progress
     resumed = {reply.run_id for reply in entry.replies if isinstance(reply.event, RunResumed)}
+    sharing = payloads.sharing()
     return PreparedAppend(
         entry=entry,
-        lines=[payloads.event(event) for event in entry.events],
+        lines=[sharing.event(event) for event in entry.events],
         brings_more=_brings_more(entry),
         usage=payloads.json(progress.usage),
-        output=payloads.json(progress.output),
+        output=sharing.output(progress.output),
+        outputs=sharing.outputs,
         error=payloads.json(progress.error),
         spawn=[prepare_run(run, payloads, resumed=run.created.run_id in resumed) for run in entry.spawn],
         replies=[(reply.run_id, payloads.event(reply.event)) for reply in entry.replies],
@@ -164,6 +167,8 @@ def _write_journals(session: Session, wave: Sequence[PreparedAppend]) -> None:
         key = session.held(item.entry.lease).key
         rows += [(key, seq, line) for seq, line in enumerate(item.lines, item.entry.head + 1)]
     session.write_rows("INSERT INTO journal (run, seq, event) VALUES ", rows)
+    outputs = [(session.held(item.entry.lease).key, *output) for item in wave for output in item.outputs]
+    session.write_rows("INSERT OR IGNORE INTO outputs (run, digest, value) VALUES ", outputs)
 
 
 def _carry_out(session: Session, item: PreparedAppend) -> Appended:

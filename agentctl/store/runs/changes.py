@@ -116,7 +116,7 @@ class Acquire(msgspec.Struct, frozen=True):
     def perform(self, session: Session) -> list[Lease]:
         """A lease goes to us when it has no owner or a dead one, or when it is reserved for us; its epoch rises by one."""
         _become_executor(session)
-        liveness = Liveness(session.executor.folder, remove=True)
+        liveness = session.executor.liveness(remove=True)
         ids = array(self.run_ids)
         rows = map(_Row._make, session.connection.execute(_ROWS, (ids,)).fetchall())
         free = {row.id: row for row in rows if self._may_take(session, liveness, row)}

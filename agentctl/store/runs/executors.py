@@ -14,17 +14,17 @@ import os
 import uuid
 from pathlib import Path
 
-from agentctl.store.db.location import private_folder
-from agentctl.store.db.lock_owner import holder
-from agentctl.store.upkeep.serving import SERVE_LOCK
+from agentctl.store.db.files import open_descriptor, private_folder
+from agentctl.store.db.locks import holder, listed_holder
 
 
 class Executor:
     """This process as an owner of leases. The file exists from `start` to `stop`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, serve_lock: Path) -> None:
         self.id = uuid.uuid4().hex
         self.folder = folder
+        self.serve_lock = serve_lock
         self._path = folder / self.id
         self._descriptor: int | None = None
 
@@ -44,11 +44,11 @@ class Executor:
         Files of the dead are removed: who died without a lease is in nobody's way, and nobody else would look.
         """
         private_folder(self.folder)
-        others = Liveness(self.folder, remove=True)
+        others = self.liveness(remove=True)
         for name in os.listdir(self.folder):
             others.alive(name)
         while self._descriptor is None:
-            descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            descriptor = open_descriptor(self._path, os.O_CREAT | os.O_RDWR, 0o644)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if _same_file(descriptor, self._path):
                 os.truncate(descriptor, 0)
@@ -56,6 +56,9 @@ class Executor:
                 self._descriptor = descriptor
             else:
                 os.close(descriptor)
+
+    def liveness(self, *, remove: bool = False) -> Liveness:
+        return Liveness(self.folder, self.serve_lock, remove=remove)
 
     def stop(self) -> None:
         if self._descriptor is None:
@@ -69,8 +72,9 @@ class Executor:
 class Liveness:
     """Answers of one call, so that a thousand runs of one owner cost one look. `remove`: tidy away the files of the dead."""
 
-    def __init__(self, folder: Path, *, remove: bool) -> None:
+    def __init__(self, folder: Path, serve_lock: Path, *, remove: bool = False) -> None:
         self._folder = folder
+        self._serve_lock = serve_lock
         self._remove = remove
         self._known: dict[str, bool] = {}
         self._served: bool | None = None
@@ -80,7 +84,7 @@ class Liveness:
         if self.alive(owner):
             return True
         if self._served is None:
-            self._served = holder(self._folder.with_name(SERVE_LOCK)) is not None
+            self._served = holder(self._serve_lock) is not None
         return self._served
 
     def alive(self, owner: str | None) -> bool:
@@ -92,10 +96,19 @@ class Liveness:
         return answer
 
     def _look(self, owner: str) -> bool:
+        path = self._folder / owner
         try:
-            return holder(self._folder / owner, remove=self._remove) is not None
-        except PermissionError:
-            return True  # another user's: not ours to judge dead
+            return holder(path, remove=self._remove) is not None
+        except PermissionError:  # another user's, made by an agentctl whose lock files only their owner could open
+            return _is_listed(path)
+
+
+def _is_listed(path: Path) -> bool:
+    """Whether the kernel's list has a lock on the file. One that cannot be looked at is not ours to judge dead."""
+    try:
+        return listed_holder(path.stat()) is not None
+    except OSError:
+        return True
 
 
 def _same_file(descriptor: int, path: Path) -> bool:

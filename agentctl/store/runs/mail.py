@@ -11,6 +11,7 @@ from agentctl.core.events import ChildFinished, Error, Usage
 from agentctl.ports import FINISHED, Awaiter
 from agentctl.store.db.arrays import array
 from agentctl.store.db.session import Session
+from agentctl.store.runs.payloads import OUTPUT
 
 
 def post(session: Session, mail: Sequence[tuple[str, str]]) -> None:
@@ -59,7 +60,7 @@ def await_key(session: Session, target: int, run_id: str, path: str, *, resumed:
 
 def _end(session: Session, key: int) -> ChildFinished | None:
     run_id, status, finished_at, output, error, usage = session.connection.execute(
-        "SELECT id, status, finished_at, output, error, usage FROM runs WHERE key = ?", (key,)
+        f"SELECT id, status, finished_at, {OUTPUT}, error, usage FROM runs WHERE key = ?", (key,)
     ).fetchone()
     if status not in FINISHED:
         return None

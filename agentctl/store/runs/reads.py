@@ -4,34 +4,42 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, get_args
 
 import msgspec
 
 from agentctl.core.events import AnyEvent, Error, Parent, Usage
-from agentctl.errors import AmbiguousPrefix, NotFound
+from agentctl.errors import AmbiguousPrefix, NotFound, PayloadUnreadable
 from agentctl.ports import HistoryFilter, Mail, RunRow, RunStatus
 from agentctl.store.db.arrays import array
 from agentctl.store.limits.queue import heads, next_opening
 from agentctl.store.runs.executors import Liveness
-from agentctl.store.runs.payloads import Payloads
+from agentctl.store.runs.payloads import OUTPUT, Payloads, digest_of
 
-_COLUMNS = (
+_LISTED = (
     "id, name, kind, version, status, trigger, parent, parent_path, parent_depth, created_at, started_at, finished_at,"
     " steps_done, steps_total, usage, output, error, wake_at, input, event, head, epoch, owner"
 )
+_COLUMNS = _LISTED.replace("output", OUTPUT)
 _LAST_CHARACTER = "\U0010ffff"
 
 _usage = msgspec.json.Decoder(Usage)
 _error = msgspec.json.Decoder(Error)
 
 
-def read_row(row: Sequence[Any], payloads: Payloads, liveness: Liveness) -> RunRow:
-    """A RunRow of `_COLUMNS`. Stored `running` without a living owner is shown as `interrupted`."""
+def read_row(row: Sequence[Any], payloads: Payloads, liveness: Liveness, *, whole: bool = True) -> RunRow:
+    """A RunRow of `_COLUMNS`. Stored `running` without a living owner is shown as `interrupted`.
+
+    `whole`: with its output, input and event, wherever they stand; else only those that are short. What cannot be read is left
+    out, and is the error of a run that has no other.
+    """
     (id_, name, kind, version, status, trigger, parent, parent_path, parent_depth, created_at, started_at, finished_at) = row[:12]
     (steps_done, steps_total, usage, output, error, wake_at, input_, event, head, epoch, owner) = row[12:]
     if status == "running" and not liveness.alive(owner):
         status = "interrupted"
+    values = _Values(payloads, whole)
+    known = None if error is None else values.error(error)
     return RunRow(
         id=id_,
         name=name,
@@ -46,15 +54,43 @@ def read_row(row: Sequence[Any], payloads: Payloads, liveness: Liveness) -> RunR
         steps_done=steps_done,
         steps_total=steps_total,
         usage=None if usage is None else _usage.decode(usage),
-        output=payloads.read_json(output),
-        error=None if error is None else _error.decode(payloads.read(error)),
+        output=values.json(output),
+        input=values.json(input_) or {},
+        event=values.json(event),
+        error=known or values.problem,
         wake_at=wake_at,
-        input=payloads.read_json(input_),
-        event=payloads.read_json(event),
         head=head,
         epoch=epoch,
         owner=owner,
     )
+
+
+class _Values:
+    """The texts of one row. `problem`: the first that could not be read."""
+
+    def __init__(self, payloads: Payloads, whole: bool) -> None:
+        self._payloads = payloads
+        self._whole = whole
+        self.problem: Error | None = None
+
+    def json(self, text: str | None) -> Any:
+        if text is None or (not self._whole and text.startswith(("@", "#"))):
+            return None
+        try:
+            return self._payloads.read_json(text)
+        except PayloadUnreadable as error:
+            self.problem = self.problem or _problem(error)
+            return None
+
+    def error(self, text: str) -> Error:
+        try:
+            return _error.decode(self._payloads.read(text))
+        except PayloadUnreadable as error:
+            return _problem(error)
+
+
+def _problem(error: PayloadUnreadable) -> Error:
+    return Error(error.kind, str(error))
 
 
 def run(connection: sqlite3.Connection, payloads: Payloads, liveness: Liveness, run_id: str) -> RunRow | None:
@@ -96,8 +132,9 @@ def history(connection: sqlite3.Connection, payloads: Payloads, liveness: Livene
         statement = f"SELECT created_at, key FROM runs WHERE {where} ORDER BY created_at DESC, key DESC LIMIT ?"
         keys.extend(connection.execute(statement, (*values, *more, query.limit)))
     newest = sorted(set(keys), reverse=True)[: query.limit]
-    by_key = f"SELECT {_COLUMNS} FROM runs WHERE key = ?"
-    return [read_row(connection.execute(by_key, (key,)).fetchone(), payloads, liveness) for _, key in newest]
+    by_key = f"SELECT {_COLUMNS if query.whole else _LISTED} FROM runs WHERE key = ?"
+    rows = (connection.execute(by_key, (key,)).fetchone() for _, key in newest)
+    return [read_row(row, payloads, liveness, whole=query.whole) for row in rows]
 
 
 def filters(query: HistoryFilter) -> tuple[list[str], list[Any]]:
@@ -141,23 +178,37 @@ def owners(connection: sqlite3.Connection, liveness: Liveness, *, alive: bool) -
     return [owner for (owner,) in found if liveness.alive(owner) == alive]
 
 
-def journal(connection: sqlite3.Connection, payloads: Payloads, run_id: str, after: int) -> Iterator[AnyEvent]:
+def journal(
+    connection: sqlite3.Connection, payloads: Payloads, run_id: str, after: int, *, lenient: bool = False
+) -> Iterator[AnyEvent]:
     """Fetched at once: an open query would keep the log from being copied back."""
     rows = connection.execute(
         "SELECT event FROM journal WHERE run = (SELECT key FROM runs WHERE id = ?) AND seq > ? ORDER BY seq", (run_id, after)
     ).fetchall()
-    return (payloads.read_event(text) for (text,) in rows)
+    shared = {digest_of(text) for (text,) in rows if text.startswith("#")}
+    outputs = dict(connection.execute(_SHARED, (run_id, array(shared))).fetchall()) if shared else {}
+    return (payloads.read_event(text, outputs, lenient=lenient) for (text,) in rows)
+
+
+_SHARED = """
+SELECT digest, value FROM outputs WHERE run = (SELECT key FROM runs WHERE id = ?)
+    AND digest IN (SELECT value FROM json_each(?))
+"""
 
 
 def last_event_times(connection: sqlite3.Connection, payloads: Payloads, run_ids: Sequence[str]) -> dict[str, float]:
-    """The time of the last event of each, by id."""
+    """The time of the last event of each, by id; a run whose last event cannot be read is missing."""
     ids = array(run_ids)
     rows = connection.execute(
         "SELECT r.id, j.event FROM json_each(?) i CROSS JOIN runs r ON r.id = i.value"
         " CROSS JOIN journal j ON j.run = r.key AND j.seq = r.head",
         (ids,),
     ).fetchall()
-    return {run_id: payloads.read_event(text).at for run_id, text in rows}
+    times = {}
+    for run_id, text in rows:
+        with suppress(PayloadUnreadable):
+            times[run_id] = payloads.read_event(text).at
+    return times
 
 
 def mail(connection: sqlite3.Connection, payloads: Payloads, run_ids: Sequence[str]) -> list[Mail]:
@@ -167,7 +218,13 @@ def mail(connection: sqlite3.Connection, payloads: Payloads, run_ids: Sequence[s
         " WHERE r.id IN (SELECT value FROM json_each(?)) ORDER BY m.id",
         (ids,),
     ).fetchall()
-    return [Mail(number, run_id, payloads.read_event(text)) for number, run_id, text in rows]
+    if len(run_ids) == 1:
+        return [Mail(number, run_id, payloads.read_event(text)) for number, run_id, text in rows]
+    found = []
+    for number, run_id, text in rows:
+        with suppress(PayloadUnreadable):  # whoever asks for the mail of that run alone meets it
+            found.append(Mail(number, run_id, payloads.read_event(text)))
+    return found
 
 
 def mailed(connection: sqlite3.Connection, after: int) -> list[tuple[int, str]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
 import msgspec
 
 from agentctl.core.events import Usage, add_usage
+from agentctl.errors import PayloadUnreadable
 from agentctl.ports import Statistics
 from agentctl.store.runs.payloads import Payloads
 
@@ -39,8 +41,9 @@ def read(connection: sqlite3.Connection, payloads: Payloads, since: float, name:
         figures.add(status, duration, None if usage is None else _usage.decode(usage))
         if usage is not None and epoch > 1:  # a run that was never taken on again was never interrupted
             journal = connection.execute("SELECT event FROM journal WHERE run = ? ORDER BY seq", (key,)).fetchall()
-            for saved in spared(_cost.decode(payloads.read(text)) for (text,) in journal):
-                figures.saved = add_usage(figures.saved, saved)
+            with suppress(PayloadUnreadable):  # what it was spared is not known
+                for saved in spared([_cost.decode(payloads.read(text)) for (text,) in journal]):
+                    figures.saved = add_usage(figures.saved, saved)
     return [figures.told(of, kind) for (of, kind), figures in sorted(found.items())]
 
 

@@ -21,7 +21,8 @@ import msgspec
 from agentctl.errors import StoreCorrupt, StoreError, StoreFull, StoreMissing, UsageError
 from agentctl.store.db import connection as connections
 from agentctl.store.db import failures, schema
-from agentctl.store.db.location import StoreLocation, sync_folder
+from agentctl.store.db.files import sync_folder
+from agentctl.store.db.location import StoreLocation
 from agentctl.store.upkeep.orphan_files import holding_files
 
 _PATIENCE = 10.0  # seconds

@@ -63,7 +63,7 @@ def test_no_query_scans_a_table(
 def test_who_may_start_is_found_without_reading_those_who_may_not(
     crowd: sqlite3.Connection, measured: Callable[..., Any], tmp_path: Path
 ) -> None:
-    liveness = Liveness(tmp_path, remove=False)
+    liveness = Liveness(tmp_path, tmp_path / "serve.lock")
     assert queue.heads(crowd, liveness, 120.0, 1000) == []
     assert queue.heads(crowd, liveness, 160.0, 1000) == [COUNT + 2]
     assert queue.next_opening(crowd, 120.0) == 160.0
@@ -77,7 +77,7 @@ def test_who_may_start_is_found_without_reading_those_who_may_not(
 def test_what_a_run_in_line_waits_for_is_found_at_once(
     crowd: sqlite3.Connection, measured: Callable[..., Any], tmp_path: Path
 ) -> None:
-    liveness = Liveness(tmp_path, remove=False)
+    liveness = Liveness(tmp_path, tmp_path / "serve.lock")
     found = queue.standing(crowd, liveness, f"run{COUNT}", 120.0, "me")
     assert found is not None
     assert found.reason == "waits for a place: concurrency 1 of a is held by run run1"
