@@ -106,9 +106,7 @@ async def _hand_in(project: Project, run_id: str, answer: ApprovalGiven) -> tupl
             raise UsageError(
                 f"step {answer.path} of run {run_id} was answered meanwhile, or shows something else now: nothing was signed"
             )
-        row = store.run(run_id)
-        assert row is not None  # it was found a moment ago, and has not ended: it was asking
-        return row, queries.driver(store, run_id), store.serving() is not None
+        return queries.row_of(store, run_id), queries.driver(store, run_id), store.serving() is not None
 
 
 def signature(waiting: Waiting, data: dict[str, Any], comment: str | None, *, approved: bool) -> ApprovalGiven:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from agentctl import JSON
+from agentctl.core.events import Error
+from agentctl.errors import NotFound, PayloadUnreadable
 from agentctl.ports import FINISHED, UNFINISHED, HistoryFilter, RunRow, Store
 
 if TYPE_CHECKING:
@@ -18,6 +22,14 @@ _ALL = 100_000  # more runs than a person would look through
 _MOST_CHILDREN = 1000
 
 
+def row_of(store: Store, run_id: str) -> RunRow:
+    """Read the row of a run that was there a moment ago. Raises NotFound: pruning may have removed it since."""
+    row = store.run(run_id)
+    if row is None:
+        raise NotFound(f"run {run_id} was removed meanwhile")
+    return row
+
+
 def folded(store: Store, events: Iterable[AnyEvent]) -> RunState:
     """Fold a journal with the definitions that the run was pinned to. Raises StoreCorrupt when one is missing."""
     from agentctl.core.interpreter import fold
@@ -27,10 +39,17 @@ def folded(store: Store, events: Iterable[AnyEvent]) -> RunState:
 
 
 def run_view(store: Store, row: RunRow, now: float, state: RunState | None = None) -> RunView:
-    """Read a run with its steps and events. `state`: its journal folded, if the caller has it."""
+    """Read a run with its steps and events. `state`: its journal folded, if the caller has it.
+
+    Of a run whose journal cannot be read, its row, with that as its error.
+    """
     from agentctl.views import run as views
 
-    events = list(store.journal(row.id, lenient=True))
+    try:
+        events = list(store.journal(row.id, lenient=True))
+    except PayloadUnreadable as error:
+        row = structs.replace(row, error=row.error or Error(error.kind, str(error)))
+        return views.RunView(row=row, steps=(), feedback=store.feedback([row.id]).get(row.id, []))
     return views.run_view(
         row,
         events,
@@ -52,8 +71,6 @@ def stalls(store: Store, rows: Sequence[RunRow], now: float) -> dict[str, float]
 
 def stalled_runs(store: Store, now: float, query: HistoryFilter | None = None) -> list[tuple[RunRow, float]]:
     """Return the runs that make no progress, newest first, each with since when. `query`: only runs that match it."""
-    from msgspec import structs
-
     wanted = query or HistoryFilter(limit=_ALL)
     status = tuple(word for word in wanted.status or UNFINISHED if word in UNFINISHED)
     rows = store.history(structs.replace(wanted, status=status, limit=_ALL)) if status else []
@@ -131,8 +148,7 @@ def _takes(store: Store, run_id: str, name: str, data: JSON, event_id: str) -> b
 
 def driver(store: Store, run_id: str) -> RunRow:
     """Return the run that drives this one: the topmost unfinished ancestor, or the run itself."""
-    row = store.run(run_id)
-    assert row is not None
+    row = row_of(store, run_id)
     while row.parent is not None:
         parent = store.run(row.parent.run_id)
         if parent is None or parent.status in FINISHED:

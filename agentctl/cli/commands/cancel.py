@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentctl.cli import context, output, params
+from agentctl.cli import context, output, params, queries
 from agentctl.errors import UsageError
 from agentctl.ports import FINISHED
 
@@ -53,6 +53,4 @@ async def _ask(project: Project, run_id: str, reason: str | None) -> tuple[RunRo
     """The run, and whether `serve` lives."""
     with context.requesting(project) as (client, store):
         await client.cancel(run_id, reason)
-        row, served = store.run(run_id), store.serving() is not None
-    assert row is not None  # it was found a moment ago, unfinished, and only what has ended is pruned
-    return row, served
+        return queries.row_of(store, run_id), store.serving() is not None

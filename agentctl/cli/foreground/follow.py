@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from agentctl.cli import output
+from agentctl.cli import output, queries
 from agentctl.errors import StoreBusy
 from agentctl.ports import FINISHED
 
@@ -41,8 +41,7 @@ async def _follow(store: Store, run_id: str, *, wait: bool, left: asyncio.Event)
     """None: nobody serves any more, so the run is ours to drive."""
     while True:
         mail = store.mail([run_id])  # before the row: who takes the mail changes the row with it
-        row = store.run(run_id)
-        assert row is not None  # it was found before
+        row = queries.row_of(store, run_id)
         if left.is_set() or (row.owner is None and _is_through(row, wait=wait) and not mail):
             return row
         if store.serving() is None:

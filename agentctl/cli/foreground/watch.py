@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from agentctl.cli import output
+from agentctl.cli import output, queries
 from agentctl.core.events import AnyEvent, RetryScheduled, StepKeyed, StepStarted
 from agentctl.model import Definition
 from agentctl.ports import FINISHED, UNFINISHED, HistoryFilter, Progress, RunRow, Store, Waiting
@@ -170,8 +170,7 @@ class Watch:
 
     def _opened(self, run_id: str) -> JournalView:
         """The view of a run that somebody else, or nobody yet, has driven."""
-        row = self._store.run(run_id)
-        assert row is not None  # the engine drives it
+        row = queries.row_of(self._store, run_id)
         if row.version not in self._definitions:
             stored = self._store.definition(row.version)
             self._definitions[row.version] = None if stored is None else stored.definition

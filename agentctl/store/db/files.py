@@ -10,15 +10,18 @@ import contextlib
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 
-def open_descriptor(path: Path, flags: int, mode: int = 0o600) -> int:
-    """Open a regular file; it closes on exec. Raises OSError, for a link or another kind of file too."""
+def open_descriptor(path: Path, flags: int) -> int:
+    """Open a regular file; a new one gets mode 0600. It closes on exec.
+
+    Raises OSError, for a link or another kind of file too.
+    """
     try:
         # NONBLOCK: a FIFO is refused rather than waited for; regular files know no such mode.
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise OSError(errno.ELOOP, "it is a link; the store follows none", str(path)) from error
@@ -29,9 +32,9 @@ def open_descriptor(path: Path, flags: int, mode: int = 0o600) -> int:
     return descriptor
 
 
-def open_file(path: Path) -> IO[bytes]:
+def open_file(path: Path) -> BufferedReader:
     """Open a regular file for reading. Raises OSError."""
-    return os.fdopen(open_descriptor(path, os.O_RDONLY), "rb")
+    return open(open_descriptor(path, os.O_RDONLY), "rb")
 
 
 def is_regular(path: Path) -> bool:

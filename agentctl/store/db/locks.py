@@ -21,13 +21,15 @@ _LONGEST_PAUSE = 0.01
 def holder(path: Path, *, remove: bool = False) -> int | None:
     """The process that holds the lock, as it wrote into the file; None: nobody does. 0 where it has not written who it is.
 
-    A shared lock is tried, so that two who look at once do not take each other for the holder. `remove`: a file that nobody
-    holds, before anybody can. Raises OSError, such as for a file of another user.
+    A shared lock is tried, so that two who look at once do not take each other for the holder; for a file of another user the
+    kernel's list is read. `remove`: a file that nobody holds, before anybody can. Raises OSError: it cannot be told.
     """
     try:
         descriptor = open_descriptor(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
+    except PermissionError:
+        return listed_holder(path.stat())
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -111,7 +113,7 @@ class ServeLock:
     """Held by `agentctl serve` from its making to `close`. Raises StoreBusy, naming the process, while another one holds it."""
 
     def __init__(self, lock: Path, store: Path) -> None:
-        self._descriptor = open_descriptor(lock, os.O_CREAT | os.O_RDWR, 0o644)  # whoever reaches the folder may ask who serves
+        self._descriptor = open_descriptor(lock, os.O_CREAT | os.O_RDWR)
         while not _take(self._descriptor):
             pid = holder(lock)
             if pid is not None:  # else it was somebody who only asked whether anybody serves

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -16,17 +17,20 @@ from agentctl.store.runs.changes import Register
 
 @cache
 def compiled_format() -> str:
-    """Names the shape of compiled definitions: two agentctl that share it can read each other's.
+    """Name the shape of compiled definitions: two agentctl that share it can read each other's.
 
-    The version alone would let a checkout under development read the trees of its own yesterday.
+    The version alone would let a checkout under development read what it compiled yesterday.
     """
+    return format_of(Path(model.__file__).parent)
+
+
+def format_of(package: Path) -> str:
+    """Hash the version and all source that decides what a definition compiles to."""
     shape = hashlib.sha256(__version__.encode())
-    folder = Path(model.__file__).parent
-    for file in ("model.py", "expressions/parse.py", "expressions/evaluate.py", "expressions/template.py"):
-        try:
-            shape.update((folder / file).read_bytes())
-        except OSError:
-            shape.update(file.encode())
+    for file in (package / "model.py", package / "language" / "build.py", *sorted((package / "expressions").glob("*.py"))):
+        shape.update(file.name.encode())
+        with suppress(OSError):
+            shape.update(file.read_bytes())
     return shape.hexdigest()[:16]
 
 
@@ -49,7 +53,7 @@ def read(connection: sqlite3.Connection, version: str) -> StoredDefinition | Non
         return None
     source, file, compiled, form = row
     definition = _decoded(compiled) if form == compiled_format() else None
-    return StoredDefinition(version, definition or _compiled_anew(source, file), source, file)
+    return StoredDefinition(version, definition or _compiled_again(source, file), source, file)
 
 
 def _decoded(compiled: bytes) -> model.Definition | None:
@@ -59,7 +63,7 @@ def _decoded(compiled: bytes) -> model.Definition | None:
         return None
 
 
-def _compiled_anew(source: str, file: str) -> model.Definition:
+def _compiled_again(source: str, file: str) -> model.Definition:
     """Raises DefinitionInvalid when this agentctl refuses the text."""
     from agentctl.language.load import load_text
 

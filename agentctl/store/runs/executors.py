@@ -15,7 +15,7 @@ import uuid
 from pathlib import Path
 
 from agentctl.store.db.files import open_descriptor, private_folder
-from agentctl.store.db.locks import holder, listed_holder
+from agentctl.store.db.locks import holder
 
 
 class Executor:
@@ -48,7 +48,7 @@ class Executor:
         for name in os.listdir(self.folder):
             others.alive(name)
         while self._descriptor is None:
-            descriptor = open_descriptor(self._path, os.O_CREAT | os.O_RDWR, 0o644)
+            descriptor = open_descriptor(self._path, os.O_CREAT | os.O_RDWR)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if _same_file(descriptor, self._path):
                 os.truncate(descriptor, 0)
@@ -96,19 +96,10 @@ class Liveness:
         return answer
 
     def _look(self, owner: str) -> bool:
-        path = self._folder / owner
         try:
-            return holder(path, remove=self._remove) is not None
-        except PermissionError:  # another user's, made by an agentctl whose lock files only their owner could open
-            return _is_listed(path)
-
-
-def _is_listed(path: Path) -> bool:
-    """Whether the kernel's list has a lock on the file. One that cannot be looked at is not ours to judge dead."""
-    try:
-        return listed_holder(path.stat()) is not None
-    except OSError:
-        return True
+            return holder(self._folder / owner, remove=self._remove) is not None
+        except OSError:
+            return True  # one that cannot be looked at is not ours to judge dead
 
 
 def _same_file(descriptor: int, path: Path) -> bool:

@@ -105,15 +105,17 @@ class Payloads:
             return self._read_file(path).replace(_OURS, self._here)
         except OSError as error:
             why = error.strerror or str(error)
-            raise PayloadUnreadable(f"the store's file {path} cannot be read ({why}); restore it from a backup") from error
+            message = f"the store's file {path} is missing or unreadable ({why}); restore it from a backup"
+            raise PayloadUnreadable(message) from error
 
     def _read_file(self, path: Path) -> bytes:
         with open_file(path) as file:
             return file.read()
 
     def read_event(self, text: str, outputs: Mapping[str, str] | None = None, *, lenient: bool = False) -> AnyEvent:
-        """`outputs`: the shared ones of the run, by digest; None: they are not wanted.  `lenient`: a note replaces one that cannot
-        be read. Raises PayloadUnreadable.
+        """`outputs`: the shared ones of the run, by digest; None: they are not wanted. Raises PayloadUnreadable.
+
+        `lenient`: a note replaces an output that cannot be read.
         """
         event = decode(self.read(text))
         if not text.startswith("#") or outputs is None:

@@ -89,6 +89,11 @@ def _content(place: StoreLocation) -> Iterator[Finding]:
             yield from _version(reader, place)
             yield from _journal_mode(reader, place)
             yield from _integrity(reader, place)
+            if schema.stored_version(reader) == schema.VERSION:
+                from agentctl.store.upkeep import contents
+
+                yield from contents.shape(reader)
+                yield from contents.payloads(reader, place)
         finally:
             reader.close()
     except sqlite3.Error as error:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
+from agentctl.store.db.files import open_file
 from agentctl.store.db.location import StoreLocation
 
 GRACE = 86_400.0  # seconds
@@ -133,7 +134,7 @@ def _named(reader: sqlite3.Connection) -> Iterator[str]:
 
 
 def _named_in_table(reader: sqlite3.Connection, table: str, columns: list[str], *, paged: bool) -> Iterator[str]:
-    fits = " OR ".join(f"{column} LIKE '@%' OR instr({column}, 'payloads/')" for column in columns)
+    fits = " OR ".join(f"{column} LIKE '@%' OR {column} LIKE '#%@%' OR instr({column}, 'payloads/')" for column in columns)
     chosen = ", ".join(columns)
     if not paged:  # the small ones
         yield from _hashes(reader.execute(f"SELECT {chosen} FROM {table} WHERE {fits}").fetchall())
@@ -157,7 +158,7 @@ def named_in(path: Path) -> set[str]:
     found: set[str] = set()
     tail = b""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             while gulp := file.read(_GULP):
                 found.update(match.decode() for match in _HASH_IN_BYTES.findall(tail + gulp))
                 tail = (tail + gulp)[-_OVERLAP:]

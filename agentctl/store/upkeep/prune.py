@@ -97,7 +97,9 @@ class RemoveRuns(msgspec.Struct, frozen=True):
     def perform(self, session: Session) -> list[str]:
         # A command that prunes is no executor, but the log of what it removes is its own to copy back.
         checkpoint_in_commits(session.connection)
-        rows = session.connection.execute(_STILL_OVER, (array(self.ids), self.before)).fetchall()
+        found = session.connection.execute(_STILL_OVER, (array(self.ids), self.before)).fetchall()
+        alive = session.executor.liveness().alive
+        rows = [(key, run_id) for key, run_id, owner in found if not alive(owner)]
         keys = array(key for key, _ in rows)
         for table, column in OF_A_RUN:
             session.connection.execute(f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))", (keys,))
@@ -108,9 +110,16 @@ class RemoveRuns(msgspec.Struct, frozen=True):
         return [run_id for _, run_id in rows]
 
 
+# Neither it nor a run above it is being resumed: whoever resumes a run may need what it started.
 _STILL_OVER = """
-SELECT key, id FROM runs WHERE id IN (SELECT value FROM json_each(?)) AND finished_at < ?
-    AND NOT EXISTS (SELECT 1 FROM mail WHERE mail.run = runs.key AND mail.event LIKE '{"type":"RunResumed"%')
+WITH RECURSIVE above (run, id) AS (
+    SELECT id, id FROM runs WHERE id IN (SELECT value FROM json_each(?1))
+    UNION SELECT above.run, r.parent FROM above CROSS JOIN runs r ON r.id = above.id WHERE r.parent IS NOT NULL
+), needed (run) AS (
+    SELECT above.run FROM above CROSS JOIN runs r ON r.id = above.id WHERE r.finished_at IS NULL OR r.finished_at >= ?2
+        OR EXISTS (SELECT 1 FROM mail WHERE mail.run = r.key AND mail.event LIKE '{"type":"RunResumed"%')
+)
+SELECT key, id, owner FROM runs WHERE id IN (SELECT value FROM json_each(?1)) AND id NOT IN (SELECT run FROM needed)
 """
 
 

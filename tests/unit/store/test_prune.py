@@ -155,6 +155,30 @@ def test_a_run_that_was_resumed_between_the_look_and_the_removal_stays(runs, sto
     assert runs.left() == {"a"}
 
 
+def test_what_a_run_started_stays_when_that_run_is_resumed_between_the_look_and_the_removal(runs, store):
+    async def story() -> list[str]:
+        await runs.made("top")
+        await runs.made("middle", parent=Parent("top", "a"))
+        await runs.made("bottom", parent=Parent("middle", "a"))
+        await runs.made("other")
+        await store.post([Reply("top", RunResumed(at=NOW))])
+        return await store._submit(pruning.RemoveRuns(["bottom", "middle", "other"], NOW))
+
+    assert asyncio.run(story()) == ["other"]
+    assert runs.left() == {"top", "middle", "bottom"}
+
+
+def test_a_run_that_a_living_process_holds_stays(runs, store):
+    async def story() -> list[str]:
+        await runs.made("held")
+        await runs.made("other")
+        await store.post([Reply("held", CancelRequested(at=NOW))])
+        assert [lease.run_id for lease in await store.acquire(["held"])] == ["held"]
+        return await store._submit(pruning.RemoveRuns(["held", "other"], NOW))
+
+    assert asyncio.run(story()) == ["other"]
+
+
 def test_a_recorded_result_outlives_its_run_and_a_cached_one_its_time_only(runs, store):
     async def story() -> None:
         for run_id, ttl in (("for-ever", None), ("cached", DAY)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
 from collections import namedtuple
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agentctl.ports import Finding
+from agentctl.core.events import RunCreated
+from agentctl.ports import Finding, NewRun
 from agentctl.store.ledger import open_store
 from agentctl.store.upkeep.checkup import examine, has_wal_bug
 
@@ -35,7 +37,8 @@ def found(path: Path) -> dict[str, Finding]:
 
 def test_a_good_store_is_ok_in_every_way(path):
     statuses = {check: finding.status for check, finding in found(path).items()}
-    assert statuses == dict.fromkeys(["store", "store.disk", "store.wal", "store.integrity", "store.permissions"], "ok")
+    wanted = ["", ".disk", ".wal", ".integrity", ".schema", ".payloads", ".permissions"]
+    assert statuses == dict.fromkeys([f"store{check}" for check in wanted], "ok")
 
 
 def test_examining_changes_nothing(path):
@@ -153,3 +156,38 @@ def test_a_file_in_place_of_the_folder_is_an_error(tmp_path):
 )
 def test_the_versions_of_sqlite_with_the_wal_bug_are_known(version, bug):
     assert has_wal_bug(version) == bug
+
+
+def kept_by_a_run(path: Path) -> Path:
+    """The file of a large input of run r1."""
+
+    async def scenario() -> None:
+        created = RunCreated(at=1.0, run_id="r1", name="demo", kind="loop", version="v1", input={"text": "x" * (2 << 20)})
+        await store.create([NewRun(created=created)])
+
+    with closing(open_store(path)) as store:
+        asyncio.run(scenario())
+        text = sqlite3.connect(path).execute("SELECT input FROM runs").fetchone()[0]
+    return path.parent / "payloads" / text[1:]
+
+
+def test_a_missing_large_output_is_found_and_its_run_is_named(path):
+    file = kept_by_a_run(path)
+    file.unlink()
+    finding = found(path)["store.payloads"]
+    assert finding.status == "error"
+    assert str(file) in finding.message
+    assert "run r1" in finding.message
+
+
+def test_a_large_output_whose_content_was_altered_is_found(path):
+    file = kept_by_a_run(path)
+    file.write_text(file.read_text().replace("x", "y", 1))
+    assert "does not fit its name" in found(path)["store.payloads"].message
+
+
+def test_a_lost_index_is_found(path):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP INDEX waits_for_event")
+    finding = found(path)["store.schema"]
+    assert (finding.status, finding.message) == ("error", "the store lacks index waits_for_event")

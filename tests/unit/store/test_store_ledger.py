@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
-from agentctl.core.events import StepSucceeded
-from agentctl.errors import LeaseLost, StoreCorrupt, StoreError, StoreMissing
+from agentctl.core.events import RunFinished, Settled, StepSucceeded
+from agentctl.errors import LeaseLost, PayloadUnreadable, StoreCorrupt, StoreError, StoreMissing
 from agentctl.model import Definition
-from agentctl.ports import HistoryFilter, StoredDefinition
+from agentctl.ports import HistoryFilter, Progress, StoredDefinition
 from agentctl.store.ledger import Ledger
 from agentctl.store.runs import definitions
 
@@ -31,8 +33,8 @@ def test_no_column_holds_more_than_a_mebibyte(store: Ledger, path: Path, new_run
 
     asyncio.run(scenario())
     connection = sqlite3.connect(path)
-    longest = "SELECT (SELECT max(length(event)) FROM journal), (SELECT max(length(input)) FROM runs)"
-    assert connection.execute(longest).fetchone() == (65, 65)
+    for table, column in (("journal", "event"), ("runs", "input"), ("outputs", "value")):
+        assert connection.execute(f"SELECT max(length({column})) FROM {table}").fetchone()[0] < 200
     connection.close()
     # RunCreated, its input, and the step's result.
     assert len(list((path.parent / "payloads").iterdir())) == 3
@@ -170,3 +172,67 @@ def test_nothing_is_written_to_a_store_that_was_removed(store: Ledger, path: Pat
             await store.create([new_run("r3")])
 
     asyncio.run(scenario())
+
+
+def test_an_output_that_ends_a_run_stands_in_the_store_once(store: Ledger, path: Path, new_run, append) -> None:
+    output = {"text": "".join(map(str, range(100_000)))}
+
+    async def scenario() -> None:
+        lease = await leased(store, new_run("r1"))
+        step = StepSucceeded(at=2.0, path="a", attempt=1, output=output)
+        await store.append(append(lease, 1, step))
+        end = (Settled(at=3.0, status="succeeded", output=output), RunFinished(at=3.0, status="succeeded", output=output))
+        progress = Progress(status="succeeded", started_at=2.0, finished_at=3.0, steps_done=1, steps_total=1, output=output)
+        await store.append(structs.replace(append(lease, 2, *end), progress=progress))
+
+    asyncio.run(scenario())
+    assert [event.output for event in list(store.journal("r1"))[1:]] == [output] * 3
+    assert store.run("r1").output == output
+    assert store.history(HistoryFilter(whole=True))[0].output == output
+    [(size,)] = sqlite3.connect(path).execute("SELECT sum(length(value)) FROM outputs").fetchall()
+    store.close()
+    assert path.stat().st_size < size + 300_000
+
+
+def test_an_output_that_cannot_be_read_is_a_problem_of_its_run_alone(store: Ledger, path: Path, new_run, append) -> None:
+    output = "x" * 2_000_000
+
+    async def scenario() -> None:
+        for run_id in ("r1", "r2"):
+            lease = await leased(store, new_run(run_id))
+            progress = Progress(status="succeeded", started_at=2.0, finished_at=3.0, steps_done=1, steps_total=1, output=output)
+            end = RunFinished(at=3.0, status="succeeded", output=output)
+            await store.append(structs.replace(append(lease, 1, end), progress=progress))
+
+    asyncio.run(scenario())
+    [file] = (path.parent / "payloads").iterdir()
+    file.unlink()
+    assert [row.error for row in store.history(HistoryFilter())] == [None, None]
+    row = store.run("r1")
+    assert (row.status, row.output, row.error.type) == ("succeeded", None, "store.payload")
+    assert str(file) in row.error.message
+    assert [row.id for row in store.iter_runs(HistoryFilter())] == ["r1", "r2"]
+    with pytest.raises(PayloadUnreadable):
+        list(store.journal("r1"))
+    assert list(store.journal("r1", lenient=True))[-1].output["unreadable"] == row.error.message
+
+
+def test_a_payload_that_is_a_link_is_not_followed(store: Ledger, path: Path, tmp_path: Path, new_run) -> None:
+    other = tmp_path / "other"
+    other.write_text("not ours")
+    kept = store.payload(b"z" * 10)
+    Path(kept["file"]).unlink()
+    Path(kept["file"]).symlink_to(other)
+    again = store.payload(b"z" * 10)
+    assert other.read_text() == "not ours"
+    assert not Path(again["file"]).is_symlink()
+
+
+@pytest.mark.parametrize("file", ["model.py", "language/build.py", "expressions/convert.py", "expressions/template.py"])
+def test_source_that_decides_what_a_definition_compiles_to_decides_its_format(tmp_path: Path, file: str) -> None:
+    package = tmp_path / "agentctl"
+    shutil.copytree(Path(definitions.__file__).parents[2], package, ignore=shutil.ignore_patterns("__pycache__"))
+    before = definitions.format_of(package)
+    with (package / file).open("a") as source:
+        source.write("\n# changed\n")
+    assert definitions.format_of(package) != before
