@@ -18,6 +18,8 @@ from agentctl.actions.secrets import Secrets
 from agentctl.errors import StoreFull
 from agentctl.ports import Call, LargeOutput, Scrubber, Store
 
+# A link is not followed: whoever owns the folder may have put one there.
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 LOG_LIMIT = 50 << 20  # bytes of log that one run may write
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -58,10 +60,10 @@ class LocalSurroundings:
     def _append(self, call: Call, stream: str, lines: list[str]) -> None:
         path = self._store.log_path(call.run_id)
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(path, _APPEND, 0o600)
         except FileNotFoundError:
             path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(path, _APPEND, 0o600)
         try:
             data = self._records(call, stream, lines)
             if os.fstat(descriptor).st_size + len(data) > self._log_limit:

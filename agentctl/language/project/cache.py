@@ -46,13 +46,16 @@ def remembered(file: Path, store: Path) -> dict[str, Any]:
 
 def _keep(path: Path, read: _Remembered) -> None:
     """Under its name only when whole. Where it cannot be written, or would not be read as it was, it is parsed each time."""
-    aside = path.with_name(f".{NAME}.{os.getpid()}")
+    aside = path.with_name(f".{NAME}.{os.urandom(4).hex()}")
     with suppress(OSError, msgspec.MsgspecError, ValueError):
         text = msgspec.json.encode(read)
         if _decoder.decode(text) != read:
             return
         try:
-            aside.write_bytes(text)
+            # EXCL: whoever owns the folder cannot have put a link there.
+            descriptor = os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(text)
             aside.replace(path)
         except OSError:
             aside.unlink()
