@@ -15,6 +15,7 @@
     │   ├── StoreFull        (5)   no room on the disk, or a file-size limit
     │   ├── StoreCorrupt     (5)   SQLite says that the file is damaged or is no database
     │   │   └── PayloadUnreadable (5)  a large output beside it is missing or cannot be read; the run that it is of has a problem
+    │   ├── RunUnreadable    (5)   the journal of one run cannot be read; other runs are not affected
     │   ├── StoreNeedsMigration    (5)   written by an older agentctl, and opened for reading only
     │   └── StoreTooNew     (5)   written by a newer agentctl
     └── LeaseLost            (5)   another process took this run over; what it writes counts, not we
@@ -104,6 +105,10 @@ class StoreCorrupt(StoreError):
 
 class PayloadUnreadable(StoreCorrupt):
     kind = "store.payload"
+
+
+class RunUnreadable(StoreError):
+    kind = "run.unreadable"
 
 
 class StoreNeedsMigration(StoreError):

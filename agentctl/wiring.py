@@ -102,7 +102,8 @@ def build_service(
     """
     from agentctl.actions.secrets import Secrets
     from agentctl.engine.clock import SystemClock
-    from agentctl.engine.serving import ServingEngine
+    from agentctl.engine.engine import Engine
+    from agentctl.engine.residency.serving import Serving
     from agentctl.service.disk.deployer import Deployer
     from agentctl.service.disk.files import FileWatch
     from agentctl.service.http.context import Context
@@ -125,7 +126,7 @@ def build_service(
     DeployedSecrets(deployer, secrets)
     equipment = _equipment(project, store, secrets, deployer.skill, [RunLog(store), figures, *observers], workers)
     clock = equipment.clock
-    engine = ServingEngine(equipment)
+    engine = Engine(equipment, Serving)
     timekeeper = Scheduler(store, engine, clock, deployer, project.vars, project.timezone)
     parts: list[Component] = [
         deployer,  # before the engine: a run that is taken over may call a skill

@@ -1,4 +1,4 @@
-"""What a serving engine takes up by itself: every run of the store that can be driven on, a bounded number of them at a time.
+"""What a serving engine takes up by itself: every run of the store that can continue, a bounded number of them at a time.
 
 The store is the queue. What waits there (queued, for a time, for mail, left behind by a process that died) costs a row and
 nothing here; which run is next, and when, is asked of it again whenever something may have changed.
@@ -11,6 +11,7 @@ import logging
 from typing import Protocol
 
 from agentctl.engine.clock import sleep_unless
+from agentctl.engine.run import HeldRun
 from agentctl.engine.store_retry import is_passing
 from agentctl.errors import StoreError
 from agentctl.ports import Clock, Store
@@ -24,27 +25,27 @@ CALM = 0.01  # seconds between looks at least, however much happens
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 600.0  # seconds for which a run is set aside that could not be driven
 
 
-class Holder(Protocol):
-    """The engine, as far as it concerns us."""
+class Runs(Protocol):
+    """The residency, as far as the dispatcher knows it."""
 
     @property
     def room(self) -> int:
         """How many more runs may be held."""
 
-    def take(self, run_id: str) -> None:
+    def take(self, run_id: str) -> HeldRun:
         """Hold it, unless it is held already."""
 
     def collect(self) -> None:
         """Look for mail of those that are held."""
 
 
-class Intake:
+class Dispatcher:
     """`look` says that something may have changed; `run` does the looking."""
 
-    def __init__(self, store: Store, clock: Clock, holder: Holder) -> None:
+    def __init__(self, store: Store, clock: Clock, runs: Runs) -> None:
         self._store = store
         self._clock = clock
-        self._holder = holder
+        self._runs = runs
         self._called = asyncio.Event()
         self.is_woken = True  # other processes call for a look when they have written
         self._aside: dict[str, tuple[float, float]] = {}  # run -> (until when, for how long): those that could not be driven
@@ -58,7 +59,7 @@ class Intake:
         pause = min(max(_FIRST_PAUSE, 2 * before), _LONGEST_PAUSE)
         self._aside[run_id] = (self._clock.now() + pause, pause)
 
-    def went_well(self, run_id: str) -> None:
+    def succeeded(self, run_id: str) -> None:
         self._aside.pop(run_id, None)
 
     async def run(self) -> None:
@@ -76,7 +77,7 @@ class Intake:
         look = POLL_INTERVAL if self.is_woken else LOOK_OFTEN
         try:
             if self._store.changed():
-                self._holder.collect()
+                self._runs.collect()
                 self._called.clear()
             self.take_up()
             due = self._store.next_due(now)
@@ -85,18 +86,20 @@ class Intake:
                 raise
             log.error("%s; looking again", error)
             due = None
-        if due is None or self._holder.room <= 0:  # without room, whoever lets go of a run calls
+        if due is None or self._runs.room <= 0:  # without room, whoever lets go of a run calls
             return now + look
         return min(max(due, now + CALM), now + look)
 
-    def take_up(self) -> None:
-        """Hold as many of the runs that could be driven on as there is room for, oldest first."""
-        room = self._holder.room
+    def take_up(self) -> list[HeldRun]:
+        """Hold as many of the runs that could be driven on as there is room for, oldest first; returns them."""
+        room = self._runs.room
         if room <= 0:
-            return
+            return []
+        taken = []
         now = self._clock.now()
         for run_id in self._store.due(now, limit=room + len(self._aside)):
-            if self._holder.room <= 0:
+            if self._runs.room <= 0:
                 break
             if self._aside.get(run_id, (0.0, 0.0))[0] <= now:
-                self._holder.take(run_id)
+                taken.append(self._runs.take(run_id))
+        return taken

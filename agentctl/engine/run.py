@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import Literal, TypeVar
+
+from msgspec import MsgspecError
 
 from agentctl.core import interpreter
 from agentctl.core.activation import MAX_ITEMS, Activation, ActiveRun
@@ -28,14 +31,15 @@ from agentctl.core.commands import (
     StartChild,
     StoreResult,
 )
-from agentctl.core.events import AnyEvent, RunCreated, decode
+from agentctl.core.events import AnyEvent, Error, RunCreated, decode
+from agentctl.core.graph import Plan
 from agentctl.core.state import RunState
 from agentctl.engine.children import ChildStart
 from agentctl.engine.entry import entry_of
 from agentctl.engine.host import Host, Shared
 from agentctl.engine.inbox import Inbox
 from agentctl.engine.performer import Performer
-from agentctl.errors import AgentctlError
+from agentctl.errors import AgentctlError, DefinitionInvalid, IllegalTransition, RunUnreadable, StoreCorrupt
 from agentctl.ports import NOTHING, Append, Appended, Lease, Progress, Refusal, RunStatus
 
 log = logging.getLogger(__name__)
@@ -45,8 +49,14 @@ T = TypeVar("T")
 # Commands after whose commit nothing is left to do.
 _NO_WORK = SetTimer | AwaitEvent | AwaitPerson | CancelWait | Remember | StoreResult | ReleaseClaim | InvalidateResult
 
-# Why a run was let go: it ended; only timers or mail can move it; another process holds it; we were told to stop.
-LetGo = Literal["finished", "rest", "busy", "stopped"]
+LONG = 2_000  # events; a longer journal is read in a thread, so that the other runs go on meanwhile
+
+# What keeps a journal from being read, and concerns no other run.
+UNREADABLE = (StoreCorrupt, DefinitionInvalid, IllegalTransition, MsgspecError)
+
+# Why a run was let go: it ended; only timers or mail can move it; another process holds it; we were told to stop; its journal
+# cannot be read.
+LetGo = Literal["finished", "rest", "busy", "stopped", "unreadable"]
 
 _NO_STARTS: dict[str, ChildStart] = {}
 
@@ -77,6 +87,7 @@ class HeldRun:
         self._host = host
         self._cut_off = False  # stopped while there was work under way
         self._lease: Lease | None = None
+        self._is_loaded = False
 
     @property
     def state(self) -> RunState:
@@ -96,7 +107,7 @@ class HeldRun:
 
     def wind_up(self) -> None:
         """Start nothing more; let go once all that is under way has ended and is journaled."""
-        if self._lease is None:
+        if not self._is_loaded:
             self.stop()
             return
         self._winding_up = True
@@ -109,16 +120,20 @@ class HeldRun:
     # --- the loop --------------------------------------------------------------------------------------------------
 
     async def drive(self) -> LetGo:
-        """Drive the run until it ends or rests. Raises StoreError when a commit failed, LeaseLost when the run is another's."""
+        """Drive the run until it ends or rests.
+
+        Raises StoreError when a commit failed, LeaseLost when another process drives the run, RunUnreadable.
+        """
         leases = await self._leased()
         if not leases:
             return "busy"
         self._lease = leases[0]
+        if not self._is_stopping():
+            await self._load(leases[0])
         if self._is_stopping():
             await self._retry(lambda: self._shared.store.release(leases))
             return "stopped"
-        self._load(leases[0])
-        step = self._begin(leases[0])
+        step = self._run.begin(self._shared.clock.now(), leases[0].memory, self.inbox.events(MAX_ITEMS))
         while True:
             consumed = self.inbox.take(step.taken) if step.taken else ()
             starts = _NO_STARTS
@@ -153,25 +168,43 @@ class HeldRun:
             return [self._given]
         return await self._retry(lambda: self._shared.store.acquire([self.run_id], self._shared.clock.now()))
 
-    def _load(self, lease: Lease) -> None:
-        """Fold the journal."""
+    async def _load(self, lease: Lease) -> None:
+        """Fold the journal and read the mail. Raises RunUnreadable."""
         shared = self._shared
-        known, self._created = self._created, None
-        events = [decode(known)] if known is not None and lease.head == 1 else list(shared.store.journal(self.run_id))
-        created = events[0]
-        assert isinstance(created, RunCreated)
-        state = interpreter.fold(events, shared.definitions.plan, shared.secret_names)
-        self._run = ActiveRun(state, len(events), partial(shared.attempts.at_once, self.run_id, state.name))
+        try:
+            created, state = await self._folded(lease)
+            mail = shared.store.mail([self.run_id]) if lease.has_mail else ()
+        except UNREADABLE as error:
+            raise RunUnreadable(f"run {self.run_id} cannot be driven: {error}") from error
+        self._run = ActiveRun(state, state.head, partial(shared.attempts.at_once, self.run_id, state.name))
+        self._run.forget()
         self._performer = Performer(self._run, created, self.inbox, shared, self._host)
         self._version = state.version
-        self._run.forget()
+        self._is_loaded = True
         shared.attempts.expect(state.plan.uses)
+        for item in mail:
+            self.inbox.receive(item)
 
-    def _begin(self, lease: Lease) -> Activation:
-        if lease.has_mail:
-            for mail in self._shared.store.mail([self.run_id]):
-                self.inbox.receive(mail)
-        return self._run.begin(self._shared.clock.now(), lease.memory, self.inbox.events(MAX_ITEMS))
+    async def _folded(self, lease: Lease) -> tuple[RunCreated, RunState]:
+        known, self._created = self._created, None
+        if known is not None and lease.head == 1:
+            return self._fold([decode(known)], self._shared.definitions.plan)
+        journal = self._shared.store.journal(self.run_id)
+        if lease.head <= LONG:
+            return self._fold(journal, self._shared.definitions.plan)
+        loop = asyncio.get_running_loop()
+        return await asyncio.to_thread(
+            self._fold, journal, lambda version: asyncio.run_coroutine_threadsafe(self._plan(version), loop).result()
+        )
+
+    async def _plan(self, version: str) -> Plan:
+        return self._shared.definitions.plan(version)
+
+    def _fold(self, journal: Iterable[AnyEvent], plan_of: Callable[[str], Plan]) -> tuple[RunCreated, RunState]:
+        events = iter(journal)
+        created = next(events)
+        assert isinstance(created, RunCreated)
+        return created, interpreter.fold(chain([created], events), plan_of, self._shared.secret_names)
 
     async def _commit(
         self, step: Activation, consumed: Sequence[int], starts: Mapping[str, ChildStart]
@@ -242,12 +275,15 @@ class HeldRun:
             return False
         return bool(state.unknown or state.children) and all(child in stuck for child in state.children.values())
 
-    async def abandon(self) -> None:
-        """Give the lease back after a failure, if the store lets us; else it goes with this process."""
+    async def abandon(self, status: RunStatus = "interrupted", error: Error | None = None) -> None:
+        """Give the lease back after a failure, if the store lets us; else it goes with this process.
+
+        `error`: what is shown as the reason.
+        """
         if self._lease is not None:
             leases = [self._lease]
             with suppress(AgentctlError):
-                await self._retry(lambda: self._shared.store.release(leases, status="interrupted"))
+                await self._retry(lambda: self._shared.store.release(leases, status=status, error=error))
 
     async def _give_back(self, released: bool, why: LetGo) -> LetGo:
         """Let go of the lease, unless a commit did. A run stopped in the middle shows as interrupted."""

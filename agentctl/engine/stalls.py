@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from agentctl.core.interpreter import fold
 from agentctl.core.stall import PATIENCE, Vitals, deadlocked
 from agentctl.engine.definitions import stored_plan
+from agentctl.engine.run import UNREADABLE
 from agentctl.ports import FINISHED, RunRow, Store
 
 _ALL = 100_000  # more runs than a person would look through
@@ -51,6 +52,9 @@ def _may_be_locked(row: RunRow) -> bool:
 
 
 def _timeouts(store: Store, run_id: str) -> list[float | None]:
-    """Return the timeouts of the attempts under way."""
-    state = fold(store.journal(run_id), lambda version: stored_plan(store, version))
+    """Return the timeouts of the attempts under way; none for a run whose journal cannot be read."""
+    try:
+        state = fold(store.journal(run_id), lambda version: stored_plan(store, version))
+    except UNREADABLE:
+        return []
     return [step.node.step.timeout for step in state.executing.values()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Protocol
 
-from agentctl.core.events import AnyEvent
+from agentctl.core.events import AnyEvent, Error
 from agentctl.ports.append import Append, Appended
 from agentctl.ports.runs import Lease, RunStatus
 from agentctl.ports.starts import StoredDefinition
@@ -26,8 +26,13 @@ class Journals(Protocol):
     def append(self, entry: Append) -> Awaitable[Appended]:
         """Add events to a run's journal with all that belongs to them. Raises LeaseLost."""
 
-    def release(self, leases: Sequence[Lease], *, status: RunStatus | None = None) -> Awaitable[None]:
-        """Give leases back without an event; `status` (interrupted) is shown from then on. A lost lease is ignored."""
+    def release(
+        self, leases: Sequence[Lease], *, status: RunStatus | None = None, error: Error | None = None
+    ) -> Awaitable[None]:
+        """Give leases back without an event; `status` (interrupted, blocked) is shown from then on. A lost lease is ignored.
+
+        `error`: why these runs cannot be driven, shown until one is: from then on no timer makes them due.
+        """
 
     def executor_lock_fd(self) -> int | None:
         """Return the descriptor whose lock proves that this process lives; None while it has leased nothing.

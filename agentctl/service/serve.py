@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from agentctl.engine.serving import ServingEngine
+from agentctl.engine.engine import Engine
 from agentctl.engine.store_retry import is_passing
 from agentctl.errors import AgentctlError, StoreError
 from agentctl.ports import Clock
@@ -38,7 +38,7 @@ class Service:
 
     def __init__(
         self,
-        engine: ServingEngine,
+        engine: Engine,
         parts: Sequence[Component],
         clock: Clock,
         notifier: Notifier,

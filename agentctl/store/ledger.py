@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentctl import JSON
-from agentctl.core.events import AnyEvent, ApprovalGiven
+from agentctl.core.events import AnyEvent, ApprovalGiven, Error
 from agentctl.errors import NotFound, StoreError, StoreMissing, StoreNeedsMigration
 from agentctl.ports import (
     NOTHING,
@@ -153,10 +153,12 @@ class Ledger:
 
         return self._submit(Acquire(run_ids, time.time() if at is None else at))
 
-    def release(self, leases: Sequence[Lease], *, status: RunStatus | None = None) -> Awaitable[None]:
+    def release(
+        self, leases: Sequence[Lease], *, status: RunStatus | None = None, error: Error | None = None
+    ) -> Awaitable[None]:
         from agentctl.store.runs.changes import Release
 
-        return self._submit(Release(leases, status))
+        return self._submit(Release(leases, status, self._payloads.json(error)))
 
     def post(self, replies: Sequence[Reply]) -> Awaitable[None]:
         from agentctl.store.runs.changes import Post

@@ -7,6 +7,7 @@ import os
 import signal
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -21,7 +22,7 @@ from agentctl.engine.clock import SystemClock
 from agentctl.engine.dispatcher import MOST_HELD
 from agentctl.engine.engine import Engine
 from agentctl.engine.host import EngineConfig
-from agentctl.engine.serving import ServingEngine
+from agentctl.engine.residency.serving import Serving
 from agentctl.errors import NotFound
 from agentctl.ports import (
     Action,
@@ -123,9 +124,9 @@ class World:
         """A further engine on the store, as another process would have: with a connection and a lock of its own."""
         return Engine(self._equipment(clock, workers))
 
-    def serving(self, clock: Clock | None = None, workers: int = 16, most_held: int = MOST_HELD) -> ServingEngine:
+    def serving(self, clock: Clock | None = None, workers: int = 16, most_held: int = MOST_HELD) -> Engine:
         """The same, as `agentctl serve` has it."""
-        return ServingEngine(self._equipment(clock, workers), most_held=most_held)
+        return Engine(self._equipment(clock, workers), partial(Serving, most_held=most_held))
 
     def _equipment(self, clock: Clock | None, workers: int) -> EngineConfig:
         store = open_store(self.root / ".agentctl" / "agentctl.db")

@@ -177,8 +177,11 @@ def _become_executor(session: Session) -> None:
 
 
 class Release(msgspec.Struct, frozen=True):
+    """`error`: JSON of why the runs cannot be driven; no timer of theirs makes them due any more."""
+
     leases: Sequence[Lease]
     status: str | None
+    error: str | None = None
 
     def perform(self, session: Session) -> None:
         for lease in self.leases:
@@ -187,9 +190,10 @@ class Release(msgspec.Struct, frozen=True):
             except LeaseLost:
                 continue
             session.connection.execute(
-                "UPDATE runs SET owner = NULL, status = CASE WHEN finished_at IS NULL THEN coalesce(?, status) ELSE status END"
-                " WHERE key = ? AND epoch = ? AND owner = ?",
-                (self.status, held.key, held.epoch, session.executor.id),
+                "UPDATE runs SET owner = NULL, status = CASE WHEN finished_at IS NULL THEN coalesce(?1, status) ELSE status END,"
+                " error = coalesce(?2, error), wake_at = CASE WHEN ?2 IS NULL THEN wake_at END"
+                " WHERE key = ?3 AND epoch = ?4 AND owner = ?5",
+                (self.status, self.error, held.key, held.epoch, session.executor.id),
             )
             session.stage(lease.run_id, None)
 

@@ -215,7 +215,7 @@ async def test_a_blocked_run_still_runs_out_of_time(world: World) -> None:
     assert (await engine.drive(run_id)).status == "blocked"
     await engine.stop()
     other = world.engine()
-    while run_id not in other.store.due(other._clock.now()):
+    while run_id not in other.store.due(other.clock.now()):
         await asyncio.sleep(0.05)
     row = await other.drive(run_id)
     assert row.error is not None

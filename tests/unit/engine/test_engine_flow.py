@@ -12,7 +12,6 @@ from waiting import eventually_async
 from agentctl import model
 from agentctl.engine import dispatcher
 from agentctl.engine.engine import Engine
-from agentctl.engine.serving import ServingEngine
 from agentctl.errors import InputInvalid, RunRejected
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.ports import Call, RunRow, StoredDefinition
@@ -61,7 +60,7 @@ def virtual(world: World, make: Callable[..., Any]) -> tuple[Any, VirtualClock]:
     return engine, clock
 
 
-async def serve(engine: ServingEngine, done: Callable[[], bool]) -> None:
+async def serve(engine: Engine, done: Callable[[], bool]) -> None:
     await engine.begin()
     serving = asyncio.create_task(engine.run())
     await eventually_async(done)
@@ -133,7 +132,7 @@ async def test_a_run_starts_as_soon_as_another_process_frees_its_place(world: Wo
     await eventually_async(lambda: bool(world.shell.calls))
     second, _ = await waiter.start(definition, {}, reserve=True)
     waiting = asyncio.create_task(waiter.drive(second))
-    await eventually_async(lambda: second in waiter._line)
+    await eventually_async(lambda: second in waiter.residency.queue)
     assert waiter.store.queue_position(second).reason == f"waits for a place: concurrency 1 of shared is held by run {first}"
     go_on.set()
     began = asyncio.get_running_loop().time()
@@ -157,7 +156,7 @@ async def test_a_run_that_is_cancelled_in_line_ends_without_a_place(world: World
     go_on = held_up(world)
     ids = await engine.create_many(stored("shared", task("work"), flow=limited()), [{}] * 3)
     drives = [asyncio.create_task(engine.drive(run_id)) for run_id in ids]
-    await eventually_async(lambda: len(engine._line) == 2)
+    await eventually_async(lambda: len(engine.residency.queue) == 2)
     await engine.cancel(ids[1])
     assert (await drives[1]).status == "cancelled"
     assert engine.store.run(ids[0]).status == "running"
@@ -171,7 +170,7 @@ async def test_an_engine_that_stops_leaves_those_in_line_in_the_queue(world: Wor
     held_up(world)
     ids = await engine.create_many(stored("shared", task("work"), flow=limited()), [{}] * 2)
     drives = [asyncio.create_task(engine.drive(run_id)) for run_id in ids]
-    await eventually_async(lambda: len(engine._line) == 1)
+    await eventually_async(lambda: len(engine.residency.queue) == 1)
     await engine.stop()
     assert await all_of(*drives) == ["interrupted", "queued"]
     engine.store.close()
@@ -195,7 +194,7 @@ async def test_a_failed_run_that_is_resumed_waits_for_a_place_again(world: World
     await eventually_async(lambda: len(world.shell.calls) == 2)
     await engine.resume(first)
     resumed = asyncio.create_task(engine.drive(first))
-    await eventually_async(lambda: first in engine._line)
+    await eventually_async(lambda: first in engine.residency.queue)
     go_on.set()
     assert await all_of(driving, resumed) == ["succeeded", "succeeded"]
 
@@ -337,7 +336,7 @@ async def test_a_child_that_stands_in_line_is_cancelled_with_its_parent(world: W
     engine = world.engine()
     busy, parent, go_on = await with_a_child_in_line(world, engine)
     driving = asyncio.create_task(engine.drive(parent))
-    await eventually_async(lambda: len(engine._line) == 1)
+    await eventually_async(lambda: len(engine.residency.queue) == 1)
     await engine.cancel(parent)
     assert (await driving).status == "cancelled"
     assert [child.status for child in world.children(parent)] == ["cancelled"]

@@ -178,7 +178,7 @@ async def test_a_sleeping_run_that_another_process_finished_is_seen_to_have_ende
     run_id = await first.create(stored("other", wait("w", "1h")), {})
     driving = asyncio.create_task(first.drive(run_id))
     await eventually_async(lambda: first.store.run(run_id).owner is None and first.store.run(run_id).status == "waiting")  # type: ignore[union-attr]
-    first._deliver = lambda run_ids: None  # type: ignore[method-assign]  # the mail is the other's to read
+    first.deliver = lambda run_ids: None  # type: ignore[method-assign]  # the mail is the other's to read
     await second.cancel(run_id)
     assert (await second.drive(run_id)).status == "cancelled"
     assert (await driving).status == "cancelled"

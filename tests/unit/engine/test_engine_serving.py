@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from threading import Thread
@@ -11,10 +12,10 @@ from typing import Any
 import pytest
 from waiting import eventually_async
 
+from agentctl.core import interpreter
 from agentctl.core.events import StepSucceeded
 from agentctl.engine.dispatcher import POLL_INTERVAL
 from agentctl.engine.engine import Engine
-from agentctl.engine.serving import ServingEngine
 from agentctl.errors import ActionError, StoreCorrupt, StoreFull
 from agentctl.model import Retry
 from agentctl.ports import Call, HistoryFilter
@@ -25,7 +26,7 @@ GRACE = 10.0
 
 
 @asynccontextmanager
-async def served(engine: ServingEngine) -> AsyncIterator[ServingEngine]:
+async def served(engine: Engine) -> AsyncIterator[Engine]:
     await engine.begin()
     running = asyncio.create_task(engine.run())
     try:
@@ -92,7 +93,7 @@ async def test_an_event_wakes_a_run_that_costs_no_memory_while_it_waits(world: W
         other = world.engine()
         run_id = await other.create(stored("x", wait_for_event("w", "go"), task("after")), {})
         await eventually_async(lambda: status(other, run_id) == "waiting" and not engine.held)
-        assert (engine._parked, engine._expected, engine._timers._due) == (set(), {}, {})
+        assert (engine.held, engine.timers._due) == (0, {})
 
         await other.send("go", {})
         await eventually_async(lambda: status(other, run_id) == "succeeded")
@@ -277,7 +278,7 @@ async def test_a_store_that_is_damaged_ends_the_engine(world: World) -> None:
 # --- stopping with grace -----------------------------------------------------------------------------------------------
 
 
-async def stop_in_the_middle(world: World, engine: ServingEngine, release: asyncio.Event, grace: float = GRACE) -> None:
+async def stop_in_the_middle(world: World, engine: Engine, release: asyncio.Event, grace: float = GRACE) -> None:
     """Stop while `a` of a run is under way, which ends when `release` is set."""
 
     async def hang(call: Call) -> str:
@@ -417,3 +418,59 @@ async def test_a_child_under_way_ends_and_its_parent_goes_on_with_the_next_proce
     async with served(world.serving()) as following:
         await eventually_async(lambda: status(following, run_id) == "succeeded")
     assert world.shell.paths == ["a", "z", "after"]
+
+
+async def test_a_run_whose_journal_cannot_be_read_is_blocked_and_says_why(world: World) -> None:
+    engine = world.serving()
+    broken = await world.engine().create(stored("broken", task("a")), {})
+    journal = engine.store.journal
+
+    def read(run_id: str, after: int = 0) -> Any:
+        if run_id == broken:
+            raise StoreCorrupt("the store's file payloads/abc is missing")
+        return journal(run_id, after)
+
+    engine.store.journal = read  # type: ignore[method-assign]
+    async with served(engine):
+        assert status(engine, broken) == "blocked", "begun although one run cannot be read"
+        row = engine.store.run(broken)
+        assert row is not None
+        assert row.error is not None
+        assert row.error.type == "run.unreadable"
+        assert "payloads/abc is missing" in row.error.message
+        well = await world.engine().create(stored("well", task("x")), {})
+        await eventually_async(lambda: status(engine, well) == "succeeded")
+        engine.store.journal = journal  # type: ignore[method-assign]
+    restored = await world.engine().drive(broken)
+    assert (restored.status, restored.error) == ("succeeded", None)
+
+
+async def test_a_bug_in_one_run_is_shown_on_it(world: World) -> None:
+    engine = world.serving()
+    broken = await world.engine().create(stored("broken", task("a")), {})
+    engine._shared.definitions.plan = lambda version: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    async with served(engine):
+        error = await eventually_async(lambda: getattr(engine.store.run(broken), "error", None))
+        assert (status(engine, broken), error.type) == ("interrupted", "internal")
+        assert "division by zero" in error.message
+
+
+async def test_a_long_journal_is_read_beside_the_event_loop(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentctl.engine.run.LONG", 3)
+    first = world.engine()
+    run_id = await first.create(stored("x", task("a"), wait_for_event("w", "go"), task("b")), {})
+    assert (await first.drive(run_id, until="rest")).status == "waiting"
+    await first.stop()
+
+    threads: list[threading.Thread] = []
+    second = world.engine()
+    fold = interpreter.fold
+
+    def watched(*arguments: Any) -> Any:
+        threads.append(threading.current_thread())
+        return fold(*arguments)
+
+    monkeypatch.setattr(interpreter, "fold", watched)
+    await second.send("go", {})
+    assert (await second.drive(run_id)).status == "succeeded"
+    assert threading.main_thread() not in threads

@@ -154,7 +154,7 @@ async def test_events_kept_are_taken_in_the_order_in_which_they_came(world: Worl
 async def test_an_emitted_event_wakes_a_run_that_rests_in_the_same_engine(world: World) -> None:
     engine = world.engine()
     waiting = asyncio.create_task(engine.drive(await engine.create(PAID, {})))
-    while not engine._parked:
+    while not engine.residency.parked:
         await asyncio.sleep(0.005)
     emit = task("tell", {"event": "payment.received", "data": {"who": "${{ run.id }}"}}, uses="emit")
     row = await engine.drive(await engine.create(stored("tell", emit), {}))

@@ -74,7 +74,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def service(world: World, *parts: Any, clock: Any = None, told: Any = lambda: None) -> Service:
     engine = world.serving()
-    return Service(engine, [engine, *parts], clock or engine._clock, Notifier({}), grace=5.0, told=told)
+    return Service(engine, [engine, *parts], clock or engine.clock, Notifier({}), grace=5.0, told=told)
 
 
 def signal_us(number: int = signal.SIGTERM) -> None:
