@@ -29,6 +29,7 @@ __all__ = [
     "build_service",
     "calm_collector",
     "deploy_now",
+    "deploy_triggers",
     "examine_models",
     "examine_store",
     "known_definition",
@@ -228,6 +229,17 @@ async def deploy_now(project: Project, store: Store) -> None:
 
     if is_home(project, store):
         await bring_in_line(project, store, time.time())
+
+
+async def deploy_triggers(project: Project, store: Store) -> None:
+    """Do the same for a command that drives a run, whose events may start others; at once where nothing is triggered by events.
+
+    Raises StoreError, and OSError when a folder cannot be listed.
+    """
+    from agentctl.service.disk.scan import files
+
+    if store.deployments() or any(b"event" in path.read_bytes() for path in files(project.root)):
+        await deploy_now(project, store)
 
 
 async def release_gathered(project: Project, store: Store) -> list[Admission]:

@@ -177,14 +177,17 @@ def requesting(used: Project) -> Iterator[tuple[Client, Store]]:
         yield build_client(used, store), store
 
 
-async def follow_files(used: Project, store: Store) -> None:
-    """For a command that triggers something: deploy what the files say, unless `serve` lives, which has. Raises StoreError."""
-    from agentctl.wiring import deploy_now
+async def follow_files(used: Project, store: Store, *, drives: bool = False) -> None:
+    """For a command that triggers something: deploy what the files say, unless `serve` lives, which has. Raises StoreError.
+
+    `drives`: the command drives a run, so only events trigger something.
+    """
+    from agentctl.wiring import deploy_now, deploy_triggers
 
     if store.serving() is not None:
         return
     try:
-        await deploy_now(used, store)
+        await (deploy_triggers if drives else deploy_now)(used, store)
     except OSError as error:
         output.note(f"{error.filename}: {error.strerror}; everything stays as it is deployed")
 

@@ -115,7 +115,7 @@ class Engine:
         if row is None:
             raise NotFound(f"there is no run {run_id}")
         if row.status in FINISHED and self.residency.is_queued(run_id):
-            return structs.replace(row, status="queued", error=None, finished_at=None)
+            return structs.replace(row, status="queued", output=None, error=None, finished_at=None)
         return row
 
     async def begin(self) -> None:

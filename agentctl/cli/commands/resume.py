@@ -101,6 +101,7 @@ async def _resume(
 
     hints = context.Hints(row.id, project, db)
     with heard(json=json) as interrupts, working(project) as (engine, watch):
+        await context.follow_files(project, engine.store, drives=True)
         await engine.resume(row.id, redo, stored, vars=project.vars)
         ended = await drive(engine, watch, row.id, wait=wait, hints=hints, interrupts=interrupts)
     return report(ended, hints, json=json)

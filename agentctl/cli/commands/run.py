@@ -88,6 +88,7 @@ async def _run(
     from agentctl.cli.foreground.interrupts import heard
 
     with heard(json=json) as interrupts, working(project) as (engine, watch):
+        await context.follow_files(project, engine.store, drives=True)
         run_id, admission = await engine.start(stored, given, reserve=True, vars=project.vars)
         if admission.outcome == "duplicate":
             output.note(f"{admission.reason}; continuing with that run")

@@ -156,6 +156,8 @@ def ending(row: RunRow, hints: Hints) -> list[str]:
         said = why(row) if row.error is not None else f"cancelled: {why(row)}"
         return [said, f"  look at it:   {hints.show}", f"  resume it:    {hints.resume}"]
     if row.status == "blocked":
+        if row.error is not None:
+            return [f"blocked: {why(row)}"]
         return ["blocked: it is unknown whether this step took effect; look, and answer with one of these commands"]
     return [f"{row.status}; continue it with: {hints.drive}"]
 

@@ -57,6 +57,7 @@ async def _resolve(
 
     hints = context.Hints(driver.id, project, db)
     with heard(json=json) as interrupts, working(project) as (engine, watch):
+        await context.follow_files(project, engine.store, drives=True)
         await engine.resolve(row.id, path, verdict, output=value, by=login_name())
         try:
             ended = await drive(engine, watch, driver.id, wait=wait, hints=hints, interrupts=interrupts)

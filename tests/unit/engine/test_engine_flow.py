@@ -342,3 +342,25 @@ async def test_a_child_that_stands_in_line_is_cancelled_with_its_parent(world: W
     assert [child.status for child in world.children(parent)] == ["cancelled"]
     go_on.set()
     await busy
+
+
+async def test_a_failed_run_that_is_resumed_and_has_to_queue_is_queued(world: World) -> None:
+    engine, other = world.engine(), world.engine()
+    definition = stored("shared", task("work"), flow=limited())
+
+    async def fail(call: Call) -> str:
+        raise RuntimeError("no")
+
+    world.shell.behave["work"] = fail
+    failed = await engine.create(definition, {})
+    assert (await engine.drive(failed)).status == "failed"
+    go_on = held_up(world)
+    holder, _ = await other.start(definition, {}, reserve=True)
+    driving = asyncio.create_task(other.drive(holder))
+    await eventually_async(lambda: len(world.shell.calls) == 2)
+
+    await engine.resume(failed)
+    row = await engine.drive(failed, until="rest")
+    assert (row.status, row.error) == ("queued", None)
+    go_on.set()
+    await driving
