@@ -49,10 +49,11 @@ def wait_for_event(id: str, name: str, condition: str | None = None, **more: Any
     return model.Step(id=id, action=model.Wait(event=parse_value(name), condition=test, **more), uses="wait")
 
 
-def approve(id: str, message: str = "Go on?", show: Any = None, **more: Any) -> model.Step:
-    """`more`: form, timeout, on_timeout."""
+def approve(id: str, message: str = "Go on?", show: Any = None, form: Any = None, **more: Any) -> model.Step:
+    """`more`: timeout, on_timeout."""
     shown = None if show is None else parse_value(show)
-    return model.Step(id=id, action=model.Approve(message=parse_value(message), show=shown, **more), uses="approve")
+    action = model.Approve(message=parse_value(message), show=shown, form=parse_value(form or {}), **more)
+    return model.Step(id=id, action=action, uses="approve")
 
 
 def wait_for_run(id: str, run_id: str) -> model.Step:
