@@ -45,6 +45,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     `remember`: values to set in the state of the run's definition's name.  `settle`, then `reserve`: llm calls that ended and
     that begin (see `core.budget`); one that is refused has no reservation, and is not to be made.
     `keys`: what to do about recorded results, in this order, at the time `at` (the driver's clock).
+    `snapshot`: the state that the journal, with these events, adds up to; it replaces an earlier one (see `Journals.snapshot`).
     `alone`: nothing else wants the event loop meanwhile, so the store may hold it up for as long as the commit takes.
     When `progress.status` is a finished one, everybody who awaits the run (its parent, or a `wait: {run}` told by
     `await_run`) gets ChildFinished as mail in this commit.
@@ -67,6 +68,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     at: float = 0.0
     release: bool = False
     alone: bool = False
+    snapshot: bytes | None = None
 
 
 class Appended(msgspec.Struct, frozen=True):

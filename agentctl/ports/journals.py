@@ -47,6 +47,12 @@ class Journals(Protocol):
         `lenient`: to be shown. A note `{unreadable}` replaces an output that cannot be read; else it raises PayloadUnreadable.
         """
 
+    def snapshot(self, run_id: str) -> tuple[int, bytes] | None:
+        """The latest snapshot of a run, and how many events of its journal it stands for; None: there is none.
+
+        It is a cache, which may be missing at any time. A finished run has none.
+        """
+
     def last_event_times(self, run_ids: Sequence[str]) -> dict[str, float]:
         """The time of the last event in each of these runs' journals, by id; a run is missing if it cannot be read."""
 

@@ -381,6 +381,10 @@ class Ledger:
         with self._reading():
             return reads.journal(self._reader, self._payloads, run_id, after, lenient=lenient)
 
+    def snapshot(self, run_id: str) -> tuple[int, bytes] | None:
+        with self._reading():
+            return reads.snapshot(self._reader, run_id)
+
     def last_event_times(self, run_ids: Sequence[str]) -> dict[str, float]:
         with self._reading():
             return reads.last_event_times(self._reader, self._payloads, run_ids)

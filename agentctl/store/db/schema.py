@@ -50,6 +50,10 @@ def _to_3(database: Database) -> None:
         not_null={"run", "digest", "value"},
         foreign_keys=[("run", "runs", "key")],
     )
+    snapshots = {"run": int, "head": int, "state": bytes}
+    database.table("snapshots").create(
+        snapshots, pk="run", not_null={"head", "state"}, foreign_keys=[("run", "runs", "key")]
+    )
     for statement in _EVENTS_THAT_WERE_TAKEN:
         database.execute(statement)
 

@@ -62,6 +62,13 @@ CREATE TABLE outputs (
     PRIMARY KEY (run, digest)
 );
 
+-- What the first events of a long journal add up to, so that an unfinished run is loaded without them. A cache.
+CREATE TABLE snapshots (
+    run INTEGER PRIMARY KEY REFERENCES runs (key),
+    head INTEGER NOT NULL CHECK (head >= 1),  -- how many events
+    state BLOB NOT NULL
+);
+
 CREATE TABLE mail (
     id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never returns: whoever has seen number 7 has seen it for good
     run INTEGER NOT NULL REFERENCES runs (key),

@@ -14,6 +14,7 @@ import msgspec
 from agentctl.core.events import ChildFinished, EventReceived, RunResumed
 from agentctl.errors import LeaseLost
 from agentctl.ports import FINISHED, Append, Appended
+from agentctl.store.db.arrays import array
 from agentctl.store.db.session import Disagreement, Held, Session
 from agentctl.store.events import offers
 from agentctl.store.events.events import PreparedEvent, prepare_event, record
@@ -73,7 +74,7 @@ def prepare(entry: Append, payloads: Payloads) -> PreparedAppend:
 def _brings_more(entry: Append) -> bool:
     runs = entry.spawn or entry.replies or entry.consumed
     steps = entry.forgotten or entry.keys or entry.waits or entry.remember
-    return bool(runs or steps or entry.settle or entry.reserve)
+    return bool(runs or steps or entry.settle or entry.reserve or entry.snapshot is not None)
 
 
 def check(session: Session, entry: Append) -> None:
@@ -195,6 +196,9 @@ def _carry_out(session: Session, item: PreparedAppend) -> Appended:
         offered += offers.resume(session, key, run_id, entry.consumed)
     if item.remember:
         remember(session, key, item.remember, entry.events[-1].at)
+    if entry.snapshot is not None:
+        head = entry.head + len(entry.events)
+        session.connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?)", (key, head, entry.snapshot))
     settle(session, key, entry.settle)
     refused = tuple(reserve(session, key, entry.reserve))
     if entry.release and offered:
@@ -217,6 +221,8 @@ def _end(session: Session, finished: Sequence[Append]) -> None:
     """Tell whoever awaits these runs, and free their places."""
     runs = [(session.held(entry.lease), entry) for entry in finished]
     tell_awaiters(session, {held.key: _end_of(entry) for held, entry in runs})
+    ended = array(held.key for held, _ in runs)
+    session.connection.execute("DELETE FROM snapshots WHERE run IN (SELECT value FROM json_each(?))", (ended,))
     limited = [held.key for held, _ in runs if held.limited]
     if limited:
         leave(session, limited)

@@ -196,6 +196,14 @@ SELECT digest, value FROM outputs WHERE run = (SELECT key FROM runs WHERE id = ?
 """
 
 
+def snapshot(connection: sqlite3.Connection, run_id: str) -> tuple[int, bytes] | None:
+    """See `Journals.snapshot`."""
+    found: tuple[int, bytes] | None = connection.execute(
+        "SELECT s.head, s.state FROM runs r JOIN snapshots s ON s.run = r.key WHERE r.id = ?", (run_id,)
+    ).fetchone()
+    return found
+
+
 def last_event_times(connection: sqlite3.Connection, payloads: Payloads, run_ids: Sequence[str]) -> dict[str, float]:
     """The time of the last event of each, by id; a run whose last event cannot be read is missing."""
     ids = array(run_ids)

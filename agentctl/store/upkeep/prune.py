@@ -41,6 +41,7 @@ OF_A_RUN = (
     ("taken", "run"),
     ("wait_starts", "run"),
     ("outputs", "run"),
+    ("snapshots", "run"),
     ("reservations", "run"),
     ("feedback", "run"),
     ("claims", "run"),
