@@ -16,6 +16,7 @@ from agentctl.ports import Call, LargeOutput, Surroundings
 KEPT = 1 << 20  # bytes of output that stay in memory and in the journal; more becomes a file
 IN_MEMORY = 64 << 20  # bytes that are kept in memory when the disk takes no file
 MAX_OUTPUT = 1 << 30  # bytes that a step may put out, where it does not say
+RESERVE = 16 << 20  # bytes of the disk that outputs and logs leave to the store, so that what happens can be recorded
 TAIL = 4096  # bytes of stderr that a failed step keeps
 LINE = 65536  # characters after which a line without an end is logged all the same
 
@@ -119,6 +120,8 @@ class Kept:
     def _spill(self) -> None:
         """Move what is in memory to the file, as far as the disk takes it."""
         try:
+            if not has_room(self._folder):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if self._file is None:
                 self._file = nameless_file(self._folder)
             while self._clean:
@@ -146,6 +149,12 @@ class Kept:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def has_room(folder: Path) -> bool:
+    """Whether the disk of `folder` has more room than what is reserved for the store."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize > RESERVE
 
 
 def nameless_file(folder: Path) -> IO[bytes]:

@@ -14,6 +14,7 @@ from typing import IO
 import msgspec
 
 from agentctl import JSON
+from agentctl.actions.output import has_room
 from agentctl.actions.secrets import Secrets
 from agentctl.errors import StoreFull
 from agentctl.ports import Call, LargeOutput, Scrubber, Store
@@ -49,13 +50,15 @@ class LocalSurroundings:
     def log(self, call: Call, stream: str, text: str) -> None:
         """One record `{at, path, attempt, stream, text}` for each line of `text`, all in one write.
 
-        A log that cannot be written (a full disk) is no reason to fail a step, so that is passed over in silence.
+        A log that cannot be written (a disk that is full, or has no more room than the store needs) is no reason to fail a step,
+        so that is passed over in silence.
         """
         if call.run_id in self._cut:
             return
         lines = self.secrets.scrub(text).split("\n")
         with contextlib.suppress(OSError):
-            self._append(call, stream, lines)
+            if has_room(self.store):
+                self._append(call, stream, lines)
 
     def _append(self, call: Call, stream: str, lines: list[str]) -> None:
         path = self._store.log_path(call.run_id)

@@ -110,7 +110,27 @@ class _Builder:
             return model.Fail(parse_value({"message": body} if isinstance(body, str) else body))
         if uses == "return":
             return model.Return(parse_value(body))
-        return model.Task(uses, parse_value(_params(step, uses)))
+        return model.Task(uses, parse_value(_params(self.written(path, step, uses), uses)))
+
+    def written(self, path: Path, step: dict[str, Any], uses: str) -> dict[str, Any]:
+        """The step with the text of its numbers as they are written, where the action takes texts."""
+        found = action(uses)
+        assert found is not None  # the schema lets no other through
+        changed = {key: self.text((*path, key), step[key], depth) for key, depth in found.texts.items() if key in step}
+        if isinstance(step[uses], dict):
+            inner = {key: self.text((*path, uses, key), value, found.texts.get(key, -1)) for key, value in step[uses].items()}
+            changed[uses] = inner
+        return {**step, **changed}
+
+    def text(self, path: Path, value: Any, depth: int) -> Any:
+        """A plain number or boolean as it is written; of a list or a mapping, what is in it, `depth` levels down."""
+        if depth >= 0 and isinstance(value, bool | int | float):
+            return self.source.written(path) or value
+        if depth > 0 and isinstance(value, list):
+            return [self.text((*path, index), item, depth - 1) for index, item in enumerate(value)]
+        if depth > 0 and isinstance(value, dict):
+            return {key: self.text((*path, key), item, depth - 1) for key, item in value.items()}
+        return value
 
     def repeat(self, path: Path, step: dict[str, Any], body: dict[str, Any]) -> model.Repeat:
         return model.Repeat(

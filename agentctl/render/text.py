@@ -9,6 +9,7 @@ from typing import Any
 
 from agentctl.core.events import Error, Usage
 from agentctl.expressions.duration import format_duration
+from agentctl.expressions.large import shown
 
 SYMBOLS = {
     "pending": "·",
@@ -127,7 +128,7 @@ def summary(value: Any, width: int = 100) -> str:
         return ""
     if isinstance(value, str):
         return first_line(value, width)
-    return cut(compact(value), width)
+    return cut(compact(shown(value)), width)
 
 
 def compact(value: Any) -> str:

@@ -55,6 +55,7 @@ HTTP = ActionSpec(
         },
     },
     secrets=frozenset({"http"}),
+    texts={"headers": 1, "query": 2},
     streams=frozenset({"body"}),
     implementation="agentctl.actions.http:make",
     is_mockable=True,

@@ -82,6 +82,7 @@ SHELL = ActionSpec(
     beside={"parse": _PARSE_KEY, "env": _ENV, "stdin": _STDIN, "cwd": _CWD, "max_output": _MAX_OUTPUT},
     fixed=frozenset({"parse", "max_output", "ok_codes", "interpreter"}),
     secrets=frozenset({"shell", "env", "stdin", "cwd"}),
+    texts={"shell": 1, "run": 1, "env": 1, "stdin": 0},
     streams=frozenset({"stdin"}),
     implementation="agentctl.actions.shell:make",
     is_mockable=True,

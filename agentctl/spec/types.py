@@ -29,6 +29,8 @@ class ActionSpec(msgspec.Struct, frozen=True, kw_only=True):
     needs: those of `beside` that have to be there.
     fixed: keys, beside it or inside its value, that take no expression.
     secrets: keys of the step, its own or those beside it, whose values may hold `${{ secrets.X }}`.
+    texts: keys, beside it or inside its value, where a plain number or boolean is the text as it is written (`3.10`), with how
+        many levels of lists and mappings that holds for.
     streams: keys of its parameters that take a large output as a reference to its file; elsewhere its content is put in.
     performer: who carries it out: an engine, through the object that `implementation` makes, or the interpreter itself.
     implementation: `package.module:function`; called with an `ActionContext`, it returns the `Action`.
@@ -47,6 +49,7 @@ class ActionSpec(msgspec.Struct, frozen=True, kw_only=True):
     needs: tuple[str, ...] = ()
     fixed: frozenset[str] = frozenset()
     secrets: frozenset[str] = frozenset()
+    texts: dict[str, int] = {}
     streams: frozenset[str] = frozenset()
     performer: Literal["engine", "interpreter"] = "engine"
     implementation: str = ""

@@ -86,6 +86,11 @@ class Source:
         place, node = find(self.root, path)
         return locate(node, offset, self.lines) if node and isinstance(node.value, str) else place
 
+    def written(self, path: Path) -> str | None:
+        """The text of the plain scalar at `path`, as it stands in the file."""
+        node = find(self.root, path)[1] if self.root else None
+        return node.text if node is not None and not node.style and node.text else None
+
     def report(self, place: Place, code: str, message: str, severity: Severity = "error") -> None:
         if place in self.unread:
             return

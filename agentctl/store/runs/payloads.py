@@ -61,10 +61,10 @@ class Payloads:
         """
         digest = hashlib.sha256(data).hexdigest()
         path = self.folder / digest
-        if _is_there(path):
-            return digest, path
         aside = self.folder / f".{digest}.{os.urandom(4).hex()}"  # others may be keeping the same
         try:
+            if _is_there(path):
+                return digest, path
             if private_folder(self.folder):
                 sync_folder(self.folder.parent)
             if descriptor is None or not _linked(descriptor, aside):

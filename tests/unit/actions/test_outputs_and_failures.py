@@ -49,6 +49,13 @@ def test_an_output_that_the_disk_does_not_take_stays_in_memory(call: Make, aroun
     assert Path(reference["file"]).read_bytes() == b"line\n" * 1_000_000
 
 
+def test_outputs_and_logs_leave_the_store_room_on_the_disk(call: Make, around: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "RESERVE", 1 << 62)
+    reference = run(call(run="echo first; yes line | head -c 5000000"), around)
+    assert Path(reference["file"]).stat().st_size == 5_000_006
+    assert around.logged("stdout") == []
+
+
 def test_an_output_that_neither_disk_nor_memory_takes_leaves_the_outcome_unknown(
     call: Make, around: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
