@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agentctl.language.catalog import Catalog
     from agentctl.language.project.project import Project
     from agentctl.ports import Admission, Client, Finding, Observer, Store, StoredDefinition
-    from agentctl.service.component import Component
+    from agentctl.service.component import Component, TriggerContext
     from agentctl.service.http.address import Address
     from agentctl.service.serve import Service
     from agentctl.store.ledger import Ledger
@@ -105,6 +105,7 @@ def build_service(
     from agentctl.engine.clock import SystemClock
     from agentctl.engine.engine import Engine
     from agentctl.engine.residency.serving import Serving
+    from agentctl.service.component import TriggerContext
     from agentctl.service.disk.deployer import Deployer
     from agentctl.service.disk.files import FileWatch
     from agentctl.service.http.context import Context
@@ -137,6 +138,7 @@ def build_service(
         FileWatch(project, store, clock, deployer, engine.record),
         FailureMonitor(store, clock),
         Pruner(project, store, clock),
+        *_installed_triggers(TriggerContext(project.root, clock, deployer, project.vars, engine.record)),
     ]
     notifier = Notifier(os.environ)
     if listen is None:
@@ -161,6 +163,18 @@ def build_service(
     # First: an address that is taken is told before anything is driven, and until all have begun it answers that they have not.
     service = Service(engine, [listener, *parts], clock, notifier, grace=grace, told=lambda: told(listener.url))
     return service
+
+
+def _installed_triggers(context: TriggerContext) -> Iterator[Component]:
+    """The parts of `serve` that installed packages bring for their kinds of triggers."""
+    from importlib import import_module
+
+    from agentctl import spec
+
+    for kind in spec.triggers().values():
+        if kind.component:
+            module, _, function = kind.component.partition(":")
+            yield getattr(import_module(module), function)(context)
 
 
 def calm_collector() -> None:

@@ -6,10 +6,12 @@ import asyncio
 import inspect
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
 import threading
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -93,6 +95,7 @@ class Agentctl:
 
     def __init__(self, cwd: Path) -> None:
         self.cwd = cwd
+        self.env: dict[str, str] = {}  # of every command
         self.started: list[subprocess.Popen[str]] = []
 
     def __call__(
@@ -106,7 +109,7 @@ class Agentctl:
         done = subprocess.run(
             self._command(arguments),
             cwd=cwd or self.cwd,
-            env=clean_environment(env),
+            env=clean_environment({**self.env, **(env or {})}),
             input=stdin if stdin is not None else "",
             capture_output=True,
             text=True,
@@ -121,7 +124,7 @@ class Agentctl:
         process = subprocess.Popen(
             self._command(arguments),
             cwd=cwd or self.cwd,
-            env=clean_environment(env),
+            env=clean_environment({**self.env, **(env or {})}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -234,3 +237,26 @@ def make_server() -> Iterator[Callable[[], Server]]:
 @pytest.fixture
 def server(make_server: Callable[[], Server]) -> Server:
     return make_server()
+
+
+@pytest.fixture
+def install(tmp_path: Path, agentctl: Agentctl) -> Callable[[Path], None]:
+    """Installs the Python package in a folder for the commands of a test, as pip would: its modules and its entry points."""
+
+    def install_package(folder: Path) -> None:
+        described = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        target = tmp_path / "installed"
+        for package in folder.glob("*/__init__.py"):
+            shutil.copytree(package.parent, target / package.parent.name, ignore=shutil.ignore_patterns("__pycache__"))
+        name, version = described["name"].replace("-", "_"), described["version"]
+        info = target / f"{name}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {described['name']}\nVersion: {version}\n")
+        groups = [
+            f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in points.items())
+            for group, points in described["entry-points"].items()
+        ]
+        (info / "entry_points.txt").write_text("\n".join(groups))
+        agentctl.env["PYTHONPATH"] = os.pathsep.join([str(target), clean_environment()["PYTHONPATH"]])
+
+    return install_package

@@ -1,8 +1,18 @@
-"""What the service is made of."""
+"""What the service is made of, and what a trigger of an installed package is given."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Protocol
+
+from agentctl import JSON
+from agentctl.model import Trigger
+from agentctl.ports import Clock, NewEvent, SendResult, StoredDefinition, Triggered
+from agentctl.service.deployed import Deployed
+from agentctl.triggers.events import starts_of
+
+Record = Callable[[NewEvent, Triggered], Awaitable[SendResult]]
 
 
 class Component(Protocol):
@@ -23,3 +33,34 @@ class Component(Protocol):
 
     def look(self) -> None:
         """Something changed in the store, and it may concern this part: look again soon. Must return at once, and not raise."""
+
+
+class TriggerContext:
+    """What `TriggerSpec.component` is made from.
+
+    root: the project's folder.
+    clock: the service's.
+    deployed: what may be triggered now, and `on_change`.
+    """
+
+    def __init__(self, root: Path, clock: Clock, deployed: Deployed, vars: Mapping[str, JSON], record: Record) -> None:
+        self.root = root
+        self.clock = clock
+        self.deployed = deployed
+        self._vars = vars
+        self._record = record
+
+    def triggers(self, kind: str) -> Iterator[tuple[StoredDefinition, int, Trigger]]:
+        """Every trigger of a kind, with its definition and its number there, as deployed now."""
+        for stored in self.deployed.definitions().values():
+            for number, trigger in enumerate(stored.definition.triggers):
+                if trigger.kind == kind:
+                    yield stored, number, trigger
+
+    async def fire(self, stored: StoredDefinition, number: int, *, name: str, data: JSON, id: str) -> SendResult:
+        """Record an event and start what trigger `number` of the definition makes of it. Raises StoreError.
+
+        An `id` that was seen before with this name and definition starts nothing.
+        """
+        event = NewEvent(name, data, f"{name}:{stored.definition.name}:{id}", self.clock.now())
+        return await self._record(event, starts_of(stored, number, event, self._vars))

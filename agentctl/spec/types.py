@@ -68,6 +68,8 @@ class TriggerSpec(msgspec.Struct, frozen=True, kw_only=True):
     schema: JSON Schema of the value under that key.
     keys: its other keys, each with its schema, but for `if` and `input`.
     settings: the struct that `model.Trigger.settings` converts to; its fields are `keys`, with their defaults.
+    component: `package.module:function` of an installed package; called with a `TriggerContext`, it returns the part of `serve`
+        that watches for it.
     has_event: a run that it starts has an event, so that `if` and `input` may stand beside it.
     """
 
@@ -75,4 +77,5 @@ class TriggerSpec(msgspec.Struct, frozen=True, kw_only=True):
     schema: dict[str, Any]
     keys: dict[str, Any] = {}
     settings: type[msgspec.Struct]
+    component: str = ""
     has_event: bool = False

@@ -25,6 +25,7 @@ steps:
       stdin: {a: 1}
       parse: json
       ok_codes: [0, 3]
+      max_output: 1MiB
   - {id: beside, shell: 'basename "$PWD"', cwd: skills}
   - {id: seven, shell: {run: [sh, -c, exit 7], ok_codes: [7]}}
 output: {inside: "${{ steps.inside.output }}", beside: "${{ steps.beside.output }}", seven: "${{ steps.seven.status }}"}

@@ -20,7 +20,7 @@ TICKETS = json.loads((REPOSITORY / "examples/ticket-queue/tickets.json").read_te
 
 
 @pytest.fixture
-def example(tmp_path, agentctl):
+def example(tmp_path, agentctl, install):
     """Copies an example and makes its folder the one in which commands run. Above it lies another project, as in a checkout."""
     for part in ("loops", "skills"):
         (tmp_path / part).mkdir()
@@ -30,6 +30,8 @@ def example(tmp_path, agentctl):
         left_behind = shutil.ignore_patterns(".agentctl", "outbox.db*", "__pycache__")
         shutil.copytree(REPOSITORY / "examples" / name, folder, ignore=left_behind)
         agentctl.cwd = folder
+        if (folder / "pyproject.toml").exists():
+            install(folder)
         return folder
 
     return copy

@@ -1,0 +1,1 @@
+"""The action `sqlite` for agentctl: read rows from a SQLite file."""
