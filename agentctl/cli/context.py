@@ -1,4 +1,4 @@
-"""Where a command works: the project around a folder, its store, the definition that was asked for."""
+"""Where a command works: the project around a folder, its store, the requested definition or run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def project(db: str | None, start: Path | None = None) -> Project:
 
 
 def located(target: str, db: str | None) -> tuple[Project, Path]:
-    """FILE|NAME -> the project and the definition's file. Raises NotFound with the nearest name."""
+    """Find the project and the file of a definition given as FILE|NAME. Raises NotFound with the nearest name."""
     path = Path(target)
     if path.is_file():
         return project(db, path.resolve().parent), path
@@ -110,7 +110,7 @@ def unset_secrets(used: Project, definition: Definition) -> list[str]:
 
 @contextmanager
 def reading(db: str | None) -> Iterator[Store | None]:
-    """The store, opened for reading; None when no run has made one yet."""
+    """Open the store for reading; None when no run has created one yet."""
     path = project(db).store_path
     if not _exists(path):
         yield None
@@ -122,7 +122,7 @@ def reading(db: str | None) -> Iterator[Store | None]:
     except StoreMissing:
         yield None
         return
-    except StoreNeedsMigration:  # the first command after an update may well be one that only looks
+    except StoreNeedsMigration:  # the first command after an update may be one that only reads
         store = open_store(path)
     try:
         yield store
@@ -131,7 +131,7 @@ def reading(db: str | None) -> Iterator[Store | None]:
 
 
 def _exists(path: Path) -> bool:
-    """False when nothing is there. What may not be looked at is there: the store says what is wrong with it."""
+    """Return whether the file exists. A file that may not be accessed exists: the store reports what is wrong with it."""
     try:
         return path.exists()
     except PermissionError:
@@ -140,12 +140,12 @@ def _exists(path: Path) -> bool:
 
 @contextmanager
 def glance(used: Project) -> Iterator[Store | None]:
-    """The same for a command that goes on to write: a store that cannot be read as it is counts as none yet."""
+    """Open the store for reading, for a command that writes later: a store that cannot be read as it is counts as none."""
     from agentctl.wiring import open_store
 
     store = None
     if _exists(used.store_path):
-        with suppress(StoreError):  # an older one is migrated, and anything worse is told, when it is opened for writing
+        with suppress(StoreError):  # opening it for writing migrates an older one and reports anything worse
             store = open_store(used.store_path, read_only=True)
     try:
         yield store
@@ -156,7 +156,7 @@ def glance(used: Project) -> Iterator[Store | None]:
 
 @contextmanager
 def writing(used: Project) -> Iterator[Store]:
-    """The store, opened for writing, for a command that drives nothing. To be entered within the event loop that uses it."""
+    """Open the store for writing, for a command that drives nothing. Enter within the event loop that uses it."""
     from agentctl.wiring import open_store
 
     store = open_store(used.store_path)
@@ -168,7 +168,7 @@ def writing(used: Project) -> Iterator[Store]:
 
 @contextmanager
 def requesting(used: Project) -> Iterator[tuple[Client, Store]]:
-    """A client of the project's store, for a command that only asks. To be entered within the event loop that uses it."""
+    """Open a client of the project's store, for a command that only requests. Enter within the event loop that uses it."""
     from agentctl.cli.output import show_log
     from agentctl.wiring import build_client
 
@@ -178,9 +178,9 @@ def requesting(used: Project) -> Iterator[tuple[Client, Store]]:
 
 
 async def follow_files(used: Project, store: Store, *, drives: bool = False) -> None:
-    """For a command that triggers something: deploy what the files say, unless `serve` lives, which has. Raises StoreError.
+    """Deploy the definitions as the files are now, unless `agentctl serve` is running, which has done so. Raises StoreError.
 
-    `drives`: the command drives a run, so only events trigger something.
+    `drives`: the command drives a run, so that only events trigger something.
     """
     from agentctl.wiring import deploy_now, deploy_triggers
 
@@ -194,10 +194,10 @@ async def follow_files(used: Project, store: Store, *, drives: bool = False) -> 
 
 @contextmanager
 def recorded(db: str | None, run: str) -> Iterator[tuple[Store, RunRow]]:
-    """The store, opened for reading, and the run that a prefix or `last` names. Raises NotFound, AmbiguousPrefix."""
+    """Open the store for reading, and find the run that a prefix or `last` names. Raises NotFound, AmbiguousPrefix."""
     with reading(db) as store:
         row = found(store, run)
-        assert store is not None  # else nothing would have been found
+        assert store is not None  # otherwise `found` has raised
         yield store, row
 
 
@@ -218,7 +218,7 @@ def found(store: Store | None, run: str) -> RunRow:
 
 
 class Hints:
-    """The commands that go on from here. They name the store when the current folder does not lead to it."""
+    """The commands to continue with. They name the store when the current folder does not lead to it."""
 
     def __init__(self, run_id: str, used: Project, db: str | None) -> None:
         here = project(None).store_path

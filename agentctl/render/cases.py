@@ -1,4 +1,4 @@
-"""What `agentctl test` shows: a line for each case as it is played, then each failure with the place of its expectation."""
+"""What `agentctl test` shows: a line per case as it ends, then each failure with the place of its expectation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def case_line(verdict: Any) -> str:
 
 
 def failure_block(verdict: Any) -> str:
-    """Every failure of a case: `file:line:column: what`, and below it what was expected and what came."""
+    """Return every failure of a case: `file:line:column: what`, and below it the expected and the actual value."""
     lines = [f"{verdict.file}::{visible(verdict.case)}"]
     for failure in verdict.failures:
         lines.append(f"  {failure.file}:{failure.line}:{failure.column}: {visible(failure.what)}")
@@ -37,11 +37,11 @@ def failure_block(verdict: Any) -> str:
 
 
 def totals(verdicts: Sequence[Any], invalid: int, seconds: float) -> str:
-    """`3 passed, 1 failed in 0.2s`."""
+    """Return `3 passed, 1 failed in 0.2s`."""
     failed = sum(bool(verdict.failures) for verdict in verdicts)
-    said = [f"{len(verdicts) - failed} passed"]
+    parts = [f"{len(verdicts) - failed} passed"]
     if failed:
-        said.append(f"{failed} failed")
+        parts.append(f"{failed} failed")
     if invalid:
-        said.append(f"{size(invalid, 'file')} invalid")
-    return f"{', '.join(said)} in {format_duration(seconds)}"
+        parts.append(f"{size(invalid, 'file')} invalid")
+    return f"{', '.join(parts)} in {format_duration(seconds)}"

@@ -1,4 +1,4 @@
-"""A step graph in the languages of Mermaid and of Graphviz. Whatever a user wrote is a label, and labels are escaped."""
+"""A step graph for Mermaid and for Graphviz. Text from users is only ever a label, and labels are escaped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _AT_REST = ("#f1f3f5", "#868e96")  # pending, skipped, not_run
 
 
 def _lines(node: Node) -> list[str]:
-    """What a node's box says: id with its mark, label for people, action, condition."""
+    """Return the lines in the box of a node: id with its symbol, name, action, condition."""
     head = node.label if node.status is None else f"{symbol(node.status)} {node.label}"
     subject = " ".join(filter(None, [node.action, node.subject]))
     condition = None if node.condition is None else f"if {node.condition}"
@@ -36,7 +36,7 @@ def _lines(node: Node) -> list[str]:
 
 
 class _Drawing:
-    """A graph with what both languages need of it. Ids are numbers: a step may be called `end` or `graph`."""
+    """What both languages need of a graph. Ids are numbers: a step may be called `end` or `graph`."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -44,7 +44,7 @@ class _Drawing:
         self.ids = {node.path: f"n{number}" for number, node in enumerate(graph.nodes)}
 
     def body(self, node: Node) -> list[Node]:
-        """What is inside of a node; what only hangs at it is drawn beside it."""
+        """Return the nodes inside a node; attached ones are drawn beside it."""
         return [child for child in self.below.get(node.path, []) if child.role not in ATTACHED]
 
     def beside(self, node: Node) -> list[Node]:
@@ -53,7 +53,7 @@ class _Drawing:
     def draw(
         self, nodes: list[Node], depth: int, box: Callable[[Node], str], frame: Callable[[Node], tuple[str, str]]
     ) -> Iterator[str]:
-        """The lines of `nodes` and all that is in and beside them. `frame`: what opens and what closes a box of boxes."""
+        """Yield the lines of `nodes` with everything inside and beside them. `frame`: opens and closes a box of boxes."""
         indent = "  " * depth
         for node in nodes:
             body = self.body(node)
@@ -68,7 +68,7 @@ class _Drawing:
 
 
 def mermaid(graph: Graph) -> str:
-    """A `flowchart`. Lists are subgraphs; what hangs at a step is joined to it by a dotted line."""
+    """Return a `flowchart`. Lists are subgraphs; attached nodes are joined by a dotted line."""
     drawing = _Drawing(graph)
 
     def label(node: Node, joint: str) -> str:
@@ -107,7 +107,7 @@ def _mermaid_text(text: str) -> str:
 
 
 def dot(graph: Graph) -> str:
-    """A `digraph`. Lists are clusters; Graphviz joins nodes only, so an edge of a cluster is cut off at its border."""
+    """Return a `digraph`. Lists are clusters; Graphviz joins nodes only, so an edge of a cluster is cut off at its border."""
     drawing = _Drawing(graph)
     by_path = {node.path: node for node in graph.nodes}
 
@@ -143,7 +143,7 @@ def dot(graph: Graph) -> str:
 
 
 def _anchor(drawing: _Drawing, node: Node, *, last: bool) -> tuple[str, str]:
-    """The box that stands for a node in an edge, and the cluster at whose border the edge ends, if it is one."""
+    """Return the box of a node for an edge, and the cluster at whose border the edge ends, if it is one."""
     cluster = f"cluster_{drawing.ids[node.path]}" if drawing.body(node) else ""
     while body := drawing.body(node):
         node = body[-1] if last else body[0]
@@ -151,6 +151,6 @@ def _anchor(drawing: _Drawing, node: Node, *, last: bool) -> tuple[str, str]:
 
 
 def _dot_text(lines: list[str]) -> str:
-    """A quoted string of Graphviz, lines centred. It reads backslashes as escapes and `&lt;` as `<`."""
+    """Quote lines for Graphviz, centred. It reads backslashes as escapes and `&lt;` as `<`."""
     escaped = [line.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;") for line in lines]
     return '"' + "\\n".join(escaped) + '"'

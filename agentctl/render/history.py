@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 COLUMNS = ("run", "name", "status", "trigger", "started", "took", "steps", "used", "error")
 EMPTY = "No runs yet. `agentctl run FILE` makes the first one."
-_LEAST_ERROR = 24  # columns that are worth having for the error
+_LEAST_ERROR = 24  # the least useful width of the error column
 NONE = "No runs like that."
 NO_REASONS: Mapping[str, str] = MappingProxyType({})
 
 
 def short_ids(ids: Sequence[str]) -> dict[str, str]:
-    """The shortest prefixes, of one length and at least eight characters, that tell these runs apart."""
+    """Return the shortest prefixes, of one length and at least eight characters, that distinguish these runs."""
     length = SHORT_ID
     while len({run_id[:length] for run_id in ids}) < len(set(ids)):
         length += 1
@@ -41,7 +41,7 @@ def short_ids(ids: Sequence[str]) -> dict[str, str]:
 
 
 def cells_of(row: RunRow, short: str, now: float, reason: str = "") -> tuple[str, ...]:
-    """One run as the texts of COLUMNS. `reason`: why it stands in line."""
+    """Return one run as the texts of COLUMNS. `reason`: why it waits in the queue."""
     begun = row.started_at or row.created_at
     return (
         short,
@@ -57,7 +57,7 @@ def cells_of(row: RunRow, short: str, now: float, reason: str = "") -> tuple[str
 
 
 def took(row: RunRow, now: float) -> str:
-    """From start to end; of a run under way, so far; of one that nobody drives, nothing."""
+    """Return the time from start to end, or so far; nothing for a run that no process drives."""
     if row.started_at is None:
         return ""
     if row.status in FINISHED and row.finished_at is not None:
@@ -66,24 +66,24 @@ def took(row: RunRow, now: float) -> str:
 
 
 def stalled(since: float, now: float) -> str:
-    """In the place of a reason: the run makes no progress."""
+    """Return the reason column of a run that makes no progress."""
     return f"stalled for {seconds(now - since)}"
 
 
 def stalled_line(row: RunRow, since: float, now: float, resume: str) -> str:
-    """The same in a sentence. `resume`: the command that goes on with the run."""
+    """Return a sentence about a run that makes no progress. `resume`: the command that resumes it."""
     idle = f"no process is driving it; continue it with agentctl serve or {resume}"
     why = "its steps report nothing" if row.status == "running" else idle
     return f"{stalled(since, now)}, since {clock(since)}: {why}"
 
 
 def format_history(rows: Sequence[RunRow], now: float, reasons: Mapping[str, str] = NO_REASONS) -> str:
-    """Plain lines, columns aligned, readable without colour; ids in full, so that a script may cut them out."""
+    """Return plain aligned lines, readable without colour, with full ids for scripts."""
     return columns([COLUMNS, *(cells_of(row, row.id, now, reasons.get(row.id, "")) for row in rows)])
 
 
 def history_table(rows: Sequence[RunRow], now: float, reasons: Mapping[str, str] = NO_REASONS, *, width: int) -> Table:
-    """For a terminal of `width` columns: ids by prefix, no columns that say nothing, the error in what room is left."""
+    """Return a table for a terminal of `width` columns: short ids, no empty columns, the error in the remaining width."""
     from rich.table import Table
     from rich.text import Text
 
@@ -109,6 +109,6 @@ def _without_date(line: tuple[str, ...], row: RunRow, now: float) -> tuple[str, 
 
 
 def _needed(lines: Sequence[Sequence[str]]) -> int:
-    """The columns of a terminal that all but the error take."""
+    """Return the width of all columns but the error."""
     widths = [max(cells(line[column]) for line in lines) for column in range(len(COLUMNS) - 1)]
     return sum(max(width, len(name)) + 2 for width, name in zip(widths, COLUMNS, strict=False) if width)

@@ -1,4 +1,4 @@
-"""`run` and `resume` while they go on: one plain line per thing that happened, or a live picture of the steps."""
+"""`run` and `resume` while they drive: one plain line per event, or a live picture of the steps."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from agentctl.render.text import cells, clock, cut, error_line, pad, seconds, si
 from agentctl.render.timeline import Line, status_in_words
 from agentctl.views.steps import JournalView, StepView, is_undo, tree_order
 
-_SHOWN_AS = {"running": 0, "retrying": 0, "waiting": 0, "unknown": 0, "failed": 1}  # the rest: 2, the first to go
+_SHOWN_AS = {"running": 0, "retrying": 0, "waiting": 0, "unknown": 0, "failed": 1}  # the rest: 2, the first to be left out
 
 
 def progress_lines(view: JournalView, events: Iterable[AnyEvent]) -> list[str]:
-    """What people are told of these events, already applied to `view`; each line begins with the run's name."""
+    """Return the lines about these events, already applied to `view`; each line begins with the run's name."""
     name = visible(view.name)
     return [f"{name}  {text}" for event in events if (text := _line(view, event))]
 
@@ -66,12 +66,12 @@ def _line(view: JournalView, event: AnyEvent) -> str:
 
 
 def line_of_result(view: JournalView, path: str, holder: str) -> str:
-    """A step stands in line for a key that another step is at work on."""
+    """Return the line about a step that waits for the result of another step with its key."""
     return f"{visible(view.name)}  {symbol('waiting')} {visible(path)}  waits for the result of {visible(holder)}"
 
 
 def lines_of_awaited_runs(view: JournalView) -> list[str]:
-    """The steps that wait for the end of another run, when we come to a run that is under way."""
+    """Return the lines about steps that wait for the end of another run, for a run that was started before."""
     name = visible(view.name)
     return [f"{name}  {line}" for step in view.steps.values() if (line := _line_of_awaited_run(step))]
 
@@ -81,10 +81,10 @@ def _line_of_awaited_run(step: StepView) -> str:
     return f"{symbol('waiting')} {visible(step.path)}  {status_in_words(step)}" if awaited else ""
 
 
-def line_of_standing(name: str, standing: QueuePosition) -> str:
-    """A run stands in line for a place."""
-    until = "" if standing.until is None else f" (until {clock(standing.until)})"
-    return f"{visible(name)}  {symbol('queued')} {visible(standing.reason)}{until}"
+def line_of_position(name: str, position: QueuePosition) -> str:
+    """Return the line about a run that waits in the queue."""
+    until = "" if position.until is None else f" (until {clock(position.until)})"
+    return f"{visible(name)}  {symbol('queued')} {visible(position.reason)}{until}"
 
 
 def _ended(step: StepView, status: str) -> str:
@@ -101,7 +101,7 @@ def _ended(step: StepView, status: str) -> str:
 
 
 def waiting_line(name: str, wake_at: float, now: float) -> str:
-    """Only waiting is left, and a clock will end it."""
+    """Return the line about a run that only waits for a time."""
     return f"{visible(name)}  {symbol('waiting')} waiting until {clock(wake_at)} (in {seconds(wake_at - now)})"
 
 
@@ -109,11 +109,11 @@ def waiting_line(name: str, wake_at: float, now: float) -> str:
 
 
 def picture(views: Sequence[JournalView], now: float, *, width: int, height: int) -> list[Line]:
-    """Every run that is driven with its steps, in at most `height` lines: what moves and what failed before what is done."""
+    """Draw every driven run with its steps in at most `height` lines: active and failed steps before finished ones."""
     left = max(height - len(views) * 2, 4)
     share = max(left // len(views), 3)
     rooms = [min(len(view.steps), share) for view in views]
-    rooms[0] = max(left - sum(rooms[1:]), share)  # the run that was asked for has what its children leave
+    rooms[0] = max(left - sum(rooms[1:]), share)  # the requested run gets what its children leave
     lines: list[Line] = []
     for view, room in zip(views, rooms, strict=True):
         lines.append(_title(view, now))
@@ -121,7 +121,7 @@ def picture(views: Sequence[JournalView], now: float, *, width: int, height: int
         for depth, path, label in tree_order(shown):
             lines.append(_step_line(view.steps[path], "  " * (depth + 1), label, now, width))
         if hidden:
-            lines.append(((f"    … {size(hidden, 'more step')}, all at rest", "dim"),))
+            lines.append(((f"    … {size(hidden, 'more step')}, none active", "dim"),))
     return lines
 
 
@@ -135,7 +135,7 @@ def _title(view: JournalView, now: float) -> Line:
 
 
 def _choose(view: JournalView, room: int) -> tuple[list[str], int]:
-    """The paths to draw, in their order, and how many were left out."""
+    """Return the paths to draw, in order, and how many were left out."""
     steps = view.steps
     if len(steps) <= room:
         return list(steps), 0
@@ -162,7 +162,7 @@ def _elapsed(step: StepView, now: float) -> str:
 
 
 def _notes(step: StepView, now: float) -> str:
-    """Attempt, countdown, tokens, then why it failed or the first line of its output."""
+    """Return attempt, countdown and tokens, then the error or the first line of the output."""
     notes = []
     if step.status == "retrying" and step.due is not None:
         notes.append(f"attempt {step.attempts + 1} in {seconds(max(step.due - now, 0.0))}")

@@ -11,7 +11,7 @@ COLUMNS = ("name", "runs", "succeeded", "failed", "cancelled", "success", "p50",
 
 
 def format_statistics(all: Sequence[Statistics]) -> str:
-    """Aligned lines under COLUMNS."""
+    """Return aligned lines below COLUMNS."""
     return columns([COLUMNS, *(_cells(figures) for figures in all)])
 
 

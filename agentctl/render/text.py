@@ -1,4 +1,4 @@
-"""Small pieces of text that every view uses: times, durations, symbols, and foreign text made harmless."""
+"""Small pieces of text for all of render: times, durations, symbols, and text from outside made harmless."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def symbol(status: str) -> str:
 
 
 def style(status: str) -> str:
-    """The rich style of a status; "dim" for those at rest."""
+    """Return the rich style of a status; "dim" for inactive ones."""
     return STYLES.get(status, "dim")
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    r"""Text from outside, made harmless for a terminal: control, direction and invisible characters are written out.
+    r"""Make text from outside harmless for a terminal: write out control, direction and invisible characters.
 
     `\x1b`, `\u202e`, `\n`.  `lines`: keep newlines and tabs, which structure a longer text.
     """
@@ -71,7 +71,7 @@ def visible(text: str, *, lines: bool = False) -> str:
         char = match.group()
         if lines and char in "\n\t":
             return char
-        if 0xD800 <= ord(char) <= 0xDFFF:  # half a character: no terminal and no UTF-8 stream can take it
+        if 0xD800 <= ord(char) <= 0xDFFF:  # half a character, which no UTF-8 stream can take
             return "�"
         named = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(char)
         return named or (f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}")
@@ -80,7 +80,7 @@ def visible(text: str, *, lines: bool = False) -> str:
 
 
 def unambiguous(text: str, *, lines: bool = False) -> str:
-    r"""Text that a person signs or answers: beyond `visible`, whatever has no shape of its own is written out: `\u{34f}`.
+    r"""Make text that a person signs unambiguous: beyond `visible`, write out what has no visible shape: `\u{34f}`.
 
     `lines`: keep newlines and tabs.
     """
@@ -89,7 +89,7 @@ def unambiguous(text: str, *, lines: bool = False) -> str:
 
 
 def first_line(text: str, width: int = 100) -> str:
-    """The first line that is not blank, harmless, cut to `width` characters."""
+    """Return the first line that is not blank, harmless, cut to `width` columns."""
     for line in text.splitlines():
         if line.strip():
             return cut(visible(line.strip()), width)
@@ -97,7 +97,7 @@ def first_line(text: str, width: int = 100) -> str:
 
 
 def cells(text: str) -> int:
-    """How many columns of a terminal the text takes."""
+    """Return how many columns of a terminal the text takes."""
     if text.isascii():
         return len(text)
     from unicodedata import combining, east_asian_width
@@ -106,7 +106,7 @@ def cells(text: str) -> int:
 
 
 def cut(text: str, width: int) -> str:
-    """At most `width` columns; what is missing is shown by an ellipsis."""
+    """Cut a text to `width` columns, with an ellipsis where something is missing."""
     if cells(text) <= width:
         return text
     kept, used = [], 0
@@ -123,7 +123,7 @@ def pad(text: str, width: int) -> str:
 
 
 def summary(value: Any, width: int = 100) -> str:
-    """A value in one line: text by its first line, anything else as compact JSON."""
+    """Return a value in one line: the first line of a text, anything else as compact JSON."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -132,14 +132,14 @@ def summary(value: Any, width: int = 100) -> str:
 
 
 def compact(value: Any) -> str:
-    """A value as JSON in one harmless line."""
+    """Return a value as JSON in one harmless line."""
     import msgspec
 
     return visible(msgspec.json.encode(value).decode("utf-8", "replace"))
 
 
 def indented(value: Any) -> str:
-    """A value in full for people: text as it is, anything else as indented JSON; harmless either way."""
+    """Return a value in full for people: text as it is, anything else as indented JSON; harmless either way."""
     if isinstance(value, str):
         return visible(value, lines=True)
     import msgspec
@@ -148,19 +148,19 @@ def indented(value: Any) -> str:
 
 
 def clock(at: float) -> str:
-    """An instant for people, in their own time zone: `2026-11-23 16:40:51`."""
+    """Format a time for people, in their own zone: `2026-11-23 16:40:51`."""
     return f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M:%S}"
 
 
 def seconds(value: float) -> str:
-    """A length of time for people: `0.12s`, `4.2s`, `1m 20s`, `2h 5m`, `3d 4h`."""
+    """Format a duration for people: `0.12s`, `4.2s`, `1m 20s`, `2h 5m`, `3d 4h`."""
     if value < 10:
         return f"{max(value, 0.0):.2f}s" if value < 1 else f"{value:.1f}s"
     return format_duration(round(value))
 
 
 def ago(at: float, now: float) -> str:
-    """`12s ago`, `in 3m`; `now` is an argument, as everywhere."""
+    """Format a time relative to now: `12s ago`, `in 3m`."""
     if at > now + 0.5:
         return f"in {seconds(at - now)}"
     passed = now - at
@@ -175,12 +175,12 @@ def _coarse(value: float) -> str:
 
 
 def error_line(error: Error, width: int = 160) -> str:
-    """`type: message`, in one harmless line."""
+    """Return `type: message` in one harmless line."""
     return cut(f"{visible(error.type)}: {first_line(error.message, width)}", width)
 
 
 def usage_text(usage: Usage | None) -> str:
-    """`1,204 tokens, $0.0031`; empty when nothing was used."""
+    """Return `1,204 tokens, $0.0031`; empty when nothing was used."""
     if usage is None:
         return ""
     tokens = usage.input_tokens + usage.output_tokens
@@ -191,11 +191,11 @@ def usage_text(usage: Usage | None) -> str:
 
 
 def size(count: int, noun: str) -> str:
-    """`1 problem`, `3 problems`."""
+    """Return `1 problem`, `3 problems`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Texts in aligned columns, two blanks between them, nothing at the ends of lines."""
+    """Align texts in columns, two blanks between them, no trailing blanks."""
     widths = [max(cells(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
     return "\n".join("  ".join(pad(text, width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows)

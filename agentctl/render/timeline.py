@@ -1,4 +1,4 @@
-"""`show` for people: a header, then one line per step with a bar over the time that it took."""
+"""`show` for people: a header, then one line per step with a bar for its time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Line = tuple[tuple[str, str], ...]  # (text, style) pieces
 
 
 def header(row: RunRow, now: float) -> list[Line]:
-    """Who, what, when: one fact a line."""
+    """Return the facts about the run, one per line."""
     length = took(row, now)
     begun = "not yet" if row.started_at is None else clock(row.started_at)
     facts = [
@@ -61,7 +61,7 @@ def header(row: RunRow, now: float) -> list[Line]:
 
 
 def timeline(row: RunRow, steps: Sequence[StepView], now: float, *, width: int = 120, inputs: bool = False) -> list[Line]:
-    """One line per step in tree order; under a failed one, why; with `inputs`, what each one was given, in full."""
+    """Return one line per step in tree order, with the error below a failed one; `inputs`: with evaluated parameters."""
     begin, end = span(row, steps, now)
     by_path = {step.path: step for step in steps}
     ordered = tree_order(by_path)
@@ -79,7 +79,7 @@ def timeline(row: RunRow, steps: Sequence[StepView], now: float, *, width: int =
 
 
 def span(row: RunRow, steps: Sequence[StepView], now: float) -> tuple[float, float]:
-    """What the bars cover: from the first step's start to the last one's end, or to now while one goes on."""
+    """Return the time that the bars cover: from the first start to the last end, or to now."""
     starts = [step.started_at for step in steps if step.started_at is not None]
     ends = [_end(step, now) for step in steps if step.started_at is not None]
     begin = min(starts, default=row.started_at or row.created_at)
@@ -87,7 +87,7 @@ def span(row: RunRow, steps: Sequence[StepView], now: float) -> tuple[float, flo
 
 
 def bar(start: float, stop: float, begin: float, end: float, width: int = BAR) -> str:
-    """`width` columns for begin..end, filled from start to stop; anything that happened leaves a mark."""
+    """Draw a bar from start to stop in `width` columns for begin..end; even an instant leaves a mark."""
     length = max(end - begin, 1e-9)
     first = min(int((start - begin) / length * width), width - 1)
     eighths = round((stop - start) / length * width * 8)
@@ -119,7 +119,7 @@ def _step_line(step: StepView, name: str, begin: float, end: float, now: float, 
 
 
 def _input_lines(given: Any) -> list[Line]:
-    """A parameter a line, `name: value`; a text of several lines as it is, further in."""
+    """Return one parameter per line, `name: value`; texts of several lines are indented."""
     if not isinstance(given, dict):
         return [] if given is None else [(("      ", ""), (indented(given), "dim"))]
     lines: list[Line] = []
@@ -132,7 +132,7 @@ def _input_lines(given: Any) -> list[Line]:
 
 
 def remarks(step: StepView) -> str:
-    """What a bar cannot say: the status where the symbol is not plain, attempts, usage, the child run, the output."""
+    """Return what a bar does not show: an unusual status, attempts, usage, the child run, the output."""
     notes = []
     if step.waits_for is not None:
         notes.append(f"waits for the result of {visible(step.waits_for)}")
@@ -152,7 +152,7 @@ def remarks(step: StepView) -> str:
 
 
 def status_in_words(step: StepView) -> str:
-    """`not run`; of a wait also for what: `waiting for run 6lp5h48ldzzr`."""
+    """Return the status in words; for a wait, also its target: `waiting for run 6lp5h48ldzzr`."""
     given = step.input
     if step.status != "waiting" or step.action != "wait" or not isinstance(given, dict):
         return step.status.replace("_", " ")
@@ -164,7 +164,7 @@ def status_in_words(step: StepView) -> str:
 
 
 def ending(row: RunRow) -> list[Line]:
-    """The run's own error, or its output in one line."""
+    """Return the run's error, or its output in one line."""
     if row.error is not None:
         where = f"at {visible(row.error.step)}: " if row.error.step else ""
         return [(("error    ", "dim"), (where + error_line(row.error, 400), "red"))]
@@ -202,7 +202,7 @@ def plain(lines: Sequence[Line]) -> str:
 
 
 def coloured(lines: Sequence[Line], *, fold: bool = False) -> Text:
-    """For a terminal. A line that is too long for it is cut off, or with `fold` goes on in the next one."""
+    """Build the text for a terminal. Long lines are cut off, or folded with `fold`."""
     from rich.text import Text
 
     text = Text(no_wrap=not fold, overflow="fold" if fold else "ellipsis")

@@ -21,7 +21,7 @@ def signed_text(value: JSON) -> str:
 
 
 def asked(waiting: Waiting) -> list[str]:
-    """All that a person is shown: message, what is signed (behind bars, so that it cannot pass for words of ours), the form."""
+    """Return all that a person is shown: message, what is signed (behind bars, to set it apart from our text), form."""
     subject = waiting.subject
     if waiting.kind == "unknown":
         return [f"{subject['error']['type']}: {signed_text(subject['error']['message'])}"]
@@ -44,7 +44,7 @@ def default_text(schema: dict[str, JSON]) -> str:
 
 
 def headline(waiting: Waiting) -> str:
-    """`waiting for event payment.received (until 2026-11-23 18:00:00)`."""
+    """Return `waiting for event payment.received (until 2026-11-23 18:00:00)`."""
     until = "" if waiting.due is None else f" (until {clock(waiting.due)})"
     if waiting.kind == "event":
         return f"waiting for event {visible(waiting.name)}{until}"
@@ -54,7 +54,7 @@ def headline(waiting: Waiting) -> str:
 
 
 def commands(waiting: Waiting, where: str) -> dict[str, str]:
-    """What can be done -> the command that does it. `where`: options that lead to the store, with a blank before."""
+    """Return the commands by answer. `where`: options that lead to the store, with a leading blank."""
     if waiting.kind == "event":
         name = "EVENT" if "*" in waiting.name.split(".") else shlex.quote(waiting.name)
         return {"send": f"agentctl send {name} -d '{{...}}'{where}"}
@@ -71,13 +71,13 @@ def _required(form: dict[str, JSON]) -> Iterable[str]:
 
 
 def waiting_lines(waiting: Waiting, where: str) -> list[str]:
-    """For the screen: who waits for what, what is shown, and how to answer."""
+    """Return the lines about a wait: who waits for what, what is shown, and how to answer."""
     mark = symbol("unknown" if waiting.kind == "unknown" else "waiting")
     lines = [f"{visible(waiting.run_name)}  {mark} {visible(waiting.path)}  {headline(waiting)}"]
     if waiting.kind != "event":
         lines += [f"    {line}".rstrip() for line in asked(waiting)]
     if waiting.answered is not None:
-        return [*lines, f"  answered at {clock(waiting.answered)}; it counts when the run is driven on"]
+        return [*lines, f"  answered at {clock(waiting.answered)}; it counts when the run continues"]
     answers = commands(waiting, where)
     width = max(map(len, answers)) + 1
     return [*lines, *(f"  {f'{word}:':<{width}} {command}" for word, command in answers.items())]

@@ -128,7 +128,7 @@ def examined(**versions: str | None) -> dict[str, tuple[str, str, str]]:
     """The findings when these packages have these versions (None: missing) and all others are good."""
 
     def installed(name: str) -> str:
-        version = versions.get(name, "999.0")
+        version = versions.get(name, "9999.0")
         if version is None:
             raise metadata.PackageNotFoundError(name)
         return version

@@ -180,7 +180,7 @@ def test_a_batch_is_made_a_run_by_the_event_that_fills_it(project, send, agentct
 def test_people_are_told_that_an_event_is_gathered(project, agentctl):
     project.write("loops/calm.yaml", "loop: calm\ntriggers: [{event: tick}]\ndebounce: {for: 1h}\nsteps: [{set: {a: 1}}]\n")
     said = agentctl("send", "tick").err
-    assert "gathered for calm with others until they make a run" in said
+    assert "collected for calm with others until they start a run" in said
     assert "no run waits" not in said
 
 

@@ -143,7 +143,7 @@ def test_a_repeated_key_hands_back_the_first_run(agentctl):
     first = agentctl("run", "order", "-i", "id=7", "--json")
     again = agentctl("run", "order", "-i", "id=7", "--json")
     assert (again.code, again.json) == (0, first.json)
-    assert f"run {first.json['run_id']} was started with the same key of dedupe; going on with that one" in again.err
+    assert f"run {first.json['run_id']} was started with the same key of dedupe; continuing with that run" in again.err
     detached = agentctl("run", "order", "-i", "id=7", "--detach", "--json")
     assert detached.json == {"run_id": first.json["run_id"], "status": "succeeded"}
     assert len(agentctl("history", "--json").json) == 1

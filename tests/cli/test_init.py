@@ -10,7 +10,9 @@ import pytest
 
 import agentctl.language.schema
 
-CREATED = ["agentctl.yaml", "loops/hello.yaml", "skills/greeting.yaml", "agentctl.schema.json", ".gitignore"]
+CREATED = [
+    "agentctl.yaml", "loops/hello.yaml", "skills/greeting.yaml", "tests/hello.test.yaml", "agentctl.schema.json", ".gitignore",
+]  # fmt: skip
 
 
 @pytest.fixture

@@ -16,12 +16,13 @@ from agentctl.language.project.project import FOLDERS
 
 SCHEMA = "agentctl.schema.json"
 _IGNORED = (".agentctl/", ".env")  # the store with all outputs, and the secrets
-_FILES = ("agentctl.yaml", "loops/hello.yaml", "skills/greeting.yaml")  # below template/, as they are
+_FILES = ("agentctl.yaml", "loops/hello.yaml", "skills/greeting.yaml", "tests/hello.test.yaml")  # below template/
 _NEXT = (
     "agentctl run hello -i name=Ada",
     "agentctl show last",
     "agentctl graph hello",
-    "agentctl validate .",
+    "agentctl validate",
+    "agentctl test",
 )
 
 

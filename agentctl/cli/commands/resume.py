@@ -97,10 +97,10 @@ async def _resume(
     json: bool,
 ) -> int:
     from agentctl.cli.foreground.drive import drive, report, working
-    from agentctl.cli.foreground.interrupts import heard
+    from agentctl.cli.foreground.interrupts import handling_interrupts
 
     hints = context.Hints(row.id, project, db)
-    with heard(json=json) as interrupts, working(project) as (engine, watch):
+    with handling_interrupts(json=json) as interrupts, working(project) as (engine, watch):
         await context.follow_files(project, engine.store, drives=True)
         await engine.resume(row.id, redo, stored, vars=project.vars)
         ended = await drive(engine, watch, row.id, wait=wait, hints=hints, interrupts=interrupts)

@@ -85,9 +85,9 @@ async def _run(
     project: Project, stored: StoredDefinition, given: dict[str, Any], db: str | None, *, wait: bool, json: bool
 ) -> int:
     from agentctl.cli.foreground.drive import drive, report, working
-    from agentctl.cli.foreground.interrupts import heard
+    from agentctl.cli.foreground.interrupts import handling_interrupts
 
-    with heard(json=json) as interrupts, working(project) as (engine, watch):
+    with handling_interrupts(json=json) as interrupts, working(project) as (engine, watch):
         await context.follow_files(project, engine.store, drives=True)
         run_id, admission = await engine.start(stored, given, reserve=True, vars=project.vars)
         if admission.outcome == "duplicate":

@@ -78,7 +78,7 @@ def _record(run: str, path: str | None, db: str | None) -> Path:
         raise UsageError(f"run {row.id} has not ended; its result cannot be expected yet")
     target = Path(path) if path is not None else project.root / "tests" / f"{row.name}-{row.id[:8]}{SUFFIX}"
     if target.exists():
-        raise UsageError(f"{target} exists already; name another file as PATH")
+        raise UsageError(f"{target} is there already; name another file as PATH")
     test = row.name
     try:
         Catalog(project).path(row.name)

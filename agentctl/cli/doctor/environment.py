@@ -1,4 +1,4 @@
-"""What `agentctl doctor` says of the installation: Python, and the packages that agentctl stands on."""
+"""What `agentctl doctor` reports about the installation: Python and the packages that agentctl needs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ BROKEN = {"litellm": ("1.106.0", "1.106.1", "1.106.2")}  # tool calls
 
 
 def examine(installed: Callable[[str], str] = metadata.version) -> Iterator[Finding]:
-    """`installed`: package -> its version; raises PackageNotFoundError."""
+    """Check Python and the packages. `installed`: package -> its version; raises PackageNotFoundError."""
     yield _python()
     wrong = [finding for name in OLDEST if (finding := _package(name, installed)) is not None]
     yield from wrong
     if not wrong:
-        yield Finding("dependencies", "ok", f"all {len(OLDEST)} packages are there and new enough")
+        yield Finding("dependencies", "ok", f"all {len(OLDEST)} packages are installed and new enough")
 
 
 def _python() -> Finding:
@@ -39,7 +39,7 @@ def _python() -> Finding:
 
 
 def _package(name: str, installed: Callable[[str], str]) -> Finding | None:
-    """What is wrong with one package; None: nothing."""
+    """Return what is wrong with a package; None: nothing."""
     check = f"dependencies.{name}"
     upgrade = f"{sys.executable} -m pip install --upgrade '{name}>={OLDEST[name]}'"
     try:
@@ -58,6 +58,6 @@ def _package(name: str, installed: Callable[[str], str]) -> Finding | None:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """`1.106.0rc1` -> (1, 106, 0)."""
+    """Read `1.106.0rc1` as (1, 106, 0)."""
     match = re.match(r"\d+(\.\d+)*", version)
     return tuple(map(int, match.group().split("."))) if match else ()

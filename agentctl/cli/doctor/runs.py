@@ -1,4 +1,4 @@
-"""What `agentctl doctor` says of the loops of a project: are they triggered, do their runs get on, do they succeed?"""
+"""What `agentctl doctor` reports about the loops of a project: paused, outdated, stalled or always failing."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from agentctl.language.project.project import Project
     from agentctl.ports import Deployment, Store
 
-_MOST = 5  # of one kind are told one by one
+_MOST = 5  # of one kind are listed one by one
 
 
 def examine(project: Project) -> Iterator[Finding]:
-    """Nothing, when all is well, and when the store cannot be read: others say so."""
+    """Return the findings; none when all is well, or when the store cannot be read, which is a finding of its own."""
     from agentctl.cli.context import glance
 
     with glance(project) as store:
@@ -40,7 +40,7 @@ def _deployments(store: Store) -> Iterator[Finding]:
         if deployment.paused_at is not None:
             message = f"{deployment.kind} '{deployment.name}' is paused since {clock(deployment.paused_at)}"
             yield Finding("deployments.paused", "warning", message, f"agentctl unpause {deployment.name}")
-        # Without a service nobody follows the files: what stands in the store may have been fixed.
+        # Without a service no process follows the files: what the store has may be fixed by now.
         if deployment.problem and serving:
             fix = f"agentctl validate {deployment.file} shows the lines"
             yield Finding("deployments", "warning", f"{_serves(deployment)}: {visible(deployment.problem)}", fix)
@@ -49,7 +49,7 @@ def _deployments(store: Store) -> Iterator[Finding]:
 def _serves(deployment: Deployment) -> str:
     if not deployment.version:
         return f"{deployment.kind} '{deployment.name}' is not deployed"
-    return f"{deployment.kind} '{deployment.name}' is served as it last was good, version {deployment.version[:12]}"
+    return f"{deployment.kind} '{deployment.name}' is served at its last good version, {deployment.version[:12]}"
 
 
 def _stalled(store: Store) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Driving one run in the foreground, and saying how it ended."""
+"""Drive one run in the foreground, and report how it ended."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 from agentctl.cli import output, queries
 from agentctl.cli.foreground.follow import drive_or_follow, mirrored
 from agentctl.cli.foreground.watch import Watch
 from agentctl.cli.output import FAILED, INTERRUPTED, UNFINISHED, show_log
-from agentctl.core.events import RunResumed
 from agentctl.errors import LeaseLost, StoreBusy, StoreError
 from agentctl.expressions.large import shown
 from agentctl.ports import FINISHED
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
     from agentctl.cli.foreground.interrupts import Interrupts
     from agentctl.engine.engine import Engine
     from agentctl.language.project.project import Project
-    from agentctl.ports import Observer, RunRow, Store
+    from agentctl.ports import Observer, RunRow
 
 _EXIT_CODES = {
     "succeeded": 0,
@@ -41,7 +38,10 @@ _PATIENCE = 0.5  # seconds of a stop after which a message says what it waits fo
 
 
 class Ended(NamedTuple):
-    """`stopped`: a signal ended our part in the run, not the run's own end.  `served`: `agentctl serve` continues it.
+    """How driving a run ended.
+
+    `stopped`: a signal ended our part, not the run itself.
+    `served`: `agentctl serve` continues it.
 
     `unresolved`: lines for a person to look at.
     """
@@ -54,7 +54,7 @@ class Ended(NamedTuple):
 
 @contextmanager
 def working(project: Project) -> Iterator[tuple[Engine, Watch]]:
-    """An engine on the project's store, with somebody watching. To be entered within the event loop that uses it."""
+    """Open an engine on the project's store, and watch it. Enter within the event loop that uses it."""
     from agentctl.telemetry.setup import telemetry
     from agentctl.wiring import build_engine, calm_collector, open_store
 
@@ -74,7 +74,7 @@ def working(project: Project) -> Iterator[tuple[Engine, Watch]]:
 
 
 async def drive(engine: Engine, watch: Watch, run_id: str, *, wait: bool, hints: Hints, interrupts: Interrupts) -> Ended:
-    """Drive the run to its end, or without `wait` until only waiting is left. What a living `serve` drives is followed instead.
+    """Drive the run to its end, or without `wait` until only waiting is left. A run that `serve` drives is followed instead.
 
     The first SIGINT or SIGTERM stops the engine: nothing new starts, everything is kept, the run is `interrupted`.
     The second ends the process at once, which costs the attempts under way and nothing else.
@@ -90,11 +90,12 @@ async def drive(engine: Engine, watch: Watch, run_id: str, *, wait: bool, hints:
     try:
         watch.begin(run_id, hints.where)
         async with watch.shown(), _asking(engine, watch, hints, wait=wait), mirrored(engine, watch):
-            watch.tell_of_all_waits(run_id)
+            watch.report_all_waits(run_id)
             with interrupts.answered(stop, watch.close, f"interrupted; resume it with: {hints.resume}"):
                 row = await drive_or_follow(engine, run_id, wait=wait, left=interrupts.came)
                 await asyncio.gather(*stopping)
-            row = _in_effect(engine.store, engine.store.run(run_id) or row)
+            if row.status != "queued":  # a resumed run in the queue is still stored as it ended
+                row = engine.store.run(run_id) or row
             watch.settle(row)
         unresolved = unresolved_lines(queries.unresolved(engine.store, row), hints.where)
     except (StoreBusy, LeaseLost):
@@ -109,16 +110,9 @@ async def drive(engine: Engine, watch: Watch, run_id: str, *, wait: bool, hints:
     return Ended(row, stopped=bool(stopping) and row.status not in FINISHED, unresolved=unresolved, served=served)
 
 
-def _in_effect(store: Store, row: RunRow) -> RunRow:
-    """Return the row of a resumed run that still waits in the queue as what it is: its last end does not count any more."""
-    if row.status in FINISHED and any(isinstance(mail.event, RunResumed) for mail in store.mail([row.id])):
-        return msgspec.structs.replace(row, status="queued", output=None, error=None, finished_at=None)
-    return row
-
-
 @asynccontextmanager
 async def _asking(engine: Engine, watch: Watch, hints: Hints, *, wait: bool) -> AsyncIterator[None]:
-    """While inside, approvals are asked on the terminal, if there is one and we stay until they are answered."""
+    """Ask for approvals on the terminal, if there is one and the command waits for the answers."""
     from agentctl.cli.foreground.prompt import Asker, can_ask
 
     if wait and can_ask():
@@ -129,12 +123,12 @@ async def _asking(engine: Engine, watch: Watch, hints: Hints, *, wait: bool) -> 
 
 
 def report(ended: Ended, hints: Hints, *, json: bool) -> int:
-    """Say how the run ended; returns the exit code."""
+    """Print how the run ended; return the exit code."""
     row = ended.row
     if json:
         output.print_json(outcome_document(row))
     elif row.status == "succeeded" and row.output is not None:
-        as_it_is = isinstance(row.output, str) and not output.on_terminal()  # for a program or a file: no byte is altered
+        as_it_is = isinstance(row.output, str) and not output.on_terminal()  # for a program or a file, unchanged
         output.say(row.output if as_it_is else indented(shown(row.output)))
     if ended.served and row.status not in FINISHED and row.status != "blocked":
         output.note(f"{'interrupted' if ended.stopped else row.status}; agentctl serve continues it; look at it: {hints.show}")
@@ -147,7 +141,7 @@ def report(ended: Ended, hints: Hints, *, json: bool) -> int:
 
 
 def ending(row: RunRow, hints: Hints) -> list[str]:
-    """For people: anything but success in words, with what can be done about it."""
+    """Return the lines about any end but success, with the commands to continue."""
     if row.status == "succeeded":
         return []
     if row.status == "failed":

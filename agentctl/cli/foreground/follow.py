@@ -1,4 +1,4 @@
-"""Watching runs that another process drives: `agentctl serve`, when it took up first what `run` or `resume` is about."""
+"""Follow a run that `agentctl serve` drives, because it took the run before `run` or `resume` could."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from agentctl.engine.engine import Engine
     from agentctl.ports import RunRow, Store
 
-_LOOK = 0.2  # seconds between looks at what another process wrote
+_LOOK = 0.2  # seconds between two reads of what another process wrote
 
 
 async def drive_or_follow(engine: Engine, run_id: str, *, wait: bool, left: asyncio.Event) -> RunRow:
-    """Drive the run; while a living `serve` holds it, stay until it has come as far, or until `left` is set.
+    """Drive the run; while `serve` holds it, wait until it is as far, or until `left` is set.
 
     Raises StoreBusy when another process than `serve` holds it, and what `Engine.drive` raises.
     """
@@ -38,9 +38,9 @@ async def drive_or_follow(engine: Engine, run_id: str, *, wait: bool, left: asyn
 
 
 async def _follow(store: Store, run_id: str, *, wait: bool, left: asyncio.Event) -> RunRow | None:
-    """None: nobody serves any more, so the run is ours to drive."""
+    """Return the row, or None when no `serve` is running any more, so that we drive the run."""
     while True:
-        mail = store.mail([run_id])  # before the row: who takes the mail changes the row with it
+        mail = store.mail([run_id])  # before the row: taking the mail changes the row
         row = queries.row_of(store, run_id)
         if left.is_set() or (row.owner is None and _is_through(row, wait=wait) and not mail):
             return row
@@ -50,7 +50,7 @@ async def _follow(store: Store, run_id: str, *, wait: bool, left: asyncio.Event)
 
 
 def _is_through(row: RunRow, *, wait: bool) -> bool:
-    """Ended, or only a person can go on; without `wait`, only waiting is left."""
+    """Return whether the run has ended or needs a person; without `wait`, whether only waiting is left."""
     if row.status in FINISHED or (row.status == "blocked" and row.wake_at is None):
         return True
     return not wait and row.status in ("waiting", "blocked")
@@ -66,7 +66,7 @@ async def _pause(left: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def mirrored(engine: Engine, watch: Watch) -> AsyncIterator[None]:
-    """While inside, people see also what `serve` does with the runs they watch."""
+    """Also show what `serve` does with the watched runs."""
     mirror = asyncio.create_task(_mirror(engine, watch))
     try:
         yield

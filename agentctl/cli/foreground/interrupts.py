@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while a run is driven, heard from before it is made: none leaves a run behind of which nobody was told."""
+"""SIGINT and SIGTERM while a run is driven, handled from before it is created: no run is left behind unreported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """The first one stops what is driven, or what is about to be; the second one ends the process at once.
+    """The first signal stops what is driven, or about to be; the second ends the process at once.
 
     `came`: set by the first.
     """
@@ -26,18 +26,18 @@ class Interrupts:
         self._json = json
         self._stop: Callable[[], object] = lambda: None
         self._leave: Callable[[], object] = lambda: None
-        self._last_words = "interrupted"
+        self._message = "interrupted"
 
-    def hear(self) -> None:
+    def receive(self) -> None:
         if self.came.is_set():
             self._abandon()
         self.came.set()
         self._stop()
 
     @contextmanager
-    def answered(self, stop: Callable[[], object], leave: Callable[[], object], last_words: str) -> Iterator[None]:
-        """While inside, the first interrupt calls `stop`, the second calls `leave`, prints `last_words`."""
-        self._stop, self._leave, self._last_words = stop, leave, last_words
+    def answered(self, stop: Callable[[], object], leave: Callable[[], object], message: str) -> Iterator[None]:
+        """Let the first interrupt call `stop`, and the second call `leave` and print `message`."""
+        self._stop, self._leave, self._message = stop, leave, message
         if self.came.is_set():
             stop()
         try:
@@ -48,19 +48,19 @@ class Interrupts:
     def _abandon(self) -> NoReturn:
         try:
             self._leave()
-            output.print_failure("interrupted", self._last_words, as_json=self._json)
+            output.print_failure("interrupted", self._message, as_json=self._json)
             output.flush()
-        finally:  # also when nobody reads any more what is written
+        finally:  # also when no reader is left
             os._exit(INTERRUPTED)
 
 
 @contextmanager
-def heard(*, json: bool) -> Iterator[Interrupts]:
-    """While inside, interrupts are heard. To be entered within the event loop."""
+def handling_interrupts(*, json: bool) -> Iterator[Interrupts]:
+    """Handle interrupts. Enter within the event loop."""
     loop = asyncio.get_running_loop()
     interrupts = Interrupts(json=json)
     for number in _SIGNALS:
-        loop.add_signal_handler(number, interrupts.hear)
+        loop.add_signal_handler(number, interrupts.receive)
     try:
         yield interrupts
     finally:

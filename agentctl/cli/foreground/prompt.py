@@ -1,7 +1,7 @@
-"""Approvals asked on the terminal while `run` or `resume` goes on: yes or no, a comment, the fields of the form.
+"""Ask for approvals on the terminal while `run` or `resume` drives: yes or no, a comment, the fields of the form.
 
 The answer takes the way of every other: through the store, bound to what was shown. What is typed is read by the event loop
-itself, so that timers, other branches and an answer from elsewhere go on meanwhile.
+itself, so that timers, other branches and an answer from elsewhere continue meanwhile.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _STDIN = 0
 
 
 def can_ask() -> bool:
-    """Somebody sits there: keyboard and screen are a terminal's, and we are no step of a run."""
+    """Return whether a person can answer: stdin and stderr are a terminal, and this is not a step of a run."""
     return sys.stdin.isatty() and sys.stderr.isatty() and not inside_a_step()
 
 
 class Asker:
-    """Asks one question after the other. `where`: see `render.waits.commands`."""
+    """Ask one question after the other. `where`: see `render.waits.commands`."""
 
     def __init__(self, engine: Engine, watch: Watch, where: str) -> None:
         self._engine = engine
@@ -46,7 +46,7 @@ class Asker:
 
     @asynccontextmanager
     async def attending(self) -> AsyncIterator[None]:
-        """While inside, approvals that come up are asked."""
+        """Ask for the approvals that come up."""
         self._watch.asker = self
         task = asyncio.create_task(self._attend())
         try:
@@ -58,12 +58,12 @@ class Asker:
                 await task
 
     def ask(self, waiting: Waiting) -> None:
-        """To be asked when its turn comes."""
+        """Queue a question."""
         self._todo.append(waiting)
         self._news.set()
 
     def look(self, run_id: str) -> None:
-        """Something happened to that run: the question that is open may have become moot."""
+        """Withdraw the open question if the run does not need its answer any more."""
         if self._open is not None and self._open[0].run_id == run_id and not self._is_wanted(self._open[0]):
             waiting, question = self._open
             self._open = None
@@ -105,7 +105,7 @@ class Asker:
             output.note("\nnot answered; later on: " + commands(waiting, self._where)["approve"])
             return
         answer = signature(waiting, values, comment, approved=approved)
-        self._open = None  # our own answer does not make the question moot
+        self._open = None  # our own answer does not withdraw the question
         if not await self._engine.approve(waiting.run_id, answer):
             output.note("it was answered meanwhile, or shows something else now: nothing was signed")
 
@@ -137,13 +137,13 @@ class Asker:
 
 
 class Keyboard:
-    """Lines typed on the terminal, read without a thread: a thread in `readline` could not be stopped."""
+    """Read typed lines without a thread: a thread in `readline` could not be stopped."""
 
     def __init__(self) -> None:
         self._typed = b""
 
     async def line(self, prompt: str) -> str:
-        """The next line, without its end. Raises EOFError at Ctrl-D."""
+        """Return the next line, without its end. Raises EOFError at Ctrl-D."""
         sys.stderr.write(prompt)
         sys.stderr.flush()
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""`agentctl resume RUN --step PATH --as VERDICT`: what became of a step of which nobody knows whether it took effect."""
+"""`agentctl resume RUN --step PATH --as VERDICT`: a person's answer for a step of unknown outcome."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VERDICTS = {
 def resolve(
     run: str, path: str | None, verdict: str | None, result: str | None, db: str | None, *, wait: bool, json: bool
 ) -> int:
-    """Hand the answer in and drive the run on, from the topmost run that waits for it; returns the exit code.
+    """Record the answer and drive the run, from the topmost run that waits for it; return the exit code.
 
     Raises UsageError (options that make no sense, bad JSON, a step that is not in doubt), NotFound.
     """
@@ -52,11 +52,11 @@ async def _resolve(
 ) -> int:
     from agentctl.cli.approvals import login_name
     from agentctl.cli.foreground.drive import drive, report, working
-    from agentctl.cli.foreground.interrupts import heard
+    from agentctl.cli.foreground.interrupts import handling_interrupts
     from agentctl.views.runs import outcome_document
 
     hints = context.Hints(driver.id, project, db)
-    with heard(json=json) as interrupts, working(project) as (engine, watch):
+    with handling_interrupts(json=json) as interrupts, working(project) as (engine, watch):
         await context.follow_files(project, engine.store, drives=True)
         await engine.resolve(row.id, path, verdict, output=value, by=login_name())
         try:
@@ -80,7 +80,7 @@ def _checked(path: str | None, verdict: str | None) -> tuple[str, str]:
 
 
 def _read_output(verdict: str, text: str | None) -> Any:
-    """The value of --output. Raises UsageError when it is no JSON, or goes with another verdict than `done`."""
+    """Read the value of --output. Raises UsageError when it is not JSON, or the verdict is not `done`."""
     if text is None:
         return None
     if verdict != "done":
@@ -94,7 +94,7 @@ def _read_output(verdict: str, text: str | None) -> Any:
 
 
 def _in_doubt(row: RunRow, state: RunState, path: str) -> StepState:
-    """The step that PATH (or an id that only one step has) names. Raises NotFound, UsageError when there is no doubt about it."""
+    """Return the step that a path, or an id of one step, names. Raises NotFound; UsageError when its outcome is known."""
     named = [state.steps[path]] if path in state.steps else [s for s in state.steps.values() if s.node.step.id == path]
     if not named:
         raise NotFound(f"run {row.id} has no step {path!r}{did_you_mean(path, state.steps)}")
@@ -110,7 +110,7 @@ def _in_doubt(row: RunRow, state: RunState, path: str) -> StepState:
 
 
 def _awaits_verdict(row: RunRow, step: StepState, state: RunState) -> bool:
-    """Its process may have died a moment ago, and nobody has driven the run since: that is a doubt as well."""
+    """Return whether the outcome is unknown, also when the process died and no other has driven the run since."""
     if step.status == "unknown":
         return not step.frames
     cut_off = row.status == "interrupted" and step.path in state.executing and step.node.is_once

@@ -1,4 +1,4 @@
-"""What people see while a run goes on: a live picture on a terminal, else one plain line for each thing that happens."""
+"""What people see while a run is driven: a live picture on a terminal, otherwise one plain line per event."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from agentctl.core.events import AnyEvent, RetryScheduled, StepKeyed, StepStarte
 from agentctl.model import Definition
 from agentctl.ports import FINISHED, UNFINISHED, HistoryFilter, Progress, RunRow, Store, Waiting
 from agentctl.render.progress import (
+    line_of_position,
     line_of_result,
-    line_of_standing,
     lines_of_awaited_runs,
     picture,
     progress_lines,
@@ -41,17 +41,17 @@ class Watch:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._views: dict[str, JournalView] = {}  # the first is the run that was asked for
+        self._views: dict[str, JournalView] = {}  # the first is the requested run
         self._definitions: dict[str, Definition | None] = {}  # by version: a foreach may start the same skill often
-        self._heads: dict[str, int] = {}  # events that each view holds
-        self.is_shared = False  # another process may drive these runs, too, so that only the journal says what is new of them
+        self._heads: dict[str, int] = {}  # events in each view
+        self.is_shared = False  # another process may drive these runs too, so that only the journal has all news
         self._wake_at: dict[str, float | None] = {}
         self._live: Live | None = None
         self._paused = False
         self._where = ""
-        self._told: set[tuple[str, str, float]] = set()  # waits, by run, path and begin
-        self._untold: set[str] = set()  # runs that may have new ones
-        self.asker: Asker | None = None  # who asks approvals on the terminal
+        self._reported: set[tuple[str, str, float]] = set()  # waits, by run, path and start
+        self._unreported: set[str] = set()  # runs that may have new waits
+        self.asker: Asker | None = None  # asks for approvals on the terminal
         self.plain = not sys.stderr.isatty()
 
     def begin(self, run_id: str, where: str) -> None:
@@ -59,19 +59,19 @@ class Watch:
         self._views[run_id] = self._opened(run_id)
         self._where = where
 
-    def tell_of_all_waits(self, run_id: str) -> None:
-        """Of those of a run and of the unfinished ones it started, before any of them moves."""
+    def report_all_waits(self, run_id: str) -> None:
+        """Report the waits of a run and of its unfinished children, before any of them is driven."""
         seen = self._views.get(run_id)
         for line in lines_of_awaited_runs(seen) if self.plain and seen is not None else ():
             output.note(line)
-        self.tell_of_waits(run_id)
+        self.report_waits(run_id)
         for child in self._store.history(HistoryFilter(parent=run_id, status=UNFINISHED)):
-            self.tell_of_all_waits(child.id)
+            self.report_all_waits(child.id)
 
-    def tell_of_waits(self, run_id: str) -> bool:
-        """Say for what a run waits, and how to answer, each once; True when there was something to say."""
-        waits = [found for found in self._store.waits(run_id) if found.kind != "unknown"]  # that is told when all else has ended
-        new = [found for found in waits if (found.run_id, found.path, found.since) not in self._told]
+    def report_waits(self, run_id: str) -> bool:
+        """Print what a run waits for and how to answer, each wait once; return whether anything was printed."""
+        waits = [found for found in self._store.waits(run_id) if found.kind != "unknown"]  # reported at the end
+        new = [found for found in waits if (found.run_id, found.path, found.since) not in self._reported]
         seen = self._views.get(run_id)
         for path, holder in self._store.awaited_results(run_id).items():
             if seen is None or seen.step(path).waits_for == holder:
@@ -81,22 +81,22 @@ class Watch:
                 output.note(line_of_result(seen, path, holder))
             other = self._store.run(holder.partition("/")[0])
             if other is not None and other.status == "interrupted":
-                self._tell_of_nobody(other)
+                self._report_undriven(other)
         for waiting in new:
-            self._told.add((waiting.run_id, waiting.path, waiting.since))
-            self._tell(waiting)
+            self._reported.add((waiting.run_id, waiting.path, waiting.since))
+            self._report(waiting)
         return bool(new)
 
     def _look_for_waits(self, run_id: str, seen: JournalView, events: Sequence[AnyEvent]) -> bool:
-        """Tell of new waits, but not of one that an event kept for it is about to end; True when something was told."""
+        """Report new waits, except one that a kept event is about to end; return whether anything was printed."""
         if any(_may_wait(seen, event) for event in events):
-            self._untold.add(run_id)
-        if run_id not in self._untold or self._store.mail([run_id]):
+            self._unreported.add(run_id)
+        if run_id not in self._unreported or self._store.mail([run_id]):
             return False
-        self._untold.discard(run_id)
-        return self.tell_of_waits(run_id)
+        self._unreported.discard(run_id)
+        return self.report_waits(run_id)
 
-    def _tell(self, waiting: Waiting) -> None:
+    def _report(self, waiting: Waiting) -> None:
         if self.asker is not None and waiting.kind == "approval" and waiting.answered is None:
             self.asker.ask(waiting)
             return
@@ -106,22 +106,23 @@ class Watch:
     def __call__(self, run_id: str, events: Sequence[AnyEvent], progress: Progress) -> None:
         seen = self._views.get(run_id)
         if seen is None:
-            seen = self._views[run_id] = self._opened(run_id)  # these events included: they are durable
+            seen = self._views[run_id] = self._opened(run_id)  # includes these events: they are durable
         else:
             events = self._new(run_id, events)
             apply(seen, events)
         if progress.status not in FINISHED:
             seen.status = progress.status
         if not events:
-            self._tell_of_line(run_id, seen.name)
+            self._report_position(run_id, seen.name)
         for line in progress_lines(seen, events) if self.plain else ():
             output.note(line)
-        told = self._look_for_waits(run_id, seen, events)
-        if self.plain and not told and not any(isinstance(event, RetryScheduled) for event in events):  # whose line says how long
-            self._tell_of_waiting(run_id, seen.name, progress)
+        reported = self._look_for_waits(run_id, seen, events)
+        retrying = any(isinstance(event, RetryScheduled) for event in events)  # whose lines say how long
+        if self.plain and not reported and not retrying:
+            self._report_timed_wait(run_id, seen.name, progress)
         if self.asker is not None:
             self.asker.look(run_id)
-        if progress.status in FINISHED and run_id != next(iter(self._views)):  # a child: its parent's step shows the outcome
+        if progress.status in FINISHED and run_id != next(iter(self._views)):  # the parent's step shows the outcome of a child
             del self._views[run_id]
             self._wake_at.pop(run_id, None)
 
@@ -132,7 +133,7 @@ class Watch:
         return events
 
     def catch_up(self, is_ours: Callable[[str], bool]) -> None:
-        """Take in what another process did with the runs that are shown, but for those of which we are told at once."""
+        """Show what another process did with the watched runs, except those whose events we get directly."""
         for run_id in list(self._views):
             row = None if is_ours(run_id) else self._store.run(run_id)
             if row is not None and row.head > self._heads[run_id]:
@@ -144,32 +145,32 @@ class Watch:
             if child.id not in self._views:
                 self._views[child.id] = self._opened(child.id)
 
-    def _tell_of_line(self, run_id: str, name: str) -> None:
+    def _report_position(self, run_id: str, name: str) -> None:
         standing = self._store.queue_position(run_id)
         if standing is not None and standing.reason:
-            output.note(line_of_standing(name, standing))
+            output.note(line_of_position(name, standing))
             for holder in map(self._store.run, standing.holders):
-                if holder is not None and holder.owner is None:  # one that only waits keeps its place though nobody drives it
-                    self._tell_of_nobody(holder)
+                if holder is not None and holder.owner is None:  # a run that only waits keeps its place without a driver
+                    self._report_undriven(holder)
 
-    def _tell_of_nobody(self, row: RunRow) -> None:
-        """Nobody drives a run whose end we wait for: this would be a wait for ever."""
+    def _report_undriven(self, row: RunRow) -> None:
+        """Report a run that no process drives and whose end we wait for: the wait would never end."""
         if self._store.serving() is None:
             by = f"agentctl serve, or agentctl resume {row.id}{self._where}"
             output.note(f"  no process is driving run {row.id} ({row.status}); continue it with: {by}")
 
     def settle(self, row: RunRow) -> None:
-        """What the last picture says of the run: how the store has it now."""
+        """Set the status that the last picture shows."""
         self._views[row.id].status = row.status
 
-    def _tell_of_waiting(self, run_id: str, name: str, progress: Progress) -> None:
+    def _report_timed_wait(self, run_id: str, name: str, progress: Progress) -> None:
         wake_at = progress.wake_at if progress.status == "waiting" else None
         if wake_at is not None and wake_at != self._wake_at.get(run_id) and wake_at - time.time() > 1:
             output.note(waiting_line(name, wake_at, time.time()))
         self._wake_at[run_id] = wake_at
 
     def _opened(self, run_id: str) -> JournalView:
-        """The view of a run that somebody else, or nobody yet, has driven."""
+        """Build the view of a run that another process, or none yet, has driven."""
         row = queries.row_of(self._store, run_id)
         if row.version not in self._definitions:
             stored = self._store.definition(row.version)
@@ -180,7 +181,7 @@ class Watch:
 
     @contextlib.asynccontextmanager
     async def shown(self) -> AsyncIterator[None]:
-        """While inside, the picture is kept up to date; the last one stays on the screen."""
+        """Keep the picture up to date; the last one stays on the screen."""
         if self.plain:
             yield
             return
@@ -198,7 +199,7 @@ class Watch:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """While inside, the screen is somebody else's."""
+        """Leave the screen to others for a while."""
         self._paused = True
         if self._live is not None:
             self._live.stop()
@@ -210,7 +211,7 @@ class Watch:
                 self._live.start()
 
     def close(self) -> None:
-        """Give the terminal back at once."""
+        """Release the terminal at once."""
         if self._live is not None:
             self._live.stop()
 
@@ -226,7 +227,7 @@ class Watch:
 
 
 def progress_of(row: RunRow) -> Progress:
-    """What an observer would have been told of a run as the store has it."""
+    """Return the progress that an observer would have been given for a run as stored."""
     return Progress(
         status=row.status,
         started_at=row.started_at,
@@ -241,7 +242,7 @@ def progress_of(row: RunRow) -> Progress:
 
 
 def _may_wait(seen: JournalView, event: AnyEvent) -> bool:
-    """Whether the store may know of a new wait: for an event, a person, or another run's result."""
+    """Return whether the store may have a new wait: for an event, a person, or another run's result."""
     if isinstance(event, StepStarted):
         return seen.step(event.path).action in ("wait", "approve")
     return isinstance(event, StepKeyed)

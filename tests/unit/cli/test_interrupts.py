@@ -9,7 +9,7 @@ import signal
 
 import pytest
 
-from agentctl.cli.foreground.interrupts import heard
+from agentctl.cli.foreground.interrupts import handling_interrupts
 
 STUBBORN = "loop: stubborn\nsteps: [{shell: \"trap '' TERM; echo > begun; exec sleep 60\"}]\n"
 
@@ -19,7 +19,7 @@ def test_an_interrupt_before_the_run_is_driven_stops_it_as_soon_as_it_is(number)
     stopped = asyncio.Event()
 
     async def interrupted_too_early() -> None:
-        with heard(json=False) as interrupts:
+        with handling_interrupts(json=False) as interrupts:
             os.kill(os.getpid(), number)
             await interrupts.came.wait()
             with interrupts.answered(stopped.set, lambda: None, "interrupted"):
