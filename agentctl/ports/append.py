@@ -17,7 +17,7 @@ from agentctl.ports.starts import Triggered
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """An OpenWait as the store has it. `answered`: when a person's answer was put down, if nobody has taken it on yet."""
+    """An OpenWait as the store has it. `answered`: when a person answered, as long as the run has not taken the answer."""
 
     run_id: str
     run_name: str  # of the definition
@@ -47,7 +47,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     `keys`: what to do about recorded results, in this order, at the time `at` (the driver's clock).
     `snapshot`: the state that the journal, with these events, adds up to; it replaces an earlier one (see `Journals.snapshot`).
     `alone`: nothing else wants the event loop meanwhile, so the store may hold it up for as long as the commit takes.
-    When `progress.status` is a finished one, everybody who awaits the run (its parent, or a `wait: {run}` told by
+    When `progress.status` is a finished one, each run that awaits this one (its parent, or a `wait: {run}` known by
     `await_run`) gets ChildFinished as mail in this commit.
     """
 

@@ -133,7 +133,7 @@ class DueRuns(Protocol):
         """
 
     def next_due(self, now: float) -> float | None:
-        """When the next of the runs that nobody holds wants to be driven on because of the time; None: none does.
+        """When the next run without an owner is to be driven on because of the time; None: none is.
 
         May be past, but not for a run in a queue (see `QueuePosition.until`).
         """

@@ -1,4 +1,4 @@
-"""What people are told of a store: findings, verdicts, figures."""
+"""Reports on a store: findings, verdicts, figures."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ UNFINISHED: tuple[RunStatus, ...] = ("queued", "running", "waiting", "blocked", 
 class RunRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The projection of one run: what `history` prints. Times are epoch seconds.
 
-    `status` as stored, but for a run stored as `running` that nobody alive owns: `Store.run`, `find` and `history` show it
+    `status` as stored, but for a run stored as `running` without a living owner: `Runs.run`, `find` and `history` show it
     as `interrupted`, and filter it so.
     """
 
@@ -107,7 +107,7 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Mail(msgspec.Struct, frozen=True):
-    """Something for a run, put down by whoever does not hold its lease: a cancel request, the end of a child."""
+    """Something for a run, written by a process that does not hold its lease: a cancel request, the end of a child."""
 
     id: int
     run_id: str
@@ -155,8 +155,8 @@ class Admission(msgspec.Struct, frozen=True):
 
 
 class QueuePosition(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a run that stands in line may not start yet. `reason`: names the limit and who is ahead; empty when nothing is in its
-    way any more.  `until`: when it may, where that is known (throttle); None: as soon as a place is free.  `ours`: it is this
+    """Why a run in a queue may not start yet. `reason`: names the limit and what is ahead; empty when nothing is in its way any
+    more.  `until`: when it may, where that is known (throttle); None: as soon as a place is free.  `ours`: it is this
     process that starts it when its turn comes.  `holders`: the runs that have the places it waits for."""
 
     reason: str

@@ -156,7 +156,7 @@ def test_a_run_that_asks_does_not_pass_one_that_somebody_alive_will_start(open_o
         await create(other, new_run("first", place()), reserve=True)
         await create(mine, new_run("second", place()), reserve=True)
         assert await begin(mine, "second") is None
-        assert reason(mine, "second") == "waits for its turn: 1 run stands before it in the line for concurrency 1 of demo"
+        assert reason(mine, "second") == "waits for its turn: 1 run is before it in the queue for concurrency 1 of demo"
         assert await begin(other, "first") is not None
 
     run(scenario)

@@ -1,12 +1,15 @@
-"""How connections to a store are opened and closed."""
+"""Open connections to a store, and pass lists to their statements."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
+
+import msgspec
 
 CHECKPOINT_AFTER = 2000  # pages in the write-ahead log, 8 MiB
 
@@ -62,7 +65,7 @@ def at_one_moment(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def open_unchanging(path: Path) -> sqlite3.Connection:
-    """A connection to a file that nobody writes to, without locks and without files beside it. Raises sqlite3.Error."""
+    """A connection to a file that does not change, without locks and without files beside it. Raises sqlite3.Error."""
     return _connect(f"file:{quote(str(path))}?mode=ro&immutable=1", 0.0, statements=64)
 
 
@@ -77,3 +80,8 @@ def _has_content(path: Path) -> bool:
         return path.stat().st_size > 0
     except OSError:
         return False
+
+
+def array(values: Iterable[Any]) -> str:
+    """Many values as one parameter, which a statement reads by `json_each(?)`: however many, the statement stays the same."""
+    return msgspec.json.encode(list(values)).decode()

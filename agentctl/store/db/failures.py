@@ -1,9 +1,11 @@
-"""What SQLite and the system complain about, told as one sentence that a user can act on."""
+"""Turn errors of SQLite and of the system into a StoreError: one sentence that a user can act on."""
 
 from __future__ import annotations
 
 import errno
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from agentctl.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull
@@ -16,7 +18,7 @@ _PRIMARY = 0xFF
 
 
 def from_sqlite(error: sqlite3.Error, path: Path) -> StoreError:
-    """The StoreError that tells `error`, met while using the store at `path`."""
+    """Return the StoreError for `error`, raised while using the store at `path`."""
     code = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & _PRIMARY
     if code in _NO_ROOM or primary == sqlite3.SQLITE_FULL:
@@ -31,7 +33,7 @@ def from_sqlite(error: sqlite3.Error, path: Path) -> StoreError:
 
 
 def from_system(error: OSError, path: Path) -> StoreError:
-    """The StoreError that tells an OSError on a file of the store at `path`."""
+    """Return the StoreError for an OSError on a file of the store at `path`."""
     if is_full(error):
         return full(path)
     return StoreError(f"the store {path} cannot be used: {error.strerror or error} ({error.filename or path})")
@@ -44,3 +46,14 @@ def is_full(error: OSError) -> bool:
 
 def full(path: Path) -> StoreFull:
     return StoreFull(f"no room for the store {path}: the disk is full or a file-size limit is reached; nothing recorded was lost")
+
+
+@contextmanager
+def raised_as_ours(path: Path) -> Iterator[None]:
+    """Raise errors of SQLite and of the system as a StoreError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise from_sqlite(error, path) from error
+    except OSError as error:
+        raise from_system(error, path) from error

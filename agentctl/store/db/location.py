@@ -114,7 +114,7 @@ def _user_name(number: int) -> str:
 
 
 def file_system_type(folder: Path) -> str | None:
-    """The type of the file system that holds `folder` (or its nearest parent that exists); None where it cannot be told."""
+    """The type of the file system that holds `folder` (or its nearest parent that exists); None where it is not known."""
     if not sys.platform.startswith("linux"):
         return None
     try:

@@ -1,6 +1,6 @@
 """The locks of a store: files beside it, each locked by `flock` for as long as a process works.
 
-The kernel gives a lock back when the process is gone, however it died; so a lock that can be taken belongs to nobody alive.
+The kernel gives a lock back when the process is gone, however it died; so a lock that can be taken has no living holder.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _LONGEST_PAUSE = 0.01
 
 
 def holder(path: Path, *, remove: bool = False) -> int | None:
-    """The process that holds the lock, as it wrote into the file; None: nobody does. 0 where it has not written who it is.
+    """The process that holds the lock, as it wrote into the file; None: none does. 0: it has not written its id.
 
     A shared lock is tried, so that two who look at once do not take each other for the holder; for a file of another user the
-    kernel's list is read. `remove`: a file that nobody holds, before anybody can. Raises OSError: it cannot be told.
+    kernel's list is read. `remove`: a file that nobody holds, before anybody can. Raises OSError when it cannot be determined.
     """
     try:
         descriptor = open_descriptor(path, os.O_RDONLY)
@@ -45,7 +45,7 @@ def holder(path: Path, *, remove: bool = False) -> int | None:
 
 
 def listed_holder(found: os.stat_result) -> int | None:
-    """The process that holds the lock on a file, as the kernel lists it; None: nobody does.
+    """The process that holds the lock on a file, as the kernel lists it; None: none does.
 
     Raises OSError where there is no such list (it is Linux's, and of one process namespace).
     """
@@ -99,7 +99,7 @@ class WriteLock:
         raise StoreBusy(f"the store {self.store} is locked by {by}, for {self.patience:g} s already; try again when that is done")
 
     def holder(self) -> int | None:
-        """The process that holds the lock, where the system tells."""
+        """The process that holds the lock, where the system lists it."""
         try:
             return listed_holder(os.fstat(self._descriptor))
         except OSError:
@@ -116,7 +116,7 @@ class ServeLock:
         self._descriptor = open_descriptor(lock, os.O_CREAT | os.O_RDWR)
         while not _take(self._descriptor):
             pid = holder(lock)
-            if pid is not None:  # else it was somebody who only asked whether anybody serves
+            if pid is not None:  # else it was a process that only asked for the holder
                 os.close(self._descriptor)
                 by = f"process {pid}" if pid else "another process"
                 raise StoreBusy(f"the store {store} is being served already, by {by}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 VERSION = 3
-APPLICATION_ID = 0x61676374  # "agct": tells our files from any other program's
+APPLICATION_ID = 0x61676374  # "agct": marks our files
 
 SCHEMA = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
 
@@ -27,7 +27,7 @@ Migration = Callable[["Database"], None]
 
 
 def _to_2(database: Database) -> None:
-    """Events keep what a webhook's headers said; deployments keep whose project they are of, by default that around the store."""
+    """Events keep the headers of a webhook; deployments keep their project's root (the folder around the store's)."""
     database.table("events").add_column("headers", str)
     database.table("deployments").add_column("root", str, not_null_default="..")
 
@@ -51,9 +51,7 @@ def _to_3(database: Database) -> None:
         foreign_keys=[("run", "runs", "key")],
     )
     snapshots = {"run": int, "head": int, "state": bytes}
-    database.table("snapshots").create(
-        snapshots, pk="run", not_null={"head", "state"}, foreign_keys=[("run", "runs", "key")]
-    )
+    database.table("snapshots").create(snapshots, pk="run", not_null={"head", "state"}, foreign_keys=[("run", "runs", "key")])
     for statement in _EVENTS_THAT_WERE_TAKEN:
         database.execute(statement)
 
@@ -75,7 +73,7 @@ _EVENTS_THAT_WERE_TAKEN = (
     " cursor INTEGER NOT NULL, PRIMARY KEY (run, name)) WITHOUT ROWID",
     "INSERT OR IGNORE INTO taken SELECT r.key, e.seq FROM runs r JOIN journal j ON j.run = r.key"
     " JOIN events e ON e.id = json_extract(j.event, '$.event.id')"
-    " WHERE r.finished_at IS NULL AND j.event LIKE '{\"type\":\"EventReceived\"%'",
+    ' WHERE r.finished_at IS NULL AND j.event LIKE \'{"type":"EventReceived"%\'',
 )
 
 
@@ -103,7 +101,7 @@ def stored_version(connection: sqlite3.Connection) -> int:
 
 
 def refuse_foreign(connection: sqlite3.Connection, version: int, path: Path) -> None:
-    """Raise StoreVersion for a store of a newer agentctl, StoreError for another program's database."""
+    """Raise StoreTooNew for a store of a newer agentctl, StoreError for another program's database."""
     if version > VERSION:
         raise StoreTooNew(
             f"the store {path} has version {version}, written by a newer agentctl; this one reads up to version {VERSION}:"

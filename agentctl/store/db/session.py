@@ -1,7 +1,7 @@
 """What the writer knows while it commits: its connection, its executor, and the state of the runs it leases.
 
 The lease of a living process is never taken, so what this process last wrote of a run is what the database holds. The
-cache saves a query per append and tells which columns change; every UPDATE names the state it expects all the same.
+cache saves a query per append and shows which columns change; every UPDATE names the state it expects all the same.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How the processes of a store wake each other: a named pipe for each that listens, into which a writer puts a byte.
 
 A pipe needs no daemon, has no limit on its path's length as sockets have, works the same on Linux and macOS, and ends with its
-reader: one whose process died has nobody at the other end, which a writer notices, and tidies away.
+reader: a pipe whose process died has no reader; a writer notices, and removes it.
 A byte says only that there is something to look for. One that is lost costs the time until the listener looks by itself.
 """
 
@@ -56,7 +56,7 @@ def wake_others(folder: Path, own: str | None) -> None:
     try:
         listeners = os.listdir(folder)
     except OSError:
-        return  # nobody has ever listened
+        return  # there was never a listener
     for name in listeners:
         if name != own:
             _wake(folder / name)

@@ -28,7 +28,7 @@ from agentctl.store.runs.changes import Acquire, Beat, Change, Register, Release
 Job = PreparedAppend | Change
 Answer = tuple["asyncio.Future[Any]", object]  # an exception, or the result
 
-# Not the disk's fault but an entry's: its batch is written anew, entry by entry, so that the others do not suffer.
+# Not the disk's fault but an entry's: its batch is written again, entry by entry, so that the others do not suffer.
 _OF_ONE_ENTRY = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 
 
@@ -43,7 +43,7 @@ class Writer:
         self._lock = lock
         self._queue: queue.SimpleQueue[tuple[Job, asyncio.Future[Any]] | None] = queue.SimpleQueue()
         self._idle = threading.Lock()  # held while the connection is in use
-        self.foreign = False  # another connection has committed, and nobody was told yet
+        self.foreign = False  # another connection has committed, and it was not reported yet
         self._data_version = self._read_data_version()
         self._thread = threading.Thread(target=self._run, name="agentctl-store", daemon=True)
         self._thread.start()
@@ -125,7 +125,7 @@ class Writer:
             return [error] * len(jobs)
         except Exception as error:
             if isinstance(error, sqlite3.Error) and not isinstance(error, _OF_ONE_ENTRY):
-                return [_told(failures.from_sqlite(error, self._place.path), error)] * len(jobs)
+                return [_caused(failures.from_sqlite(error, self._place.path), error)] * len(jobs)
             if len(jobs) > 1:
                 return [self._write([job], commit)[0] for job in jobs]
             return [self._refusal(jobs[0], error)]
@@ -198,20 +198,20 @@ class Writer:
             claims.clear()
 
     def _refusal(self, job: Job, error: Exception) -> Exception:
-        """What to tell of one entry that alone could not be written. A bug reaches its awaiter as it is."""
+        """The error for one entry that alone could not be written. A bug reaches its awaiter as it is."""
         if isinstance(error, Disagreement):
             if not isinstance(job, PreparedAppend):
-                return _told(StoreError(f"the store {self._place.path} changed under our lock"), error)
+                return _caused(StoreError(f"the store {self._place.path} changed under our lock"), error)
             self._session.forget(job.entry.lease.run_id)
-            return _told(LeaseLost(f"run {job.entry.lease.run_id} is not ours any more: another process took it over"), error)
+            return _caused(LeaseLost(f"run {job.entry.lease.run_id} is not ours any more: another process took it over"), error)
         if isinstance(error, sqlite3.Error):
-            return _told(failures.from_sqlite(error, self._place.path), error)
+            return _caused(failures.from_sqlite(error, self._place.path), error)
         if isinstance(error, OSError):
-            return _told(failures.from_system(error, self._place.path), error)
+            return _caused(failures.from_system(error, self._place.path), error)
         return error
 
     def _check_file(self) -> None:
-        """What is written to a file that has lost its name is lost to everybody else, and nothing would tell."""
+        """What is written to a file that has lost its name is lost to all other processes, without an error."""
         if self._place.identity() != self._file:
             raise StoreMissing(f"the store {self._place.path} was removed while it was in use; another is in its place")
 
@@ -227,20 +227,20 @@ class Writer:
 
 
 def _concerns_others(job: Job) -> bool:
-    """Whether another process may wait for what the job wrote. A step that goes on to the next is nobody else's business."""
+    """Whether another process may wait for what the job wrote. A step that leads to the next step concerns no other process."""
     if isinstance(job, PreparedAppend):
         entry = job.entry
         return bool(entry.progress.status in FINISHED or entry.release or entry.replies or entry.emitted or entry.keys)
     return not isinstance(job, Acquire | Beat | Register)
 
 
-def _told(error: AgentctlError, cause: Exception) -> AgentctlError:
+def _caused(error: AgentctlError, cause: Exception) -> AgentctlError:
     error.__cause__ = cause
     return error
 
 
 def _answer(answers: Sequence[Answer]) -> None:
-    """Resolve the futures, with one hand-over per event loop. A loop that is gone has nobody left to tell."""
+    """Resolve the futures, with one hand-over per event loop. A loop that is gone needs no answer."""
     by_loop: dict[asyncio.AbstractEventLoop, list[Answer]] = {}
     for answer in answers:
         by_loop.setdefault(answer[0].get_loop(), []).append(answer)

@@ -14,7 +14,7 @@ from msgspec import structs
 
 from agentctl import JSON
 from agentctl.ports import NOTHING, Admission, NewEvent, NewRun, SendResult, Triggered
-from agentctl.store.db.arrays import array
+from agentctl.store.db.connection import array
 from agentctl.store.db.session import Session
 from agentctl.store.events.batching import gather
 from agentctl.store.events.offers import Listening, offer_new, waits_for
@@ -46,7 +46,7 @@ class Send(msgspec.Struct, frozen=True):
 
 
 def record(session: Session, prepared: Sequence[PreparedEvent]) -> list[SendResult]:
-    """Keep events, mail each to whoever waits for it, and make what it starts; the answers in their order.
+    """Keep events, offer each to the waits for it, and create what it starts; returns the answers in their order.
 
     They are received now, within the writers' lock: a run that is started by a commit before this one has an earlier time, so
     that the event counts for it.
@@ -93,8 +93,8 @@ def _unknown(connection: sqlite3.Connection, prepared: Sequence[PreparedEvent]) 
 
 
 def _start(session: Session, runs: Sequence[NewRun], document: dict[str, JSON]) -> list[Admission]:
-    """Each with the event as it is kept: who made the runs could not know when it would be received."""
+    """Create each with the event as it is kept: when it would be received was not known before."""
     if not runs:
         return []
-    told = [structs.replace(run, created=structs.replace(run.created, event=document)) for run in runs]
-    return create_runs(session, [prepare_run(run, session.payloads) for run in told])
+    dated = [structs.replace(run, created=structs.replace(run.created, event=document)) for run in runs]
+    return create_runs(session, [prepare_run(run, session.payloads) for run in dated])

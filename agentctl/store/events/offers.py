@@ -19,7 +19,7 @@ from agentctl import JSON
 from agentctl.core.events import EventOffered
 from agentctl.language.event_names import event_matches
 from agentctl.ports import NewEvent
-from agentctl.store.db.arrays import array
+from agentctl.store.db.connection import array
 from agentctl.store.db.session import Session
 from agentctl.store.events.patterns import LAST_CHARACTER, matching
 from agentctl.store.runs.mail import post

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from agentctl.core.events import CancelRequested, Parent
 from agentctl.core.flow import AdmissionDecision, Limits, LimitState, Place, arrival, keeps_place
-from agentctl.store.db.arrays import array
+from agentctl.store.db.connection import array
 from agentctl.store.db.session import Session
 from agentctl.store.runs.mail import post
 
@@ -37,7 +37,7 @@ class Newcomer(msgspec.Struct, frozen=True):
 
 
 def arrive(session: Session, new: Newcomer) -> tuple[AdmissionDecision, bool]:
-    """What becomes of it; when there is to be a run, its limits are kept. True: it stands in line."""
+    """What becomes of it; when there is to be a run, its limits are kept. True: it waits in the queue."""
     limits = new.limits
     if new.parent is not None and limits.places:
         limits = structs.replace(limits, places=_not_held_above(session.connection, limits.places, new.parent))
@@ -46,7 +46,7 @@ def arrive(session: Session, new: Newcomer) -> tuple[AdmissionDecision, bool]:
         return decided, False
     _count(session, new, limits)
     _end(session, new, limits, decided.cancel)
-    return decided, _line_up(session, new.key, limits)
+    return decided, _enqueue(session, new.key, limits)
 
 
 def _met(session: Session, limits: Limits, now: float) -> LimitState:
@@ -61,7 +61,7 @@ def _met(session: Session, limits: Limits, now: float) -> LimitState:
 
 
 def _members(session: Session, place: Place) -> list[str]:
-    """To end are all that have not ended; in the way of `skip` is nobody whose process died and who is left lying."""
+    """The unfinished runs of a group. `skip` does not count a run whose process died and that nothing will drive on."""
     rows = session.connection.execute(MEMBERS, (place.group,)).fetchall()
     if place.on_limit == "skip":
         attended = session.executor.liveness().attended
@@ -108,13 +108,12 @@ def _end(session: Session, new: Newcomer, limits: Limits, run_ids: tuple[str, ..
     text = session.payloads.event(CancelRequested(at=new.at, reason=reason))
     post(session, [(run_id, text) for run_id in run_ids])
     session.connection.execute(
-        "UPDATE places SET leaving = 1 WHERE run IN"
-        " (SELECT r.key FROM json_each(?) v CROSS JOIN runs r ON r.id = v.value)",
+        "UPDATE places SET leaving = 1 WHERE run IN (SELECT r.key FROM json_each(?) v CROSS JOIN runs r ON r.id = v.value)",
         (array(run_ids),),
     )
 
 
-def _line_up(session: Session, key: int, limits: Limits) -> bool:
+def _enqueue(session: Session, key: int, limits: Limits) -> bool:
     rank = -limits.priority
     rows: list[tuple[Any, ...]] = [(key, place.group, place.limit, None, rank, 0) for place in limits.places]
     if limits.throttle is not None:

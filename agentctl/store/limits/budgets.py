@@ -1,7 +1,7 @@
 """The accounts of budgets that several runs draw on: what was spent, and what calls under way may still take (`core.budget`).
 
 A reservation is made, or refused, in the transaction that journals the start of the call; it is settled in the one that journals
-the answer. Both are of a (run, path), so that whoever takes a run over finds what its dead predecessor had under way.
+the answer. Both belong to a (run, path), so that the next owner of a run finds what its dead predecessor had under way.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from agentctl.store.db.session import Session
 
 
 def settle(session: Session, run: int, settlements: Sequence[Settlement]) -> None:
-    """Turn reservations of a run (by key) into what the calls cost; of one that never said, into its estimate."""
+    """Turn reservations of a run (by key) into what the calls cost; without a reported usage, into its estimate."""
     for settlement in settlements:
         rows = _under_way(session, run, settlement.path)
         usage = settlement.usage

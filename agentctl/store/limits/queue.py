@@ -1,7 +1,7 @@
-"""Who stands in line for a place, and who has one: the rows behind `core.flow.startable`.
+"""The queue for slots: which runs wait in it and which are admitted, the rows behind `core.flow.startable`.
 
 A run gets its places in the commit that leases it, and gives them up in the commit that finishes it. One whose process died, with
-nobody alive to take it on, keeps none: it goes back into the line as soon as another run needs its room.
+no living process to drive it on, keeps none: it goes back into the queue as soon as another run needs its room.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from agentctl.core.events import AnyEvent
 from agentctl.core.flow import InLine, Need, in_words, is_overlap, keeps_place, named, opening, startable
 from agentctl.errors import PayloadUnreadable
 from agentctl.ports import QueuePosition
-from agentctl.store.db.arrays import array
+from agentctl.store.db.connection import array
 from agentctl.store.db.session import Session
 from agentctl.store.runs.executors import Liveness
 
-_FIRST_PAGE, _PAGE = 4, 64  # rows of a line that are read at once
+_FIRST_PAGE, _PAGE = 4, 64  # rows of a queue that are read at once
 
 HELD = "SELECT r.key, r.id, r.owner, r.status FROM places p JOIN runs r ON r.key = p.run WHERE p.grp = ? AND p.held = 1"
 STARTED = "SELECT count(*) FROM starts WHERE grp = ? AND until > ? AND at <= ?"
-IN_LINE = """
+IN_QUEUE = """
 SELECT p.rank, p.run, r.owner FROM places p CROSS JOIN runs r ON r.key = p.run
     WHERE p.grp = ? AND p.held = 0 AND (p.rank, p.run) > (?, ?) AND p.leaving = 0 ORDER BY p.rank, p.run LIMIT ?
 """
@@ -65,8 +65,8 @@ class Used(dict[str, int]):
         return self[group]
 
 
-class Line:
-    """The lines as they stand. `asked`: keys of runs that somebody is about to start; None: all of them."""
+class AdmissionQueue:
+    """The queues as they are. `asked`: keys of runs that somebody is about to start; None: all of them."""
 
     def __init__(self, connection: sqlite3.Connection, liveness: Liveness, now: float, asked: Collection[int] | None) -> None:
         self._connection = connection
@@ -75,15 +75,15 @@ class Line:
         self.used = Used(connection, liveness, now)
 
     def startable(self, groups: Iterable[str], last: tuple[float, int] | None = None) -> Iterator[InLine]:
-        """Who of the lines of these groups may start, in order; none after `last`."""
+        """Which runs in the queues of these groups may start, in order; none after `last`."""
         return startable({group: self.of(group, last) for group in groups}, self.used)
 
     def of(self, group: str, last: tuple[float, int] | None = None) -> Iterator[InLine]:
-        """The line of a group, but for those whom nobody would start. Read by the page: an open query would keep the log from
+        """The queue of a group, without runs that no process would start. Read in pages: an open query would keep the log from
         being copied back."""
         after, size = (float("-inf"), 0), _FIRST_PAGE
         while True:
-            rows = self._connection.execute(IN_LINE, (group, *after, size)).fetchall()
+            rows = self._connection.execute(IN_QUEUE, (group, *after, size)).fetchall()
             ready = [(rank, key) for rank, key, owner in rows if self._is_ready(key, owner)]
             needs = needs_of(self._connection, [key for _, key in ready])
             for order in ready:
@@ -109,10 +109,10 @@ def needs_of(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, l
 
 
 def admit(session: Session, liveness: Liveness, asked: Sequence[int], now: float) -> set[int]:
-    """Give runs that stand in line, by key, their places as far as there is room; returns those that must wait."""
+    """Give runs that wait in the queue, by key, their places as far as there is room; returns those that must wait."""
     connection, keys = session.connection, array(asked)
     _set_back(session, keys, now)
-    line = Line(connection, liveness, now, set(asked))
+    line = AdmissionQueue(connection, liveness, now, set(asked))
     groups = [row[0] for row in connection.execute(_GROUPS_OF, (keys,))]
     last = connection.execute(_LAST_OF, (keys,)).fetchone()
     waiting, admitted = set(asked), list[int]()
@@ -137,7 +137,7 @@ SELECT rank, run FROM places WHERE held = 0 AND run IN (SELECT value FROM json_e
 
 
 def _set_back(session: Session, keys: str, now: float) -> None:
-    """A clock that was put back makes nobody wait longer than for one span: starts of the future become those of now."""
+    """A clock that was put back makes no run wait longer than one span: starts in the future become starts of now."""
     session.connection.execute(
         "UPDATE starts SET at = ?1, until = ?1 + until - at WHERE at > ?1 AND grp IN"
         " (SELECT grp FROM places WHERE per IS NOT NULL AND run IN (SELECT value FROM json_each(?2)))",
@@ -146,7 +146,7 @@ def _set_back(session: Session, keys: str, now: float) -> None:
 
 
 def _put_back(session: Session, lost: Sequence[tuple[int, str]]) -> None:
-    """Those who lost their place stand in line again, and need it before they go on."""
+    """Runs that lost their slot wait in the queue again, and need it before they continue."""
     session.connection.executemany("UPDATE places SET held = 0 WHERE run = ? AND grp = ?", lost)
     session.connection.executemany("UPDATE runs SET in_line = 1 WHERE key = ?", [(key,) for key, _ in lost])
 
@@ -184,19 +184,19 @@ def leave(session: Session, keys: Sequence[int]) -> None:
     execute("UPDATE runs SET in_line = 0 WHERE in_line = 1 AND key IN (SELECT value FROM json_each(?))", (runs,))
 
 
-def told(session: Session, keys: Sequence[int]) -> dict[int, set[type[AnyEvent]]]:
+def mail_kinds(session: Session, keys: Sequence[int]) -> dict[int, set[type[AnyEvent]]]:
     """The kinds of the mail that these runs have."""
     kinds: dict[int, set[type[AnyEvent]]] = {}
     query = "SELECT run, event FROM mail WHERE run IN (SELECT value FROM json_each(?))"
     for key, text in session.connection.execute(query, (array(keys),)).fetchall():
-        with suppress(PayloadUnreadable):  # whoever drives the run meets it
+        with suppress(PayloadUnreadable):  # the driver of the run reports it
             kinds.setdefault(key, set()).add(type(session.payloads.read_event(text)))
     return kinds
 
 
 def return_unstarted(session: Session, keys: Sequence[int]) -> set[int]:
     """The turn of these runs had come, and whoever leased them let go, or died, before they started: for a throttle that was no
-    start, and what starts now must be counted now. Returns those that stand in line again."""
+    start, and what starts now must be counted now. Returns those that wait in the queue again."""
     session.connection.execute(
         "DELETE FROM starts WHERE run IN (SELECT value FROM json_each(?1)) AND grp IN"
         " (SELECT grp FROM places WHERE per IS NOT NULL AND run IN (SELECT value FROM json_each(?1)))",
@@ -206,23 +206,25 @@ def return_unstarted(session: Session, keys: Sequence[int]) -> set[int]:
 
 
 def return_to(session: Session, keys: Sequence[int]) -> set[int]:
-    """These runs need the places again that they had. Returns those that stand in line now."""
+    """These runs need the places again that they had. Returns those that wait in the queue now."""
     execute, runs = session.connection.execute, array(keys)
     execute("UPDATE places SET held = 0 WHERE held IS NULL AND run IN (SELECT value FROM json_each(?))", (runs,))
     in_line = execute("SELECT run FROM places WHERE held = 0 AND run IN (SELECT value FROM json_each(?))", (runs,))
-    lined_up = {row[0] for row in in_line}
-    execute("UPDATE runs SET in_line = 1 WHERE key IN (SELECT value FROM json_each(?))", (array(lined_up),))
-    return lined_up
+    queued = {row[0] for row in in_line}
+    execute("UPDATE runs SET in_line = 1 WHERE key IN (SELECT value FROM json_each(?))", (array(queued),))
+    return queued
 
 
 # --- reads ---------------------------------------------------------------------------------------------------------
 
 
 def heads(connection: sqlite3.Connection, liveness: Liveness, now: float, limit: int) -> list[int]:
-    """The keys of the runs in line that may start now, in order, whoever would start them. The cost is of the groups in which
-    somebody waits, not of how many wait."""
+    """The keys of the runs in the queue that may start now, in order, whichever process would start them.
+
+    The cost is of the groups with a queue, not of its length.
+    """
     groups = [row[0] for row in connection.execute(GROUPS).fetchall()]
-    return [run.arrival for run in islice(Line(connection, liveness, now, None).startable(groups), limit)]
+    return [run.arrival for run in islice(AdmissionQueue(connection, liveness, now, None).startable(groups), limit)]
 
 
 HEAD = "SELECT per, capacity FROM places WHERE grp = ? AND held = 0 ORDER BY rank, run LIMIT 1"
@@ -243,8 +245,10 @@ def _opening(connection: sqlite3.Connection, group: str, limit: int, now: float)
     return opening([row[0] for row in connection.execute(ENDS, (group, now, now)).fetchall()], limit)
 
 
-def standing(connection: sqlite3.Connection, liveness: Liveness, run_id: str, now: float, executor: str) -> QueuePosition | None:
-    """See `DueRuns.queue_position`. `executor`: who asks."""
+def queue_position(
+    connection: sqlite3.Connection, liveness: Liveness, run_id: str, now: float, executor: str
+) -> QueuePosition | None:
+    """See `DueRuns.queue_position`. `executor`: the one that asks."""
     row = connection.execute("SELECT key, owner FROM runs WHERE id = ? AND in_line = 1", (run_id,)).fetchone()
     if row is None:
         return None
@@ -265,11 +269,11 @@ def _obstacle(connection: sqlite3.Connection, liveness: Liveness, key: int, now:
             return QueuePosition(reason=f"waits for the end of {named(holders)}, started by the same schedule", holders=holders)
         return QueuePosition(reason=f"waits for a place: {limit} is held by {named(holders)}", holders=holders)
     for group, capacity, per, rank in places:
-        ahead = sum(1 for _ in Line(connection, liveness, now, ()).of(group, (rank, key - 1)))
+        ahead = sum(1 for _ in AdmissionQueue(connection, liveness, now, ()).of(group, (rank, key - 1)))
         if ahead:
-            before = "1 run stands" if ahead == 1 else f"{ahead} runs stand"
+            before = "1 run is" if ahead == 1 else f"{ahead} runs are"
             limit = in_words(group, capacity, per)
-            return QueuePosition(reason=f"waits for its turn: {before} before it in the line for {limit}")
+            return QueuePosition(reason=f"waits for its turn: {before} before it in the queue for {limit}")
     return QueuePosition(reason="")
 
 

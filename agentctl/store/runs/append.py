@@ -14,7 +14,7 @@ import msgspec
 from agentctl.core.events import ChildFinished, EventReceived, RunResumed
 from agentctl.errors import LeaseLost
 from agentctl.ports import FINISHED, Append, Appended
-from agentctl.store.db.arrays import array
+from agentctl.store.db.connection import array
 from agentctl.store.db.session import Disagreement, Held, Session
 from agentctl.store.events import offers
 from agentctl.store.events.events import PreparedEvent, prepare_event, record
@@ -22,7 +22,7 @@ from agentctl.store.events.waits import PreparedWait, forget, open_waits, prepar
 from agentctl.store.limits.budgets import reserve, settle
 from agentctl.store.limits.queue import began, leave
 from agentctl.store.runs.create import NewRow, create_runs, prepare_run
-from agentctl.store.runs.keys import PreparedOrder, leave_line, order_results, prepare_orders
+from agentctl.store.runs.keys import PreparedOrder, leave_queue, order_results, prepare_orders
 from agentctl.store.runs.mail import post, tell_awaiters
 from agentctl.store.runs.memory import PreparedValues, prepare_values, remember
 from agentctl.store.runs.payloads import Payloads
@@ -188,7 +188,7 @@ def _carry_out(session: Session, item: PreparedAppend) -> Appended:
         offers.take(session, key, taken)
     if entry.forgotten:
         forget(session, key, entry.forgotten)
-        leave_line(session, key, entry.forgotten)
+        leave_queue(session, key, entry.forgotten)
     if item.keys:
         order_results(session, key, run_id, entry.at, item.keys)
     offered = open_waits(session, key, run_id, item.waits) if item.waits else 0
@@ -207,7 +207,7 @@ def _carry_out(session: Session, item: PreparedAppend) -> Appended:
 
 
 def _keep_lease(session: Session, key: int) -> None:
-    """What the commit offers is for this process to look at: nobody has to load the run again for it."""
+    """What the commit offers is for this process to look at: the run is not loaded again for it."""
     session.connection.execute("UPDATE runs SET owner = ? WHERE key = ?", (session.executor.id, key))
 
 
@@ -218,7 +218,7 @@ def _started(session: Session, wave: Sequence[PreparedAppend]) -> list[tuple[int
 
 
 def _end(session: Session, finished: Sequence[Append]) -> None:
-    """Tell whoever awaits these runs, and free their places."""
+    """Mail the ends of these runs to those that await them, and free their slots."""
     runs = [(session.held(entry.lease), entry) for entry in finished]
     tell_awaiters(session, {held.key: _end_of(entry) for held, entry in runs})
     ended = array(held.key for held, _ in runs)
@@ -248,7 +248,7 @@ def _stage(session: Session, entry: Append, released: bool) -> None:
 
 
 def _end_of(entry: Append) -> ChildFinished:
-    """What whoever awaits this run is told; the path is put in for each."""
+    """The mail for each run that awaits this one; the path is put in for each."""
     progress = entry.progress
     return ChildFinished(
         at=progress.finished_at or 0.0,

@@ -14,8 +14,7 @@ import msgspec
 from agentctl.core.events import CancelRequested, RunResumed
 from agentctl.errors import LeaseLost
 from agentctl.ports import FINISHED, Admission, Awaiter, Lease
-from agentctl.store.db.arrays import array
-from agentctl.store.db.connection import checkpoint_in_commits
+from agentctl.store.db.connection import array, checkpoint_in_commits
 from agentctl.store.db.schema import VERSION
 from agentctl.store.db.session import Disagreement, Held, Session
 from agentctl.store.limits import queue
@@ -26,7 +25,7 @@ from agentctl.store.runs.executors import Liveness
 
 class Change(Protocol):
     def perform(self, session: Session) -> object:
-        """Write; the answer goes to whoever awaits. May be called again after a rollback."""
+        """Write; returns the answer for the caller. May be called again after a rollback."""
 
 
 class Create(msgspec.Struct, frozen=True):
@@ -108,7 +107,7 @@ SELECT id, key, epoch, owner, head, status, started_at, wake_at, in_line, EXISTS
 
 
 class Acquire(msgspec.Struct, frozen=True):
-    """`at`: by the driver's clock, for the limits of those that stand in line."""
+    """`at`: by the driver's clock, for the limits of those that wait in the queue."""
 
     run_ids: Sequence[str]
     at: float
@@ -122,7 +121,7 @@ class Acquire(msgspec.Struct, frozen=True):
         free = {row.id: row for row in rows if self._may_take(session, liveness, row)}
         limited = [row for row in free.values() if row.in_line is not None]
         for run_id in self._must_wait(session, liveness, limited) if limited else ():
-            self._stand_for(session, free.pop(run_id))
+            self._reserve_turn(session, free.pop(run_id))
         changed = session.write_rows(
             "UPDATE runs SET epoch = v.column2 + 1, owner = v.column4 FROM (VALUES ",
             [(row.key, row.epoch, row.owner, session.executor.id) for row in free.values()],
@@ -148,16 +147,16 @@ class Acquire(msgspec.Struct, frozen=True):
     def _must_wait(self, session: Session, liveness: Liveness, limited: Sequence[_Row]) -> list[str]:
         """Those of runs with limits, by id, for which there is no place now. One that is to be cancelled needs none."""
         by_key = {row.key: row.id for row in limited}
-        told = queue.told(session, [row.key for row in limited if row.has_mail])
-        ended = [row.key for row in limited if row.status in FINISHED and RunResumed in told.get(row.key, ())]
+        kinds = queue.mail_kinds(session, [row.key for row in limited if row.has_mail])
+        ended = [row.key for row in limited if row.status in FINISHED and RunResumed in kinds.get(row.key, ())]
         unstarted = [row.key for row in limited if row.status == "queued" and not row.in_line]
-        lined_up = {row.key for row in limited if row.in_line}
-        lined_up |= queue.return_to(session, ended) if ended else set()
-        lined_up |= queue.return_unstarted(session, unstarted) if unstarted else set()
-        asked = [key for key in lined_up if CancelRequested not in told.get(key, ())]
+        queued = {row.key for row in limited if row.in_line}
+        queued |= queue.return_to(session, ended) if ended else set()
+        queued |= queue.return_unstarted(session, unstarted) if unstarted else set()
+        asked = [key for key in queued if CancelRequested not in kinds.get(key, ())]
         return [by_key[key] for key in queue.admit(session, liveness, asked, self.at)] if asked else []
 
-    def _stand_for(self, session: Session, row: _Row) -> None:
+    def _reserve_turn(self, session: Session, row: _Row) -> None:
         """It is ours to start when its turn comes, so that those behind it know that it counts."""
         if row.owner != session.executor.id:
             session.connection.execute(

@@ -10,7 +10,7 @@ import msgspec
 from agentctl.core.events import Parent
 from agentctl.core.flow import Limits
 from agentctl.ports import Admission, NewRun
-from agentctl.store.db.arrays import array
+from agentctl.store.db.connection import array
 from agentctl.store.db.session import Session
 from agentctl.store.limits.admission import Newcomer, arrive
 from agentctl.store.runs.mail import await_key
@@ -63,7 +63,7 @@ _NO_LIMITS = Limits()
 
 
 def create_runs(session: Session, runs: Sequence[NewRow], owner: str | None = None) -> list[Admission]:
-    """Create those that do not exist and that their limits let be, each with its first event; then record who awaits which.
+    """Create the runs that do not exist and that their limits admit, each with its first event; record which runs await them.
 
     `owner`: for whom they are reserved.
     """

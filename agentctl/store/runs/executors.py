@@ -40,8 +40,8 @@ class Executor:
     def start(self) -> None:
         """Become an owner. The descriptor closes on exec: only a child that gets it by `pass_fds` keeps this owner alive.
 
-        Somebody may look between the creation and the lock, take us for dead and remove the file: then once more.
-        Files of the dead are removed: who died without a lease is in nobody's way, and nobody else would look.
+        Another process may look between the creation and the lock, take us for dead and remove the file: then it is made again.
+        Files of dead executors are removed here: nothing else looks at those that died without a lease.
         """
         private_folder(self.folder)
         others = self.liveness(remove=True)

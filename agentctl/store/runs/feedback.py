@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from agentctl.ports import Feedback
-from agentctl.store.db.arrays import array
+from agentctl.store.db.connection import array
 from agentctl.store.db.session import Session
 
 

@@ -1,14 +1,14 @@
-"""Results recorded under a key, and the line of steps that want one: `idempotency_key` and `cache`.
+"""Results recorded under a key, and the queue of steps that want one: `idempotency_key` and `cache`.
 
 A step of a definition's name and place in it asks for a key. A recorded result is handed over; else the first to ask holds
-the claim and runs, and whoever asks meanwhile stands in line behind it. Every answer is mail, written in the very commit of the
-question or of what settles it, so neither a crash nor another process can come between.
+the claim and runs, and later ones wait in the queue behind it. Every answer is mail, written in the very commit of the question
+or of what settles it, so neither a crash nor another process can come between.
 
-    find ──result──> ResultFound          keep:      result recorded, everybody in line gets it
-         ──free───> claim, ResultMissing  give back: the next in line holds the claim, ResultMissing
-         ──held───> in line
+    find ──result──> ResultFound          keep:      result recorded, everything in the queue gets it
+         ──free───> claim, ResultMissing  give back: the next in the queue holds the claim, ResultMissing
+         ──held───> in the queue
 
-A claim outlives its process: the run that holds it can be resumed, and nobody else may do the work until it is.
+A claim outlives its process: the run that holds it can be resumed, and no other run may do the work until it is.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def order_results(session: Session, run: int, run_id: str, at: float, orders: Se
             )
 
 
-def leave_line(session: Session, run: int, paths: Sequence[str]) -> None:
+def leave_queue(session: Session, run: int, paths: Sequence[str]) -> None:
     """These steps of a run wait no more for somebody else's result. A claim is not given up by this."""
     session.connection.executemany("DELETE FROM claims WHERE run = ? AND path = ? AND NOT held", [(run, path) for path in paths])
 
@@ -123,7 +123,7 @@ _AT_C = "c.name = ? AND c.step = ? AND c.key = ?"
 
 
 def _leave(session: Session, run: int, path: str, at: float) -> None:
-    """Out of the line; whoever was behind a claim has it now."""
+    """Leave the queue; the next one behind a claim holds it now."""
     row = session.connection.execute(
         "SELECT id, name, step, key, held FROM claims WHERE run = ? AND path = ?", (run, path)
     ).fetchone()

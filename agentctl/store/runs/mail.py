@@ -9,7 +9,7 @@ import msgspec
 
 from agentctl.core.events import ChildFinished, Error, Usage
 from agentctl.ports import FINISHED, Awaiter
-from agentctl.store.db.arrays import array
+from agentctl.store.db.connection import array
 from agentctl.store.db.session import Session
 from agentctl.store.runs.payloads import OUTPUT
 
@@ -24,7 +24,7 @@ def post(session: Session, mail: Sequence[tuple[str, str]]) -> None:
 
 
 def tell_awaiters(session: Session, finished: Mapping[int, ChildFinished]) -> None:
-    """Turn whoever awaits these runs (by key) into mail."""
+    """Mail the ends of these runs (by key) to the runs that await them."""
     keys = array(finished)
     waiting = session.connection.execute(
         "SELECT a.target, r.id, a.path FROM awaiters a JOIN runs r ON r.key = a.run"

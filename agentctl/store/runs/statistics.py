@@ -44,15 +44,15 @@ def read(connection: sqlite3.Connection, payloads: Payloads, since: float, name:
             with suppress(PayloadUnreadable):  # what it was spared is not known
                 for saved in spared([_cost.decode(payloads.read(text)) for (text,) in journal]):
                     figures.saved = add_usage(figures.saved, saved)
-    return [figures.told(of, kind) for (of, kind), figures in sorted(found.items())]
+    return [figures.statistics(of, kind) for (of, kind), figures in sorted(found.items())]
 
 
 def spared(events: Iterable[_Cost]) -> Iterator[Usage]:
     """What checkpointing saved a run: its events in order -> the usage of each purchase that it was spared.
 
-    Without a journal, a run that was cut off (RunRecovered), or that is asked to go on after it failed (RunResumed), would begin
-    again and buy everything anew. So each time it goes on, it is spared the price of every recorded llm step, and of every skill
-    that has ended, which it then does not start again before the next time it goes on.
+    Without a journal, a run that was cut off (RunRecovered), or that is resumed after it failed (RunResumed), would begin again
+    and buy everything again. So each time it continues, it is spared the price of every recorded llm step, and of every skill
+    that has ended, which it then does not start again before the next time it continues.
     """
     recorded: dict[str, Usage] = {}
     kept: dict[str, Usage] = {}
@@ -85,7 +85,7 @@ class _Figures:
         if usage is not None:
             self.usage = add_usage(self.usage, usage)
 
-    def told(self, name: str, kind: str) -> Statistics:
+    def statistics(self, name: str, kind: str) -> Statistics:
         self.durations.sort()
         return Statistics(
             name=name,
@@ -107,3 +107,21 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
         return None
     rank = -(-len(ordered) * share // 1)
     return ordered[max(0, int(rank) - 1)]
+
+
+# The names by seeks in the index `runs_by_name`, then the entries of that index for each: the millions of runs that have finished
+# are not touched.
+UNFINISHED = """
+WITH RECURSIVE names (name) AS (
+    SELECT min(name) FROM runs
+    UNION ALL SELECT (SELECT min(r.name) FROM runs r WHERE r.name > names.name) FROM names WHERE names.name IS NOT NULL
+)
+SELECT n.name, r.status, count(*) FROM names n CROSS JOIN runs r INDEXED BY runs_by_name
+    ON r.name = n.name AND r.status IN ('queued', 'running', 'waiting', 'blocked', 'interrupted')
+    GROUP BY n.name, r.status
+"""
+
+
+def unfinished(connection: sqlite3.Connection) -> dict[tuple[str, str], int]:
+    """(name, status as stored) -> number of runs."""
+    return {(name, status): number for name, status, number in connection.execute(UNFINISHED)}

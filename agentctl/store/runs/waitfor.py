@@ -6,11 +6,11 @@ import sqlite3
 from collections import defaultdict
 from itertools import chain
 
-from agentctl.store.db.arrays import array
+from agentctl.store.db.connection import array
 from agentctl.store.limits.queue import Used
 from agentctl.store.runs.executors import Liveness
 
-# A run that has a time at which it goes on by itself, or that an event or a person may move, is not bound.
+# A run that continues by itself at some time, or that an event or a person may move, is not bound.
 _BOUND = """
 w.status = 'waiting' AND w.wake_at IS NULL AND NOT EXISTS (SELECT 1 FROM waits WHERE waits.run = w.key)
 AND NOT EXISTS (SELECT 1 FROM mail WHERE mail.run = w.key)
@@ -21,7 +21,7 @@ SELECT w.id, t.id FROM claims c CROSS JOIN runs w ON w.key = c.run
     JOIN claims h ON h.name = c.name AND h.step = c.step AND h.key = c.key AND h.held JOIN runs t ON t.key = h.run
     WHERE NOT c.held AND {_BOUND}
 """
-IN_LINE = """
+IN_QUEUE = """
 SELECT r.id, p.grp, p.capacity FROM runs r JOIN places p ON p.run = r.key
     WHERE r.id IN (SELECT value FROM json_each(?)) AND p.held = 0 AND p.per IS NULL
     AND NOT EXISTS (SELECT 1 FROM mail WHERE mail.run = r.key)
@@ -35,7 +35,7 @@ def wait_for_graph(connection: sqlite3.Connection, liveness: Liveness, now: floa
         graph[run_id].append(frozenset((target,)))
     awaited = {target for targets in graph.values() for (target,) in targets}
     used = Used(connection, liveness, now)
-    for run_id, group, capacity in connection.execute(IN_LINE, (array(awaited),)).fetchall():
+    for run_id, group, capacity in connection.execute(IN_QUEUE, (array(awaited),)).fetchall():
         if used[group] >= capacity:
             graph[run_id].append(frozenset(used.holders[group]))
     return dict(graph)

@@ -1,4 +1,4 @@
-"""What is deployed: the definitions as triggers see them, and an index of the events that start them."""
+"""What is deployed: the definitions as triggers see them, the events that start them, and the files that their triggers saw."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from agentctl.ports import Deployment, Subscription
-from agentctl.store.db.arrays import array
+from agentctl.ports import Deployment, SeenFile, Subscription
+from agentctl.store.db.connection import array
 from agentctl.store.db.session import Session
 from agentctl.store.events.patterns import matching
 
@@ -40,8 +40,8 @@ ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, file = excluded.file, ver
 
 
 def _values(deployment: Deployment) -> tuple[object, ...]:
-    said = deployment
-    return said.name, said.kind, said.file, said.version, said.deployed_at, said.problem, said.gone, said.root
+    one = deployment
+    return one.name, one.kind, one.file, one.version, one.deployed_at, one.problem, one.gone, one.root
 
 
 def read(connection: sqlite3.Connection) -> list[Deployment]:
@@ -83,3 +83,31 @@ def subscriptions(connection: sqlite3.Connection, event: str) -> list[Subscripti
         return []
     given = array(patterns)
     return [Subscription(*row) for row in connection.execute(MATCHING_SUBSCRIPTIONS, (given,))]
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
+
+
+class MarkFilesSeen(msgspec.Struct, frozen=True):
+    """See `Store.mark_files_seen`."""
+
+    name: str
+    seen: Sequence[SeenFile]
+    gone: Sequence[str]
+
+    def perform(self, session: Session) -> None:
+        session.write_rows(
+            "INSERT INTO files (name, path, stamp, sha256) VALUES ",
+            [(self.name, file.path, file.stamp, file.sha256) for file in self.seen],
+            " ON CONFLICT (name, path) DO UPDATE SET stamp = excluded.stamp, sha256 = excluded.sha256",
+        )
+        paths = array(self.gone)
+        session.connection.execute(
+            "DELETE FROM files WHERE name = ? AND path IN (SELECT value FROM json_each(?))", (self.name, paths)
+        )
+
+
+def seen_files(connection: sqlite3.Connection, name: str) -> dict[str, SeenFile]:
+    """The versions of files that were seen for a definition, by path, so that a restart takes none for a new one."""
+    rows = connection.execute("SELECT path, stamp, sha256 FROM files WHERE name = ?", (name,)).fetchall()
+    return {row[0]: SeenFile(*row) for row in rows}

@@ -1,6 +1,6 @@
-"""When definitions were paused: the pause that goes on stands in `deployments.paused_at`, those that are over in `pauses`.
+"""When definitions were paused: a pause that lasts is in `deployments.paused_at`, ended ones are in `pauses`.
 
-They are kept so that whoever looks at a schedule later, after days perhaps, still knows which of its slots fell into a pause.
+They are kept so that a later look at a schedule still finds which of its slots fell into a pause.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from agentctl.ports import Admission, Slot, SlotRow
-from agentctl.store.db.arrays import array
+from agentctl.store.db.connection import array
 from agentctl.store.db.session import Session
 from agentctl.store.runs.create import NewRow, create_runs, prepare_run
 from agentctl.store.runs.payloads import Payloads
@@ -91,7 +91,7 @@ _SETTLE = "UPDATE schedules SET settled = ? WHERE id = ? AND settled IS NOT NULL
 
 
 def _places(session: Session, slots: Sequence[Slot]) -> list[_Place]:
-    """Where the rows of the slots belong. A schedule that nobody has kept to yet (a backfill may be the first) is made known."""
+    """Where the rows of the slots belong. A schedule that was never followed (a backfill may be the first use) is added."""
     ids: dict[tuple[str, str], int] = {}
     for named in dict.fromkeys((slot.name, slot.schedule) for slot in slots):
         session.connection.execute("INSERT INTO schedules (name, schedule) VALUES (?, ?) ON CONFLICT DO NOTHING", named)

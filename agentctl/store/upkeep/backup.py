@@ -80,7 +80,7 @@ def _copy_database(place: StoreLocation, copy: Path) -> int:
             raise StoreMissing(f"the store {place.path} is empty")
         with contextlib.closing(sqlite3.connect(copy)) as into:
             into.execute("PRAGMA synchronous = OFF")  # the tar file is what has to last
-            reader.backup(into)  # all pages at once: in steps, it would begin anew with every commit of others
+            reader.backup(into)  # all pages at once: in steps, it would begin again with every commit of others
     except sqlite3.Error as error:
         raise _told_of_database(error, place, copy) from error
     finally:
@@ -138,8 +138,8 @@ def _create_private(path: Path) -> None:
 
 
 def _told_of_database(error: sqlite3.Error, place: StoreLocation, copy: Path) -> StoreError:
-    told = failures.from_sqlite(error, place.path)
-    return _full(copy.parent) if isinstance(told, StoreFull) else told
+    found = failures.from_sqlite(error, place.path)
+    return _full(copy.parent) if isinstance(found, StoreFull) else found
 
 
 def _told(error: OSError, target: Path) -> StoreError:

@@ -1,4 +1,4 @@
-"""What `agentctl doctor` says of a store: is its place right, is its content whole, is it kept private? Nothing is changed."""
+"""What `agentctl doctor` reports on a store: its location, its content, its permissions. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agentctl.store.db.location import NETWORK, StoreLocation, file_system_type
 _LITTLE = 1 << 30  # bytes of free room under which we warn
 _TOO_LITTLE = 64 << 20  # a few checkpoints of the write-ahead log
 _THOROUGH = 256 << 20  # up to this size every index is compared with its table, which takes about a second
-_LONG_LOG = 256 << 20  # bytes of a write-ahead log that nobody copies back
+_LONG_LOG = 256 << 20  # bytes of a write-ahead log that is not copied back
 _PATIENCE = 5.0  # seconds
 
 
@@ -29,15 +29,15 @@ def examine(path: Path) -> list[Finding]:
     place = StoreLocation(path)
     found = [*_sqlite(), *_disk(place)]
     if not place.path.exists():
-        said = f"there is no store at {place.path} yet; the first run makes it"
-        return [*found, *_writable(place), Finding("store", "ok", said)]
+        message = f"there is no store at {place.path} yet; the first run makes it"
+        return [*found, *_writable(place), Finding("store", "ok", message)]
     return [*found, *_writable(place), *_content(place), *_permissions(place)]
 
 
 def has_wal_bug(version: tuple[int, ...]) -> bool:
     """Whether this SQLite may damage a write-ahead log when two connections write or checkpoint at the same instant.
 
-    Mended in 3.51.3, 3.50.7 and 3.44.6 (https://sqlite.org/wal.html).
+    Fixed in 3.51.3, 3.50.7 and 3.44.6 (https://sqlite.org/wal.html).
     """
     if version >= (3, 51, 3):
         return False
@@ -61,24 +61,24 @@ def _disk(place: StoreLocation) -> Iterator[Finding]:
     folder = next(folder for folder in (place.folder, *place.folder.parents) if folder.exists())
     kind = file_system_type(folder)
     if kind in NETWORK:
-        mend = "put the store on a local disk: `store:` in agentctl.yaml, $AGENTCTL_DB or --db"
-        said = f"{place.folder} lies on a network file system ({kind}), where locks do not hold"
-        yield Finding("store.disk", "error", said, mend)
+        fix = "put the store on a local disk: `store:` in agentctl.yaml, $AGENTCTL_DB or --db"
+        message = f"{place.folder} is on a network file system ({kind}), where locks do not hold"
+        yield Finding("store.disk", "error", message, fix)
     free = shutil.disk_usage(folder).free
-    said = f"{format_size(free)} free at {folder}"
+    room = f"{format_size(free)} free at {folder}"
     if free < _LITTLE:
-        yield Finding("store.disk", "error" if free < _TOO_LITTLE else "warning", f"only {said}", "make room on that disk")
+        yield Finding("store.disk", "error" if free < _TOO_LITTLE else "warning", f"only {room}", "make room on that disk")
     else:
-        yield Finding("store.disk", "ok", said + (f", {kind}" if kind else ""))
+        yield Finding("store.disk", "ok", room + (f", {kind}" if kind else ""))
 
 
 def _writable(place: StoreLocation) -> Iterator[Finding]:
     try:
         place.check(read_only=False)
     except StoreError as error:
-        if file_system_type(place.folder) not in NETWORK:  # that has been told
-            mend = f"let {place.folder} be a folder that you may write to, or choose another store by `store:` in agentctl.yaml"
-            yield Finding("store", "error", str(error), mend)
+        if file_system_type(place.folder) not in NETWORK:  # that was reported above
+            fix = f"let {place.folder} be a folder that you may write to, or choose another store by `store:` in agentctl.yaml"
+            yield Finding("store", "error", str(error), fix)
 
 
 def _content(place: StoreLocation) -> Iterator[Finding]:
@@ -97,11 +97,11 @@ def _content(place: StoreLocation) -> Iterator[Finding]:
         finally:
             reader.close()
     except sqlite3.Error as error:
-        told = failures.from_sqlite(error, place.path)
-        yield Finding("store", "error", str(told), f"move {place.path} (with -wal and -shm) away and restore a backup")
+        found = failures.from_sqlite(error, place.path)
+        yield Finding("store", "error", str(found), f"move {place.path} (with -wal and -shm) away and restore a backup")
     except StoreError as error:
-        mend = "update agentctl, or choose another store by --db or `store:` in agentctl.yaml"
-        yield Finding("store", "error", str(error), mend)
+        fix = "update agentctl, or choose another store by --db or `store:` in agentctl.yaml"
+        yield Finding("store", "error", str(error), fix)
 
 
 def _version(reader: sqlite3.Connection, place: StoreLocation) -> Iterator[Finding]:
@@ -122,11 +122,11 @@ def _journal_mode(reader: sqlite3.Connection, place: StoreLocation) -> Iterator[
     log = place.path.with_name(place.path.name + "-wal")
     length = log.stat().st_size if log.exists() else 0
     if mode != "wal" and schema.stored_version(reader):
-        mend = f"while no agentctl runs: sqlite3 {quote(str(place.path))} 'PRAGMA journal_mode = WAL'"
-        yield Finding("store.wal", "error", f"the journal mode is {mode}, but readers and the writer need WAL", mend)
+        fix = f"while no agentctl runs: sqlite3 {quote(str(place.path))} 'PRAGMA journal_mode = WAL'"
+        yield Finding("store.wal", "error", f"the journal mode is {mode}, but readers and the writer need WAL", fix)
     elif length > _LONG_LOG:
-        mend = "end programs that keep the store open for reading; the log shrinks when the last one closes it"
-        yield Finding("store.wal", "warning", f"the write-ahead log has grown to {format_size(length)}", mend)
+        fix = "end programs that keep the store open for reading; the log shrinks when the last one closes it"
+        yield Finding("store.wal", "warning", f"the write-ahead log has grown to {format_size(length)}", fix)
     else:
         yield Finding("store.wal", "ok", f"write-ahead log: {format_size(length)}")
 
@@ -138,22 +138,22 @@ def _integrity(reader: sqlite3.Connection, place: StoreLocation) -> Iterator[Fin
     if orphans:
         wrong = [line for line in wrong if line != "ok"] + [f"{len(orphans)} rows of {orphans[0][0]} refer to nothing"]
     if wrong != ["ok"]:
-        mend = f"restore a backup; what can be read is saved by: sqlite3 {quote(str(place.path))} .recover"
-        yield Finding("store.integrity", "error", f"SQLite finds the store damaged: {'; '.join(wrong)}", mend)
+        fix = f"restore a backup; what can be read is saved by: sqlite3 {quote(str(place.path))} .recover"
+        yield Finding("store.integrity", "error", f"SQLite finds the store damaged: {'; '.join(wrong)}", fix)
     else:
         yield Finding("store.integrity", "ok", f"PRAGMA {check} finds nothing")
 
 
 def _permissions(place: StoreLocation) -> Iterator[Finding]:
-    """Outputs of steps can be private: nobody else should be able to read them."""
+    """Outputs of steps can be private: no other user should be able to read them."""
     files = [place.path, place.lock, *(place.path.with_name(place.path.name + tail) for tail in ("-wal", "-shm"))]
     folders = [place.folder, place.executors, place.payloads, place.logs]
     open_to_others = [*_open_to_others(folders, 0o700), *_open_to_others(files, 0o600)]
     if not open_to_others:
-        yield Finding("store.permissions", "ok", "nobody else can read the store")
+        yield Finding("store.permissions", "ok", "no other user can read the store")
     for path, mode, wanted in open_to_others:
-        mend = f"chmod {wanted:o} {quote(str(path))}"
-        yield Finding("store.permissions", "warning", f"others can look into {path} (mode {mode:04o})", mend)
+        fix = f"chmod {wanted:o} {quote(str(path))}"
+        yield Finding("store.permissions", "warning", f"other users can look into {path} (mode {mode:04o})", fix)
 
 
 def _open_to_others(paths: list[Path], wanted: int) -> Iterator[tuple[Path, int, int]]:

@@ -3,7 +3,7 @@
 Large outputs are named by their hash and may be shared by any number of rows, so what is in use is found by looking at all text
 that the store holds, and at the large outputs that are in use themselves (a kept event may name the file of an output). What
 looks like a reference counts as one. A file is kept before the commit that refers to it, so only those that are older than GRACE
-are looked at; and keeping one anew makes it young (`payloads`).
+are looked at; and keeping one again makes it young (`payloads`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _OVERLAP = 63  # bytes: a hash may lie across two gulps
 
 @contextlib.contextmanager
 def holding_files(place: StoreLocation, *, shared: bool) -> Iterator[bool]:
-    """While inside, nobody sweeps (`shared`), or nobody makes a backup. False, in the second case: somebody is at it."""
+    """While inside, no sweep runs (`shared`), or no backup is made. False, in the second case: a backup is being made."""
     try:
         descriptor = os.open(place.payloads, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -88,7 +88,7 @@ def _sweep_payloads(folder: Path, reader: sqlite3.Connection) -> Iterator[int]:
 def _remove(path: Path) -> int | None:
     """Its size; None: it became young since we looked, so it stays.
 
-    It is taken out of the way first: who keeps the same content from now on does not find it, and writes it anew.
+    It is taken out of the way first: a process that keeps the same content from now on does not find it, and writes it again.
     """
     gone = path.with_name(f".{path.name}.gone")
     try:

@@ -11,8 +11,8 @@ from agentctl.core.timestamps import rfc3339
 from agentctl.ports import Pruned
 from agentctl.store.upkeep.orphan_files import HASH, named_in
 
-LEAST_FOR_EVENTS = 30 * 86_400.0  # seconds: how long a second delivery of an event is told from a new one
-LEAST_FOR_DEFINITIONS = 86_400.0  # seconds: who runs one has it registered anew more often than that
+LEAST_FOR_EVENTS = 30 * 86_400.0  # seconds: how long a second delivery of an event is recognised
+LEAST_FOR_DEFINITIONS = 86_400.0  # seconds: a definition in use is registered again more often than that
 MOST_RUNS = 100  # in one piece
 MOST_ROWS = 2_000  # in one piece: about 10 ms of writing
 _PAGE = 500  # families looked at in one reading transaction
@@ -53,7 +53,7 @@ SELECT created_at, key, id FROM runs INDEXED BY runs_by_time WHERE (created_at, 
     AND finished_at < ? AND (parent IS NULL OR NOT EXISTS (SELECT 1 FROM runs p WHERE p.id = runs.parent))
     ORDER BY created_at, key LIMIT ?
 """
-# `needed`: by what stands in `prune`. A claim of its own that only waits in line hinders nobody.
+# `needed`: see `prune`. A claim that only waits in the queue does not count.
 _FAMILY = """
 WITH RECURSIVE family (id, depth) AS (
     SELECT ?, 0 UNION SELECT r.id, f.depth + 1 FROM family f JOIN runs r ON r.parent = f.id

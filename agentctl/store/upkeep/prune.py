@@ -1,14 +1,14 @@
-"""Pruning: what is older than a store is to remember, removed in pieces so small that nobody who writes waits for long.
+"""Prune a store: remove what is older than it is to remember, in pieces so small that no writer waits for long.
 
 What is looked for is looked for on a connection that only reads, and removed by a Change that asks again, within its transaction,
 whether it may: a run may have been resumed meanwhile. Runs go by families, a run with all that it started, children first, so
 that pruning which was cut off in the middle finds the rest the next time. A family stays whole as long as a run in it
 
-    is unfinished, or ended too recently            holds the claim on an idempotency key: nobody else may do that work
-    is about to be resumed                          is the one that `dedupe` still names to whoever asks
+    is unfinished, or ended too recently            holds the claim on an idempotency key: no other run may do that work
+    is about to be resumed                          is the one that `dedupe` still names to later starts
 
 Results under an `idempotency_key` stay for ever, with their output: that is what they promise. Those of a `cache` go when their
-time is up. Events stay for the unfinished runs that may yet wait for them, and for as long as a second delivery must be told.
+time is up. Events stay for the unfinished runs that may wait for them, and as long as a second delivery must be recognised.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from typing import Any
 import msgspec
 
 from agentctl.ports import Pruned
-from agentctl.store.db.arrays import array
-from agentctl.store.db.connection import checkpoint_in_commits
+from agentctl.store.db.connection import array, checkpoint_in_commits
 from agentctl.store.db.location import StoreLocation
 from agentctl.store.db.session import Session
 from agentctl.store.upkeep import prunable
@@ -55,7 +54,7 @@ _KEPT_FREE = 0.1  # share of the file that stays free: it is filled again soon
 
 
 async def prune(place: StoreLocation, open_reader: OpenReader, submit: Submit, now: float, keep: float, pause: Pause) -> Pruned:
-    """See `Store.prune`. Reading is done in a thread, so that the event loop goes on."""
+    """See `Upkeep.prune`. Reading is done in a thread, so that the event loop stays free."""
     removed = dict.fromkeys(("runs", "events", "slots", "results", "definitions"), 0)
     with contextlib.closing(open_reader()) as reader:
         terms = prunable.Terms(reader, now, keep)
@@ -111,7 +110,7 @@ class RemoveRuns(msgspec.Struct, frozen=True):
         return [run_id for _, run_id in rows]
 
 
-# Neither it nor a run above it is being resumed: whoever resumes a run may need what it started.
+# Neither it nor a run above it is being resumed: a run that is resumed may need what it started.
 _STILL_OVER = """
 WITH RECURSIVE above (run, id) AS (
     SELECT id, id FROM runs WHERE id IN (SELECT value FROM json_each(?1))

@@ -1,4 +1,4 @@
-"""Ten thousand runs in line are rows: who may start, and who may not, is found without reading the others."""
+"""Ten thousand runs in the queue are rows: who may start, and who may not, is found without reading the others."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def crowd(tables: sqlite3.Connection) -> sqlite3.Connection:
         (queue.HELD, 1),
         (queue.BEGAN, 2),
         (queue.STARTED, 3),
-        (queue.IN_LINE, 4),
+        (queue.IN_QUEUE, 4),
         (queue.NEEDS, 1),
         (queue.GROUPS, 0),
         (queue.HEAD, 1),
@@ -78,7 +78,7 @@ def test_what_a_run_in_line_waits_for_is_found_at_once(
     crowd: sqlite3.Connection, measured: Callable[..., Any], tmp_path: Path
 ) -> None:
     liveness = Liveness(tmp_path, tmp_path / "serve.lock")
-    found = queue.standing(crowd, liveness, f"run{COUNT}", 120.0, "me")
+    found = queue.queue_position(crowd, liveness, f"run{COUNT}", 120.0, "me")
     assert found is not None
     assert found.reason == "waits for a place: concurrency 1 of a is held by run run1"
-    assert measured(crowd, lambda: queue.standing(crowd, liveness, f"run{COUNT}", 120.0, "me"))[1] < 3_000
+    assert measured(crowd, lambda: queue.queue_position(crowd, liveness, f"run{COUNT}", 120.0, "me"))[1] < 3_000

@@ -52,7 +52,7 @@ def test_no_query_scans_a_table(
     assert [step for step in scans(crowd, statement, parameters) if "waits_for_person" not in step] == []
 
 
-@pytest.mark.parametrize(("statement", "parameters"), [(waitfor.AWAITED, 0), (waitfor.CLAIMED, 0), (waitfor.IN_LINE, 1)])
+@pytest.mark.parametrize(("statement", "parameters"), [(waitfor.AWAITED, 0), (waitfor.CLAIMED, 0), (waitfor.IN_QUEUE, 1)])
 def test_who_waits_for_whom_is_found_among_those_who_wait(
     crowd: sqlite3.Connection, scans: Callable[..., list[str]], statement: str, parameters: int
 ) -> None:

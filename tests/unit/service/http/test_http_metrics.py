@@ -10,7 +10,7 @@ from agentctl import __version__
 from agentctl.core.events import AttemptFailed, Error, RunFinished, StepStarted, StepSucceeded
 from agentctl.service.http.prometheus import ChildTracker, render
 from agentctl.store.ledger import open_store
-from agentctl.store.runs import counts
+from agentctl.store.runs import statistics
 
 LINE = re.compile(
     r'(?:# (?:HELP|TYPE) \w+ .+|\w+(?:\{\w+="(?:[^"\\\n]|\\\\|\\"|\\n)*"(?:,\w+="(?:[^"\\\n]|\\\\|\\"|\\n)*")*\})? [0-9.e+-]+)'
@@ -92,7 +92,8 @@ def test_what_a_label_may_not_hold_is_escaped() -> None:
 def test_counting_what_has_not_finished_touches_no_run_that_has(tmp_path: Path) -> None:
     store = open_store(tmp_path / "agentctl.db")
     try:
-        plan = store._reader.execute(f"EXPLAIN QUERY PLAN {counts.UNFINISHED}").fetchall()  # of what it costs, no other way tells
+        # there is no other way to see what it costs
+        plan = store._reader.execute(f"EXPLAIN QUERY PLAN {statistics.UNFINISHED}").fetchall()
         reads = [row[3] for row in plan if " r " in f"{row[3]} "]
         assert reads
         assert all("USING COVERING INDEX runs_by_name" in line for line in reads), reads
