@@ -13,6 +13,7 @@ import textwrap
 import threading
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,11 +34,19 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """A test that is a coroutine runs in an event loop of its own."""
+    """A test that is a coroutine runs in an event loop of its own, within the contexts that its fixtures are."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), PATIENCE))
+
+    async def run() -> None:
+        async with AsyncExitStack() as contexts:
+            for value in arguments.values():
+                if isinstance(value, AbstractAsyncContextManager):
+                    await contexts.enter_async_context(value)
+            await asyncio.wait_for(pyfuncitem.obj(**arguments), PATIENCE)
+
+    asyncio.run(run())
     return True
 
 

@@ -97,7 +97,8 @@ class Serving:
             self._dispatcher.look()
 
     def busy(self, run: HeldRun) -> None:
-        pass  # who holds it drives it; what keeps it in the queue will change, and the store will say so
+        """Who holds it drives it; what keeps it in the queue will change, and the store will say so."""
+        self._holder.waiters.rest(run.run_id)
 
     def unreadable(self, run_id: str) -> None:
         self._dispatcher.set_aside(run_id)
