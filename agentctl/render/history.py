@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 COLUMNS = ("run", "name", "status", "trigger", "started", "took", "steps", "used", "error")
 EMPTY = "No runs yet. `agentctl run FILE` makes the first one."
 _LEAST_ERROR = 24  # the least useful width of the error column
+_LEAST_NAME = 10
+_DISPENSABLE = ("trigger", "used", "steps")  # on a narrow terminal; `agentctl show` has them
 NONE = "No runs like that."
 NO_REASONS: Mapping[str, str] = MappingProxyType({})
 
@@ -91,8 +93,7 @@ def history_table(rows: Sequence[RunRow], now: float, reasons: Mapping[str, str]
     lines = [cells_of(row, short[row.id], now, reasons.get(row.id, "")) for row in rows]
     if _needed(lines) + _LEAST_ERROR > width:
         lines = [_without_date(line, row, now) for line, row in zip(lines, rows, strict=True)]
-    room = max(width - _needed(lines), _LEAST_ERROR)
-    lines = [(*line[:-1], cut(line[-1], room)) for line in lines]
+    lines = _fitted(lines, width)
     kept = [column for column in range(len(COLUMNS)) if any(line[column] for line in lines)]
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in kept:
@@ -104,8 +105,25 @@ def history_table(rows: Sequence[RunRow], now: float, reasons: Mapping[str, str]
 
 
 def _without_date(line: tuple[str, ...], row: RunRow, now: float) -> tuple[str, ...]:
-    begun = COLUMNS.index("started")
-    return (*line[:begun], ago(row.started_at or row.created_at, now), *line[begun + 1 :])
+    return _with(line, "started", ago(row.started_at or row.created_at, now))
+
+
+def _fitted(lines: list[tuple[str, ...]], width: int) -> list[tuple[str, ...]]:
+    """Fit the lines into `width` columns: leave out what matters least, shorten the names, cut the errors."""
+    least = _LEAST_ERROR if any(line[-1] for line in lines) else 0
+    for name in _DISPENSABLE:
+        if _needed(lines) + least <= width:
+            break
+        lines = [_with(line, name, "") for line in lines]
+    longest = max(cells(line[COLUMNS.index("name")]) for line in lines)
+    room = max(longest - max(_needed(lines) + least - width, 0), _LEAST_NAME)
+    lines = [_with(line, "name", cut(line[COLUMNS.index("name")], room)) for line in lines]
+    return [_with(line, "error", cut(line[-1], max(width - _needed(lines), least))) for line in lines]
+
+
+def _with(line: tuple[str, ...], column: str, text: str) -> tuple[str, ...]:
+    number = COLUMNS.index(column)
+    return (*line[:number], text, *line[number + 1 :])
 
 
 def _needed(lines: Sequence[Sequence[str]]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -52,7 +53,7 @@ class Watch:
         self._reported: set[tuple[str, str, float]] = set()  # waits, by run, path and start
         self._unreported: set[str] = set()  # runs that may have new waits
         self.asker: Asker | None = None  # asks for approvals on the terminal
-        self.plain = not sys.stderr.isatty()
+        self.plain = not sys.stderr.isatty() or os.environ.get("TERM") == "dumb"  # it cannot redraw
 
     def begin(self, run_id: str, where: str) -> None:
         """Take in what happened to a run before we drive it. `where`: the options of commands that lead to the store."""

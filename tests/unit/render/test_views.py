@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 from agentctl.core.events import (
     AttemptFailed,
     Error,
@@ -146,4 +148,20 @@ def test_the_picture_fits_its_height_and_keeps_what_moves() -> None:
     assert len(lines) <= 20
     assert any("slow" in line for line in lines)
     assert any(line.startswith("✗   s7") for line in lines)
-    assert "more steps, all at rest" in lines[-1]
+    assert "more steps, none active" in lines[-1]
+
+
+def test_the_table_of_runs_fits_into_a_narrow_terminal() -> None:
+    from rich.console import Console
+
+    rows = [
+        row(name="a-name-that-is-rather-long-for-a-column", status="failed", started_at=10.0, finished_at=12.0, error=BOOM),
+        row("b" * 12, started_at=10.0, finished_at=12.0),
+    ]
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(history.history_table(rows, 70.0, width=80))
+    lines = console.export_text().splitlines()
+    assert max(map(len, (line.rstrip() for line in lines))) <= 80
+    assert lines[0].split()[:3] == ["run", "name", "status"]
+    assert lines[1].startswith("aaaaaaaa  a-name-t")
+    assert "http.status.500: boom" in lines[1]
