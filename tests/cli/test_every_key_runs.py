@@ -28,7 +28,9 @@ steps:
       max_output: 1MiB
   - {id: beside, shell: 'basename "$PWD"', cwd: skills}
   - {id: seven, shell: {run: [sh, -c, exit 7], ok_codes: [7]}}
-output: {inside: "${{ steps.inside.output }}", beside: "${{ steps.beside.output }}", seven: "${{ steps.seven.status }}"}
+  - {id: much, continue_on_error: true, shell: {run: "head -c 5000 /dev/zero", max_output: 2KiB}}
+  - {id: more, continue_on_error: true, python: "base64:b64encode", with: {s: x}, max_output: 2KiB}
+output: {much: "${{ steps.much.error.type }}", more: "${{ steps.more.status }}", inside: "${{ steps.inside.output }}", beside: "${{ steps.beside.output }}", seven: "${{ steps.seven.status }}"}
 """
 KEYS_OF_HTTP = """
 loop: keys-of-http
@@ -138,6 +140,8 @@ def test_a_process_is_given_its_folder_environment_and_stdin(agentctl, project):
         "inside": {"folder": "loops", "word": "ab", "read": '{"a":1}'},
         "beside": "skills",
         "seven": "succeeded",
+        "much": "shell.too_large",
+        "more": "failed",
     }
 
 
