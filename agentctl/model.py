@@ -247,6 +247,20 @@ class Definition(msgspec.Struct, frozen=True, omit_defaults=True):
         }[name]
 
 
+class StoredDefinition(msgspec.Struct, frozen=True):
+    """A definition with what it was compiled from.
+
+    version: SHA-256 of the file's bytes, in hex.
+    source: the YAML text, for `--latest`, `show` and error positions.
+    file: the file's name as shown, relative to the project's root where there is one.
+    """
+
+    version: str
+    definition: Definition
+    source: str
+    file: str
+
+
 def encode(definition: Definition) -> bytes:
     """The compiled form of a definition, for the store."""
     return msgspec.msgpack.encode(definition)

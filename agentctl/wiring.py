@@ -206,11 +206,9 @@ def load_definition(store: Store | None, catalog: Catalog, path: Path) -> tuple[
     if known is not None:
         return known, []
     from agentctl.language.load import load_to_run
-    from agentctl.ports import StoredDefinition
 
     found = load_to_run(path, catalog)
-    stored = StoredDefinition(version=found.version, definition=found.definition, source=found.text, file=found.file)
-    return stored, found.problems
+    return found, list(found.problems)
 
 
 def known_definition(store: Store, catalog: Catalog, path: Path) -> StoredDefinition | None:

@@ -59,24 +59,25 @@ def regex_replace(value: Any, pattern: str, replacement: str = "", count: int = 
 
 def date(value: Any, format: str | None = None) -> str:
     """A time (RFC 3339 text, or seconds since 1970) in UTC: in RFC 3339, or by a strftime format."""
-    moment = _moment(value)
+    found = moment(value)
     if format is None:
-        return moment.isoformat().replace("+00:00", "Z")
+        return found.isoformat().replace("+00:00", "Z")
     if len(format) > _MAX_FORMAT:
         raise ExpressionError(f"the format is longer than {_MAX_FORMAT} characters")
     for directive in re.findall(r"%(.?)", format, re.DOTALL):
         if directive not in _DIRECTIVES:
             raise ExpressionError(f"`%{directive}` is no directive of a date; expected one such as %Y, %m, %d, %H, %M")
-    return moment.strftime(format)
+    return found.strftime(format)
 
 
-def _moment(value: Any) -> datetime:
+def moment(value: Any) -> datetime:
+    """A time in UTC, from RFC 3339 text or seconds since 1970. Raises ExpressionError."""
     try:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return datetime.fromtimestamp(value, UTC)
         if isinstance(value, str):
-            moment = datetime.fromisoformat(value.strip())
-            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+            found = datetime.fromisoformat(value.strip())
+            return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError, OSError):
         pass
     shown = f"'{value[:40]}'" if isinstance(value, str) else value if isinstance(value, (int, float)) else a_kind(value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from agentctl.errors import ExpressionError
 from agentctl.expressions.duration import parse_duration
 from agentctl.expressions.suggestions import did_you_mean, suggest
 from agentctl.language.cron import cron_flaw
@@ -37,6 +38,19 @@ def _span(value: Any) -> None:
 def _duration_or_expression(value: Any) -> None:
     if isinstance(value, str) and "${{" not in value:
         parse_duration(value)
+
+
+def _time_or_expression(value: Any) -> None:
+    """A constant time that no clock reaches, such as milliseconds since 1970, is a slip."""
+    from agentctl.expressions.filters_own import moment
+
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or "${{" in str(value):
+        return
+    try:
+        moment(value)
+    except ExpressionError as error:
+        hint = "; are these milliseconds?" if isinstance(value, int | float) and value > 0 else ""
+        raise ValueError(f"{error.message}{hint}") from None
 
 
 def _size(value: Any) -> None:
@@ -93,6 +107,7 @@ FORMATS: dict[str, Callable[[Any], None]] = {
     "agentctl-duration-or-expression": _duration_or_expression,
     "agentctl-span": _span,
     "agentctl-size": _size,
+    "agentctl-time-or-expression": _time_or_expression,
     "agentctl-timezone": _time_zone,
     "agentctl-cron": _cron,
     "agentctl-json-schema": _json_schema,

@@ -10,22 +10,17 @@ import msgspec
 from agentctl.errors import DefinitionInvalid, NotFound
 from agentctl.language.problems import Problem, in_order
 from agentctl.language.yaml.reader import Source, read_bytes, read_file
-from agentctl.model import Definition
+from agentctl.model import StoredDefinition
 
 if TYPE_CHECKING:
     from agentctl.language.catalog import Catalog
     from agentctl.language.check.walk import Walk
 
 
-class Loaded(msgspec.Struct, frozen=True):
-    """`version`: SHA-256 of the file's bytes, in hex.  `text`: the file's.  `file`: its name as shown, relative to the project's
-    root where there is one.  `problems`: warnings; a definition with errors is never returned."""
+class Loaded(StoredDefinition, frozen=True):
+    """A definition that was read and checked. `problems`: warnings; one with errors is never returned."""
 
-    definition: Definition
-    version: str
-    text: str
-    file: str
-    problems: list[Problem] = []
+    problems: tuple[Problem, ...] = ()
 
 
 def load(path: Path, catalog: Catalog | None = None) -> Loaded:
@@ -66,7 +61,7 @@ def _build(source: Source, catalog: Catalog | None) -> Loaded:
         raise DefinitionInvalid(problems)
     from agentctl.language.build import build
 
-    return Loaded(build(source, walk), source.digest, source.text, source.file, problems)
+    return Loaded(source.digest, build(source, walk), source.text, source.file, tuple(problems))
 
 
 def _check(source: Source, catalog: Catalog | None) -> Walk | None:

@@ -19,6 +19,7 @@ CODES: dict[str, str] = {
     "bad-name": "The name of a definition has other characters than a-z, 0-9 and -.",
     "bad-schema": "A JSON Schema inside the file is not a valid one.",
     "bad-size": "A size is not a number of bytes and not of the form 512KiB or 10MiB.",
+    "bad-time": "A time is not of the form 2026-11-23T09:30:00Z, or lies outside the years 1 to 9999.",
     "bad-time-zone": "A time zone is not in the time zone database.",
     "bare-expression": "A text looks like an expression that is missing its ${{ }}.",
     "cron-step": "A step in a cron expression is longer than its range, so it names one value alone.",

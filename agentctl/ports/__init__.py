@@ -9,6 +9,7 @@ from __future__ import annotations
 from agentctl.core.budget import Refusal, Reservation, Settlement
 from agentctl.core.effects import KeyOrder, OpenWait
 from agentctl.core.emission import NewEvent
+from agentctl.model import StoredDefinition
 from agentctl.ports.actions import (
     SERVE_TOKEN,
     Action,
@@ -67,7 +68,6 @@ from agentctl.ports.starts import (
     Slot,
     SlotOutcome,
     SlotRow,
-    StoredDefinition,
     Subscription,
     Triggered,
     Triggers,

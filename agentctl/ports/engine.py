@@ -12,8 +12,9 @@ from typing import Any, Literal, Protocol
 from agentctl import JSON
 from agentctl.core.emission import NewEvent
 from agentctl.core.events import ApprovalGiven
+from agentctl.model import StoredDefinition
 from agentctl.ports.runs import Admission, RunRow
-from agentctl.ports.starts import SendResult, StoredDefinition, Triggered
+from agentctl.ports.starts import SendResult, Triggered
 
 # How far a run is driven: to its end, or until only waiting is left.
 Until = Literal["finished", "rest"]

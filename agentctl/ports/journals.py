@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Iterable, Sequence
 from typing import Protocol
 
 from agentctl.core.events import AnyEvent, Error
+from agentctl.model import StoredDefinition
 from agentctl.ports.append import Append, Appended
 from agentctl.ports.runs import Lease, RunStatus
-from agentctl.ports.starts import StoredDefinition
 
 
 class Journals(Protocol):

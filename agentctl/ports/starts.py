@@ -9,7 +9,6 @@ import msgspec
 
 from agentctl import JSON
 from agentctl.core.emission import NewEvent
-from agentctl.model import Definition
 from agentctl.ports.runs import Admission, NewRun
 
 
@@ -112,15 +111,6 @@ class SlotRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     at: float
     run_id: str | None
-
-
-class StoredDefinition(msgspec.Struct, frozen=True):
-    """`source`: the YAML text, for `--latest`, `show` and error positions.  `file`: where it was read, relative to the root."""
-
-    version: str
-    definition: Definition
-    source: str
-    file: str
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,7 +42,13 @@ WAIT = ActionSpec(
             "oneOf": [{"required": ["until"]}, {"required": ["event"]}, {"required": ["run"]}],
             "additionalProperties": False,
             "properties": {
-                "until": {"type": ["string", "number"], "description": "A time in RFC 3339."},
+                "until": {
+                    "type": ["string", "number"],
+                    "format": "agentctl-time-or-expression",
+                    "x-code": "bad-time",
+                    "x-expected": "a time in RFC 3339, or an expression",
+                    "description": "A time in RFC 3339.",
+                },
                 "event": {"type": "string", "minLength": 1, "description": "The name of an event; the output is the event."},
                 "run": {"type": "string", "minLength": 1, "description": "The id of a run; the output is its output."},
                 "if": {

@@ -10,10 +10,8 @@ from agentctl.core.timestamps import parse_instant
 from agentctl.errors import NotFound
 from agentctl.language.cases import SUFFIX, Case, CaseFile, read_cases
 from agentctl.language.check.cases import check_case, definition_of, place_of
-from agentctl.language.load import Loaded
 from agentctl.language.problems import Problem
 from agentctl.language.project.project import TEST_SUFFIXES
-from agentctl.ports import StoredDefinition
 from agentctl.testing.real_actions import RealActions
 from agentctl.testing.runner import Ready
 
@@ -56,12 +54,8 @@ def prepare(found: CaseFile, path: Path) -> list[Ready]:
         given = check_case(found, case, subject.definition, definitions)
         _check_start(found, case)
         real = RealActions(project, case).perform
-        ready.append(Ready(case, _stored(subject), given, project.vars, lambda name: _stored(definitions.skill(name)), real))
+        ready.append(Ready(case, subject, given, project.vars, definitions.skill, real))
     return [] if found.source.problems else ready
-
-
-def _stored(loaded: Loaded) -> StoredDefinition:
-    return StoredDefinition(version=loaded.version, definition=loaded.definition, source=loaded.text, file=loaded.file)
 
 
 def _check_start(found: CaseFile, case: Case) -> None:

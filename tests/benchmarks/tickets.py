@@ -145,7 +145,7 @@ async def _drive(world: World) -> None:
     clock = VirtualClock(world.now())
     store = open_store(world.folder / "agentctl.db")
     loaded = load_text(LOOP, "support.yaml")
-    stored = StoredDefinition(version=loaded.version, definition=loaded.definition, source=loaded.text, file="support.yaml")
+    stored = StoredDefinition(version=loaded.version, definition=loaded.definition, source=loaded.source, file="support.yaml")
     actions: dict[str, Action] = {"set": SetAction(), "shell": DeskAction(world, clock)}
     equipment = EngineConfig(
         store=store,

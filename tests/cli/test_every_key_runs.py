@@ -30,7 +30,12 @@ steps:
   - {id: seven, shell: {run: [sh, -c, exit 7], ok_codes: [7]}}
   - {id: much, continue_on_error: true, shell: {run: "head -c 5000 /dev/zero", max_output: 2KiB}}
   - {id: more, continue_on_error: true, python: "base64:b64encode", with: {s: x}, max_output: 2KiB}
-output: {much: "${{ steps.much.error.type }}", more: "${{ steps.more.status }}", inside: "${{ steps.inside.output }}", beside: "${{ steps.beside.output }}", seven: "${{ steps.seven.status }}"}
+output:
+  inside: ${{ steps.inside.output }}
+  beside: ${{ steps.beside.output }}
+  seven: ${{ steps.seven.status }}
+  much: ${{ steps.much.error.type }}
+  more: ${{ steps.more.status }}
 """
 KEYS_OF_HTTP = """
 loop: keys-of-http

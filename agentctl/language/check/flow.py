@@ -14,7 +14,8 @@ from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.expressions.references import references
 from agentctl.expressions.suggestions import did_you_mean
 from agentctl.expressions.template import Template
-from agentctl.language.check.walk import Scope, Walk, is_bare_expression
+from agentctl.language.check.scopes import Scope, is_bare_expression
+from agentctl.language.check.walk import Walk
 from agentctl.language.cron import cron_doubt, cron_flaw
 from agentctl.language.event_names import event_matches, trigger_pattern_flaw
 from agentctl.language.inputs import priority_flaw

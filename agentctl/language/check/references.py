@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agentctl.expressions.suggestions import did_you_mean
+from agentctl.language.check.scopes import Frame, Scope
+from agentctl.language.problems import Severity
 from agentctl.language.vocabulary import (
     ALWAYS,
     ELSEWHERE,
@@ -19,10 +21,6 @@ from agentctl.language.vocabulary import (
 from agentctl.language.yaml.reader import Source
 from agentctl.language.yaml.tree import Place
 from agentctl.model import HANDLERS
-
-if TYPE_CHECKING:
-    from agentctl.language.check.walk import Frame, Scope
-    from agentctl.language.problems import Severity
 
 Name = tuple[str | int, ...]
 _FIELDS = {"run": RUN_FIELDS, "event": EVENT_FIELDS, "error": ERROR_FIELDS}

@@ -23,10 +23,11 @@ from agentctl.expressions.values import SECRET_MISUSE
 from agentctl.language.check.dependencies import order
 from agentctl.language.check.keywords import check_keywords, check_output_keywords
 from agentctl.language.check.references import Names
+from agentctl.language.check.scopes import Frame, Scope, is_bare_expression
 from agentctl.language.check.shell import check_shell
 from agentctl.language.event_names import event_name_flaw, wait_pattern_flaw
 from agentctl.language.inputs import has_default, wrong_default
-from agentctl.language.vocabulary import ALWAYS, TAKEN, actions_of, step_ids
+from agentctl.language.vocabulary import TAKEN, actions_of, step_ids
 from agentctl.language.yaml.reader import Source
 from agentctl.language.yaml.tree import Path, Place
 from agentctl.model import HANDLERS
@@ -39,65 +40,6 @@ _NESTED = frozenset({"steps", "fallback", "undo", "on_unknown", "foreach", "repe
 _FIXED = frozenset({"id", "name", "needs", "timeout", "retry", "continue_on_error", "effect"})  # of every step
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _BARE = re.compile(r"(steps|input)\.([a-z_][a-z0-9_]*)(?:\.[A-Za-z0-9_]+)*")
-
-
-@dataclass
-class Frame:
-    """A list of steps under way. `current`: the step the walk is inside of; None once the list is done.
-
-    `own`: inside an undo step, the step it undoes, whose result it may use.
-    """
-
-    ids: dict[str, int]
-    current: int | None = None
-    own: str | None = None
-    refs: dict[int, dict[str, Place]] = field(default_factory=dict)  # step -> referred id -> where
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What an expression can see: the lists around it and the names beside those always there.
-
-    `no_secrets`: what to call the place when a secret has no business there; None where one may be used.
-    """
-
-    frames: tuple[Frame, ...] = ()
-    names: frozenset[str] = frozenset()
-    no_secrets: str | None = None
-    only: frozenset[str] | None = None  # in triggers and flow control: the names there are
-    item: str | None = None  # what the innermost foreach calls its item
-
-    def inside(self, frame: Frame) -> Scope:
-        return Scope((*self.frames, frame), self.names, item=self.item)
-
-    def knowing(self, *names: str) -> Scope:
-        return Scope(self.frames, self.names | set(names), item=self.item)
-
-    def each(self, item: str, *, one_by_one: bool) -> Scope:
-        """Of what a foreach does. Not one by one: the item before may not have ended, so there is no `last`."""
-        names = {item, "index", *(["last"] if one_by_one else [])}
-        return Scope(self.frames, self.names - {"last"} | names, item=item)
-
-    def without_secrets(self, where: str) -> Scope:
-        return Scope(self.frames, self.names, where, self.only, self.item)
-
-    @property
-    def known(self) -> frozenset[str]:
-        return ALWAYS | self.names if self.only is None else self.only
-
-
-def is_bare_expression(key: object, scope: Scope) -> bool:
-    """Whether a key is an expression without `${{ }}`: it reads as one, about a value that there is, be it elsewhere.
-
-    As a text it would put all together, which nobody means who names a value; `daily` is a text.
-    """
-    if not isinstance(key, str) or "${{" in key:
-        return False
-    try:
-        found = references(parse_expression(key))
-    except ExpressionError:
-        return False
-    return any(name.path[0] in scope.names or (len(name.path) > 1 and name.path[0] in ALWAYS) for name in found)
 
 
 @dataclass

@@ -1,0 +1,3 @@
+"""The project around a definition."""
+
+SOURCES = ("env", "credentials")  # of secrets

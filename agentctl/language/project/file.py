@@ -11,8 +11,8 @@ from agentctl.expressions.duration import parse_duration
 from agentctl.expressions.suggestions import did_you_mean
 from agentctl.language.formats import zone_flaw
 from agentctl.language.problems import in_order
+from agentctl.language.project import SOURCES
 from agentctl.language.project.models import check_model
-from agentctl.language.project.project import SOURCES
 from agentctl.language.yaml.reader import Source, read_file
 from agentctl.language.yaml.tree import Path as KeyPath
 

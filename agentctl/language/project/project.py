@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 
 from agentctl.errors import UsageError
+from agentctl.language.project import SOURCES
 
 FILES = ("agentctl.yaml", "agentctl.yml")
 SUFFIXES = (".yaml", ".yml")
 TEST_SUFFIXES = (".test.yaml", ".test.yml")
 FOLDERS = ("loops", "skills")
 STORE = ".agentctl/agentctl.db"
-SOURCES = ("env", "credentials")
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):

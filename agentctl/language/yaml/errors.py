@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from agentctl.language.yaml.reader import Refused
 from agentctl.language.yaml.tree import Place
 
 _HALF_QUOTED = re.compile(r"""^[\s-]*[\w-]+:\s+(?:'[^']*'|"[^"\\]*")\s*[^\s#,\]}]""")
@@ -34,6 +33,14 @@ _SENTENCES = (
     ("found unexpected ':'", "a value that holds ':' needs quotes inside { } and [ ]"),
     ("control characters are not allowed", "there is a control character here that YAML does not allow"),
 )
+
+
+class Refused(Exception):
+    """This file cannot be read any further: the one problem that says why."""
+
+    def __init__(self, place: Place, code: str, message: str) -> None:
+        super().__init__(message)
+        self.place, self.code, self.message = place, code, message
 
 
 def explain(error: Exception, text: str) -> Refused:

@@ -17,6 +17,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from agentctl.language.problems import Problem, Severity
+from agentctl.language.yaml.errors import Refused, explain
 from agentctl.language.yaml.tree import Node, Path, Place, find, locate, unread_places
 
 MAX_BYTES = 1024 * 1024
@@ -44,14 +45,6 @@ class _NoValue(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code, self.message = code, message
-
-
-class Refused(Exception):
-    """This file cannot be read any further: the one problem that says why."""
-
-    def __init__(self, place: Place, code: str, message: str) -> None:
-        super().__init__(message)
-        self.place, self.code, self.message = place, code, message
 
 
 @dataclass
@@ -156,8 +149,6 @@ def read_text(text: str, file: str = "<text>") -> Source:
 def _read(source: Source) -> Node:
     """The tree, by the quick parser; by the slow one where that refuses the text: it knows more of YAML 1.2, such as
     `{url: http://x}` and `{a: ready?}`."""
-    from agentctl.language.yaml.errors import explain
-
     try:
         return _Tree(source).read()
     except (Refused, TooMany):

@@ -67,8 +67,7 @@ def _read(path: Path, catalog: Catalog, store: Store, known: Mapping[str, Stored
 def _compiled(path: Path, catalog: Catalog) -> StoredDefinition:
     from agentctl.language.load import load_to_run  # and with it the YAML parser
 
-    found = load_to_run(path, catalog)
-    return StoredDefinition(found.version, found.definition, found.text, found.file)
+    return load_to_run(path, catalog)
 
 
 def _first_line(error: DefinitionInvalid | NotFound) -> str:

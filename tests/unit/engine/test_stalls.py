@@ -47,8 +47,7 @@ def do(work: Callable[[], Awaitable[Any]]) -> Any:
 
 
 def stored() -> StoredDefinition:
-    loaded = load_text(TEXT)
-    return StoredDefinition(loaded.version, loaded.definition, loaded.text, loaded.file)
+    return load_text(TEXT)
 
 
 def new_run(run_id: str = "r1", **more: Any) -> NewRun:

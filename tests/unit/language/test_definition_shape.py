@@ -114,7 +114,7 @@ def test_a_bad_name_says_what_a_name_is(only: Only) -> None:
         ("{agent: {goal: x, tools: [{shel: [ls]}]}}", "unknown-key", "did you mean 'shell'?"),
         ("{wait: 5}", "wrong-type", "2h"),
         ("{wait: 5 minutes}", "bad-duration", "duration"),
-        ("{wait: {event: x, until: y}}", "wrong-value", "'until' and 'event'"),
+        ("{wait: {event: x, until: '2030-01-01'}}", "wrong-value", "'until' and 'event'"),
         ("{foreach: [1]}", "missing-key", "'steps'"),
         ("{foreach: items, steps: [{set: {a: 1}}]}", "wrong-value", "expression"),
         ("{foreach: [1], max_parallel: 0, steps: [{set: {a: 1}}]}", "wrong-value", "at least 1"),

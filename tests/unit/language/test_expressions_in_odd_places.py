@@ -122,3 +122,12 @@ def test_a_definition_that_visibly_starts_itself_is_warned_of(
 def test_a_secret_among_the_arguments_of_a_process_is_warned_of(problems: Problems, shell: str) -> None:
     [found] = problems(f"loop: x\nsteps:\n- shell: {shell}\n- env: {{T: '${{{{ secrets.T }}}}'}}\n  shell: [sh, -c, 'echo $T']\n")
     assert (found.line, found.code, found.severity) == (3, "secret-argument", "warning")
+
+
+@pytest.mark.parametrize(
+    ("until", "fits"), [("1795900000", True), ("1795900000000", False), ("'2030-01-01'", True), ("noon", False)]
+)
+def test_a_constant_time_that_no_clock_reaches_is_refused(problems: Problems, until: str, *, fits: bool) -> None:
+    found = problems(f"loop: x\nsteps: [{{wait: {{until: {until}}}}}]\n")
+    assert [problem.code for problem in found] == ([] if fits else ["bad-time"])
+    assert problems("loop: x\nsteps: [{wait: {until: '${{ vars.t }}'}}]\n") == []

@@ -94,7 +94,7 @@ def test_a_property_named_type_is_still_the_short_form(loaded: Load) -> None:
         ("shell: [git, log]", {"argv": ["git", "log"]}),
         (
             "{shell: {run: [ls], cwd: /}, parse: lines, env: {A: 1}}",
-            {"argv": ["ls"], "cwd": "/", "parse": "lines", "env": {"A": 1}},
+            {"argv": ["ls"], "cwd": "/", "parse": "lines", "env": {"A": "1"}},
         ),
         ("{python: 'a:b', with: {x: 1}}", {"function": "a:b", "with": {"x": 1}}),
         ("http: {url: x, max_bytes: 10MiB}", {"url": "x", "max_bytes": 10 * 2**20}),

@@ -35,7 +35,7 @@ budget: {tokens: 50000, usd: 0.50, per: day}
 defaults: {retry: {attempts: 3, delay: 1s, backoff: 3, max_delay: 1m, jitter: 0, on: [any], never: [x]}, timeout: 1m}
 permissions: {shell: [git, [git, log, "*"]], http: [example.org], skills: [a], secrets: [B]}
 steps:
-  - {id: a, name: A, if: input.service != 'x', needs: [], shell: uptime, parse: text, env: {A: 1}, stdin: x, cwd: /, timeout: 5s, max_output: 1MiB}
+  - {id: a, name: A, if: input.service, needs: [], shell: x, parse: text, env: {A: 1}, stdin: x, cwd: /, max_output: 1MiB}
   - id: b
     shell: {run: "x", ok_codes: [0, 1], interpreter: bash, cwd: /, env: {A: 1}, stdin: x, parse: json, max_output: 1MiB}
     effect: once

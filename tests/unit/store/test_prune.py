@@ -228,8 +228,7 @@ def test_events_stay_for_thirty_days_and_for_every_run_that_may_wait_for_them(ru
 
 
 def definition(name: str, text: str) -> StoredDefinition:
-    loaded = load_text(f"loop: {name}\nsteps:\n  - set: {{x: {text}}}\n", f"loops/{name}.yaml")
-    return StoredDefinition(loaded.version, loaded.definition, loaded.text, loaded.file)
+    return load_text(f"loop: {name}\nsteps:\n  - set: {{x: {text}}}\n", f"loops/{name}.yaml")
 
 
 def test_a_definition_goes_when_no_run_was_ever_pinned_to_it_and_it_was_not_run_for_long(runs, store):

@@ -33,7 +33,7 @@ class Deployed:
 
     def deploy(self, *texts: str) -> None:
         loaded = [load_text(text) for text in texts]
-        self._stored = {one.definition.name: StoredDefinition(one.version, one.definition, one.text, one.file) for one in loaded}
+        self._stored = {one.definition.name: one for one in loaded}
         for told in self.on_change:
             told()
 
