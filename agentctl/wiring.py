@@ -93,13 +93,15 @@ def build_service(
     workers: int,
     grace: float,
     listen: Address | None,
-    told: Callable[[str], None],
+    on_ready: Callable[[str], None],
     observers: Sequence[Observer] = (),
 ) -> Service:
-    """The parts of `agentctl serve`, on a store that this process serves. To be made within its event loop.
+    """Build `agentctl serve` on a store that this process serves. To be called within its event loop.
 
-    `told`: called when it is ready, with the URL where it listens for HTTP, "" if it does not.  `observers`: of all runs, beside
-    its own. Raises UsageError for a token that cannot be used.
+    `on_ready`: called when it is ready, with the URL where it listens for HTTP, "" if it does not.
+    `observers`: of all runs, in addition to its own.
+
+    Raises UsageError for a token that cannot be used.
     """
     from agentctl.actions.secrets import Secrets
     from agentctl.engine.clock import SystemClock
@@ -142,7 +144,7 @@ def build_service(
     ]
     notifier = Notifier(os.environ)
     if listen is None:
-        return Service(engine, parts, clock, notifier, grace=grace, told=lambda: told(""))
+        return Service(engine, parts, clock, notifier, grace=grace, on_ready=lambda: on_ready(""))
     token = find_token(store.path)
     secrets.mask([token.value])
     desk = Context(
@@ -160,8 +162,8 @@ def build_service(
         token=token,
     )
     listener = Listener(listen, desk)
-    # First: an address that is taken is told before anything is driven, and until all have begun it answers that they have not.
-    service = Service(engine, [listener, *parts], clock, notifier, grace=grace, told=lambda: told(listener.url))
+    # The listener first: a taken address is an error before anything is driven, and until all are ready it answers 503.
+    service = Service(engine, [listener, *parts], clock, notifier, grace=grace, on_ready=lambda: on_ready(listener.url))
     return service
 
 

@@ -18,9 +18,9 @@ def tree_lines(graph: Graph, *, width: int | None = None) -> list[Line]:
     lines = [_title(graph)]
     for (lead, node, needs), label in zip(rows, labels, strict=True):
         facts = [visible(node.subject), visible(node.name or ""), _status(node), *node.notes, _condition(node), needs]
-        said = "  ".join(filter(None, facts))
+        text = "  ".join(filter(None, facts))
         left = pad(cut(label, column), column)
-        right = f"  {pad(node.action, words)}  {said}".rstrip()
+        right = f"  {pad(node.action, words)}  {text}".rstrip()
         if width is not None:
             right = cut(right, max(width - cells(left), 10))
         mark = "bold" if node.role in ("handler", *ATTACHED) and not node.action else ""

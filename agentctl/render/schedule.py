@@ -36,7 +36,7 @@ def schedule_lines(shown: Sequence[ScheduleView], now: float) -> list[Line]:
         schedule = one.schedule
         lines.append(((visible(schedule.name), "bold"), (f"  {in_words(schedule)}", ""), (f"  {visible(one.file)}", "dim")))
         lines.append(((f"  {schedule.kind}: {schedule.text}", "dim"),))
-        lines.extend(((f"  {said}", ""),) for said in manners(schedule))
+        lines.extend(((f"  {text}", ""),) for text in manners(schedule))
         if one.paused_at is not None:
             since = f"{clock(one.paused_at)} ({ago(one.paused_at, now)})"
             lines.append(((f"  paused since {since}: its slots are skipped", "yellow"),))
@@ -59,8 +59,8 @@ def _times(shown: ScheduleView, now: float) -> list[str]:
     ]
     different = {tuple(moment.replace(tzinfo=None, fold=0) for moment in clock): clock for clock in reversed(clocks)}
     kept = [clock for clock in clocks if any(clock is one for one in different.values())]
-    said = [*map(_outcome, shown.past), *(ago(start(shown.schedule, slot), now) for slot in shown.slots)]
-    return columns([(*map(_clock, row), words) for *row, words in zip(*kept, said, strict=True)]).splitlines()
+    remarks = [*map(_outcome, shown.past), *(ago(start(shown.schedule, slot), now) for slot in shown.slots)]
+    return columns([(*map(_clock, row), words) for *row, words in zip(*kept, remarks, strict=True)]).splitlines()
 
 
 def _outcome(row: SlotRow | None) -> str:

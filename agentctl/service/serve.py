@@ -33,7 +33,7 @@ class Reloading(Protocol):
 class Service:
     """`run` it once. `parts`: in the order in which they begin, the engine among them; they stop the last first.
 
-    `grace`: seconds that running attempts have to end in.  `told`: called when it is ready.
+    `grace`: seconds that running attempts have to end in.  `on_ready`: called when it is ready.
     """
 
     def __init__(
@@ -44,14 +44,14 @@ class Service:
         notifier: Notifier,
         *,
         grace: float,
-        told: Callable[[], None] = lambda: None,
+        on_ready: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine
         self._parts = list(parts)
         self._clock = clock
         self._notifier = notifier
         self._grace = grace
-        self._told = told
+        self._on_ready = on_ready
         self._ready = False
         self._tasks: list[asyncio.Task[None]] = []
         self._ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # a signal came, or a part cannot go on
@@ -94,7 +94,7 @@ class Service:
         beginning.result()
         self._ready = True
         self._notifier.ready("driving runs")
-        self._told()
+        self._on_ready()
         return True
 
     async def _begin_all(self) -> None:

@@ -107,6 +107,6 @@ def _svg(source: str) -> str:
     except subprocess.TimeoutExpired:
         raise AgentctlError(f"{program} took longer than {_PATIENCE} s over this graph; take --format dot") from None
     if done.returncode != 0:
-        said = done.stderr.strip().splitlines()
-        raise AgentctlError(f"{program} could not draw the graph: {said[-1] if said else f'exit code {done.returncode}'}")
+        messages = done.stderr.strip().splitlines()
+        raise AgentctlError(f"{program} could not draw the graph: {messages[-1] if messages else f'exit code {done.returncode}'}")
     return done.stdout.rstrip("\n")

@@ -69,7 +69,7 @@ async def _serve(project: Project, workers: int, grace: float, address: Address 
         if traces is not None:
             ending.callback(traces.close)
 
-        def tell(url: str) -> None:
+        def ready(url: str) -> None:
             calm_collector()
             if json:
                 output.print_json({"pid": os.getpid(), "store": str(store.path), "listen": url or None})
@@ -78,7 +78,7 @@ async def _serve(project: Project, workers: int, grace: float, address: Address 
 
         observers = [] if traces is None else [traces]
         service = build_service(
-            project, store, workers=workers, grace=grace, listen=address, told=tell, observers=observers
+            project, store, workers=workers, grace=grace, listen=address, on_ready=ready, observers=observers
         )
         await service.run()
     output.note("stopped")

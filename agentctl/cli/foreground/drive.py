@@ -147,8 +147,8 @@ def ending(row: RunRow, hints: Hints) -> list[str]:
     if row.status == "failed":
         return [f"error: {why(row)}", f"  look at it:   {hints.show}", f"  try it again: {hints.resume}"]
     if row.status == "cancelled":
-        said = why(row) if row.error is not None else f"cancelled: {why(row)}"
-        return [said, f"  look at it:   {hints.show}", f"  resume it:    {hints.resume}"]
+        cause = why(row) if row.error is not None else f"cancelled: {why(row)}"
+        return [cause, f"  look at it:   {hints.show}", f"  resume it:    {hints.resume}"]
     if row.status == "blocked":
         if row.error is not None:
             return [f"blocked: {why(row)}"]

@@ -111,9 +111,9 @@ class Asker:
 
     async def _yes_or_no(self) -> bool:
         while True:
-            said = (await self._keyboard.line("approve this? [y/n] ")).strip().lower()
-            if said in ("y", "yes", "n", "no"):
-                return said.startswith("y")
+            answer = (await self._keyboard.line("approve this? [y/n] ")).strip().lower()
+            if answer in ("y", "yes", "n", "no"):
+                return answer.startswith("y")
 
     async def _form(self, form: dict[str, Any]) -> dict[str, Any]:
         from agentctl.language.forms import read_field

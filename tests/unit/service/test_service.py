@@ -72,9 +72,9 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.close()
 
 
-def service(world: World, *parts: Any, clock: Any = None, told: Any = lambda: None) -> Service:
+def service(world: World, *parts: Any, clock: Any = None, on_ready: Any = lambda: None) -> Service:
     engine = world.serving()
-    return Service(engine, [engine, *parts], clock or engine.clock, Notifier({}), grace=5.0, told=told)
+    return Service(engine, [engine, *parts], clock or engine.clock, Notifier({}), grace=5.0, on_ready=on_ready)
 
 
 def signal_us(number: int = signal.SIGTERM) -> None:
@@ -88,7 +88,7 @@ async def test_parts_begin_in_order_before_it_is_ready_and_stop_in_reverse(world
         diary.append("ready")
         asyncio.get_running_loop().call_later(0.05, signal_us)
 
-    await service(world, Told("a", diary), Told("b", diary), told=ready).run()
+    await service(world, Told("a", diary), Told("b", diary), on_ready=ready).run()
     assert diary == ["a begins", "b begins", "ready", "b stops", "a stops"]
 
 
@@ -125,7 +125,7 @@ async def test_a_part_that_cannot_begin_keeps_the_service_from_being_ready(world
 
     diary: list[str] = []
     with pytest.raises(UsageError, match="in use"):
-        await service(world, Told("a", diary), Unable("b", diary), told=lambda: diary.append("ready")).run()
+        await service(world, Told("a", diary), Unable("b", diary), on_ready=lambda: diary.append("ready")).run()
     assert diary == ["a begins", "a stops"]
 
 
@@ -136,7 +136,7 @@ async def test_a_signal_before_it_is_ready_ends_it(world: World) -> None:
             await asyncio.Event().wait()
 
     diary: list[str] = []
-    await service(world, Slow("a", diary), told=lambda: diary.append("ready")).run()
+    await service(world, Slow("a", diary), on_ready=lambda: diary.append("ready")).run()
     assert diary == []
 
 
@@ -195,7 +195,7 @@ async def test_news_reach_every_part(world: World) -> None:
 
 async def test_sighup_reloads_what_can_be_read_anew(world: World) -> None:
     diary: list[str] = []
-    made = service(world, Told("a", diary), told=lambda: signal_us(signal.SIGHUP))
+    made = service(world, Told("a", diary), on_ready=lambda: signal_us(signal.SIGHUP))
     running = asyncio.create_task(made.run())
     async with asyncio.timeout(10):
         while "a reloads" not in diary:
