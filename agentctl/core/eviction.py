@@ -30,6 +30,8 @@ def forget(state: RunState) -> None:
 def _drop(state: RunState, frame: Frame) -> None:
     for step in frame.steps:
         state.steps.pop(step.path, None)
+        if step.child is not None:
+            state.children_usage.pop(step.child, None)
         node = step.node
         if node.body is not None or node.fallback is not None or node.probe is not None:
             for base in (step.path, f"{step.path}.fallback", f"{step.path}.probe"):

@@ -42,11 +42,22 @@ class Decision(msgspec.Struct, frozen=True):
     accepted: bool = True
 
 
-def fold(journal: Iterable[ev.AnyEvent], plan_of: Callable[[str], Plan], secret_names: frozenset[str] = frozenset()) -> RunState:
-    """The state that a journal adds up to. `plan_of(version)`: the plan of a definition by its content hash."""
-    state = RunState(plan_of, secret_names)
+def fold(
+    journal: Iterable[ev.AnyEvent],
+    plan_of: Callable[[str], Plan],
+    secret_names: frozenset[str] = frozenset(),
+    *,
+    state: RunState | None = None,
+) -> RunState:
+    """Return the state that a journal adds up to.
+
+    `plan_of(version)`: the plan of a definition by its content hash.
+    `state`: what the events before `journal` add up to, restored from a snapshot.
+    """
+    state = state if state is not None else RunState(plan_of, secret_names)
     for event in journal:
         apply(state, event)
+    state.cancelled_waits.clear()  # those who decided it have reported it
     return state
 
 
@@ -156,7 +167,6 @@ def take_over(
     elif state.executing:
         run.emit(ev.RunRecovered(at=at))
         _refuse_calls(run, list(state.reserved))
-    state.cancelled_waits.clear()  # those who decided it have reported it
     _work_off(run)
     if not more:
         _catch_up(run)

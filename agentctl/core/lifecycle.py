@@ -142,9 +142,19 @@ def reset(step: _Step) -> None:
     step.status = "pending"
 
 
+def restore(step: _Step, status: str) -> None:
+    """Give a step the status that a snapshot of it has."""
+    step.status = status
+
+
 def move_run(run: _Run, event: str) -> None:
     """Give a run the phase that `event` leads to. Raises IllegalTransition."""
     try:
         run.phase = RUN[run.phase][event]
     except KeyError:
         raise IllegalTransition(f"run: {event} while {run.phase}") from None
+
+
+def restore_run(run: _Run, phase: str) -> None:
+    """Give a run the phase that a snapshot of it has."""
+    run.phase = phase

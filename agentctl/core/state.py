@@ -16,6 +16,8 @@ from agentctl.core.events import Account, Error, Parent, Usage
 from agentctl.core.graph import Block, Node, Plan
 from agentctl.core.timestamps import LATEST
 
+_MOST_STALE = 100  # timers in the heap that are not set any more
+
 
 class StepState:
     """One step of one frame. `attempt`: 0 before the first.  `launches`: attempts ever, which a resume does not reset."""
@@ -310,6 +312,9 @@ class RunState:
         due = min(due, LATEST)  # a deadline after that is never reached, and must be shown
         self.timers[path, timer] = due
         heapq.heappush(self._timer_heap, (due, (path, timer)))
+        if len(self._timer_heap) > 2 * len(self.timers) + _MOST_STALE:  # timers that were cancelled long before they were due
+            self._timer_heap = [(at, key) for key, at in self.timers.items()]
+            heapq.heapify(self._timer_heap)
 
     @property
     def next_timer(self) -> tuple[str, str]:

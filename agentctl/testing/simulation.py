@@ -15,6 +15,7 @@ from agentctl.core import events as ev
 from agentctl.core.graph import Plan
 from agentctl.core.interpreter import Decision, decide, fold, forget, take_over
 from agentctl.core.lifecycle import ENDED, WELL
+from agentctl.core.snapshot import restore, save
 from agentctl.core.state import RunState
 from agentctl.model import Definition
 from agentctl.paths import without_rounds
@@ -44,7 +45,7 @@ def snapshot(state: RunState) -> JSON:
 class Simulation:
     """One run of `definition`, driven to its end by `run`. `outcome` answers an attempt; `random` makes the trouble.
 
-    `forgetful`: after every commit it forgets what it may, as the engine does.
+    `forgetful`: after every commit it forgets what it may, as the engine does, and a new process continues from a snapshot.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Simulation:
         self.executed: dict[str, int] = {}  # path -> performed attempts, crashes included
         self.intents: set[str] = set()  # effects that were begun and of which nobody has said what became of them
         self.crashes = 0
+        self.saved: tuple[int, bytes] | None = None  # length of the journal, snapshot of the state
         self.claims: set[str] = set()  # steps that hold the claim on a key
         self.restart()
 
@@ -79,10 +81,24 @@ class Simulation:
         self.todo.clear()
         answers = ev.StepSucceeded | ev.AttemptFailed
         self.sent = [event for event in self.sent if not isinstance(event, answers)]  # attempts died with their process
-        self.state = fold(self.journal, lambda version: self.plan)
+        self.state = self._loaded()
         if self.forgetful:
             forget(self.state)
         self._commit(take_over(self.state, self.now))
+
+    def _loaded(self) -> RunState:
+        if self.saved is None:
+            return fold(self.journal, lambda version: self.plan)
+        length, data = self.saved
+        state = restore(data, lambda version: self.plan)
+        if state is None:
+            raise Illegal("the snapshot cannot be restored")
+        return fold(self.journal[length:], lambda version: self.plan, state=state)
+
+    def _save(self) -> None:
+        """Take a snapshot, now and then. Where the state has none, the last one still holds."""
+        if len(self.journal) % 3 == 0 and (data := save(self.state)) is not None:
+            self.saved = (len(self.journal), data)
 
     def run(self, most: int = 20_000) -> RunState:
         """Drive until the run has finished. Raises Illegal when it comes to rest before, or never does."""
@@ -175,6 +191,7 @@ class Simulation:
         """Hand an event in. What a driver sent before may come again, at any time: `_commit` checks that it does no harm."""
         if isinstance(event, ev.RunResumed):  # a finished run was let go: it is loaded again
             self.state = fold(self.journal, lambda version: self.plan)
+            self.saved = None
         decision = decide(self.state, event)
         if not again:
             self.sent.append(event)
@@ -195,6 +212,7 @@ class Simulation:
         if self.forgetful:
             forget(self.state)
             rebuilt.steps = {path: step for path, step in rebuilt.steps.items() if path in self.state.steps}
+            self._save()
         if snapshot(rebuilt) != snapshot(self.state):
             raise Illegal(f"the journal does not fold to the state:\n{snapshot(rebuilt)}\n{snapshot(self.state)}")
 
