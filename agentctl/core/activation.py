@@ -32,6 +32,7 @@ from agentctl.core.effects import Effects, effects_of
 from agentctl.core.emission import NewEvent, emission, run_event
 from agentctl.core.events import AnyEvent, CancelRequested, RunResumed
 from agentctl.core.interpreter import Decision
+from agentctl.core.snapshot import is_worthwhile, save
 from agentctl.core.state import RunState
 
 MAX_ITEMS = 500  # answers in one activation: bounds what a wide foreach holds in memory
@@ -57,13 +58,31 @@ class Activation(msgspec.Struct, frozen=True):
     taken: int
 
 
-class ActiveRun:
-    """A run and its state, between a load and a release. `head`: length of its journal. `instant`: see `Instant`."""
+class Saved(msgspec.Struct, frozen=True):
+    """The last snapshot of a run. `head`: length of the journal that it stands for.  `size`: in bytes, 0 when there is none."""
 
-    def __init__(self, state: RunState, head: int, instant: Instant = lambda command: None) -> None:
+    head: int = 0
+    size: int = 0
+
+
+_NOT_SAVED = Saved()
+
+
+class ActiveRun:
+    """A run and its state, between a load and a release.
+
+    `head`: length of its journal.
+    `instant`: see `Instant`.
+    `saved`: the snapshot that the driver has of it.
+    """
+
+    def __init__(
+        self, state: RunState, head: int, instant: Instant = lambda command: None, saved: Saved = _NOT_SAVED
+    ) -> None:
         self.state = state
         self.head = head
         self._instant = instant
+        self._saved = saved
         self._answers: deque[AnyEvent] = deque()
         self._was_blocked = state.status == "blocked"
 
@@ -94,6 +113,17 @@ class ActiveRun:
     def forget(self) -> None:
         """Drop what no decision looks at again. To be called between activations, when nothing is left to perform."""
         interpreter.forget(self.state)
+
+    def snapshot(self) -> bytes | None:
+        """Return the state, to be kept with the events of the last activation in place of the snapshot before, if that pays.
+
+        None: the journal has not grown enough since the last one, or the state has no snapshot.
+        """
+        if not is_worthwhile(self.head - self._saved.head, self._saved.size) or len(self.state.ended) > MAX_ITEMS:
+            return None  # what `forget` drops next need not be kept
+        data = save(self.state)
+        self._saved = Saved(self.head, self._saved.size if data is None else len(data))
+        return data
 
     def hold(self) -> None:
         """Start nothing new from now on: no attempt, no wait, no child."""

@@ -23,7 +23,8 @@ def is_kept(step: StepState) -> bool:
 def reopen_run(state: RunState, redo: set[str], at: float) -> None:
     """Put the run's own list back to work. `redo`: paths of steps whose results are dropped."""
     state.frames.clear()
-    state.ended.clear()  # some of them are opened again
+    if redo:
+        state.ended.clear()  # some of them may be opened again; without `redo` only lists that did not succeed are
     state.executing.clear()
     state.children.clear()
     if state.root is None:  # cancelled in the queue
@@ -155,6 +156,7 @@ def move_to(state: RunState, plan: Plan, version: str) -> None:
     Whoever asks for it has made sure that no finished step has changed (`resume.conflicts`).
     """
     state.plan, state.version = plan, version
+    state.ended.clear()  # these lists are of the definition before
     if state.root is not None:
         state.root = _moved(state, state.root, plan.root, None, None)
 

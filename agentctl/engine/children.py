@@ -32,12 +32,13 @@ class ChildStart(msgspec.Struct, frozen=True):
 
 
 class Children:
-    """The children of one run. `created`: the first event of the parent's journal."""
+    """The children of one run. `parent`: the run and step above that run, if there is one."""
 
-    def __init__(self, store: Store, definitions: Definitions, created: RunCreated) -> None:
+    def __init__(self, store: Store, definitions: Definitions, run_id: str, parent: Parent | None) -> None:
         self._store = store
         self._definitions = definitions
-        self._created = created
+        self._run_id = run_id
+        self._depth = parent.depth + 1 if parent is not None else 1
         self._pins: dict[str, StoredDefinition] = {}
 
     async def start(self, command: StartChild, at: float, state: RunState) -> ChildStart:
@@ -65,7 +66,7 @@ class Children:
     async def _new(self, command: StartChild, at: float, state: RunState) -> NewRun:
         from agentctl.language.inputs import check_inputs
 
-        depth = self._created.parent.depth + 1 if self._created.parent else 1
+        depth = self._depth
         if depth > MAX_DEPTH:
             raise ActionError(
                 "skill.too_deep", f"skill {command.name} would run under {depth - 1} levels of skills; {MAX_DEPTH} is the limit"
@@ -85,7 +86,7 @@ class Children:
                 run_id=command.run_id,
                 trigger="skill",
                 vars=state.vars,
-                parent=Parent(run_id=self._created.run_id, path=command.path, depth=depth),
+                parent=Parent(run_id=self._run_id, path=command.path, depth=depth),
                 accounts=accounts_of(state),
                 awaited=not command.detach,
                 event_depth=state.event_depth,
@@ -96,7 +97,7 @@ class Children:
     async def _pinned(self, name: str) -> StoredDefinition:
         if name not in self._pins:
             try:
-                self._pins[name] = await self._definitions.skill(self._created.run_id, name)
+                self._pins[name] = await self._definitions.skill(self._run_id, name)
             except NotFound as error:
                 raise ActionError("skill.not_found", str(error)) from None
             except DefinitionInvalid as error:

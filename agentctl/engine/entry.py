@@ -44,6 +44,7 @@ def entry_of(
         reserve=effects.reserve,
         release=release,
         alone=alone,
+        snapshot=run.snapshot(),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from agentctl.core.activation import ActiveRun
 from agentctl.core.budget import over_budget
 from agentctl.core.commands import AwaitRun, CancelChild, Command, Execute, SetTimer, StartChild, Stop
-from agentctl.core.events import AttemptFailed, CancelRequested, ChildFinished, RunCreated
+from agentctl.core.events import AttemptFailed, CancelRequested, ChildFinished
 from agentctl.engine.children import Children, ChildStart
 from agentctl.engine.host import Host, Shared
 from agentctl.engine.inbox import Inbox
@@ -21,15 +21,13 @@ _NO_START = ChildStart()
 
 
 class Performer:
-    """`created`: the first event of the run's journal."""
-
-    def __init__(self, run: ActiveRun, created: RunCreated, inbox: Inbox, shared: Shared, host: Host) -> None:
+    def __init__(self, run: ActiveRun, inbox: Inbox, shared: Shared, host: Host) -> None:
         self._run = run
-        self._run_id = created.run_id
+        self._run_id = run.state.run_id
         self._inbox = inbox
         self._shared = shared
         self._host = host
-        self._children = Children(shared.store, shared.definitions, created)
+        self._children = Children(shared.store, shared.definitions, run.state.run_id, run.state.parent)
 
     async def prepare(self, commands: Iterable[Command]) -> dict[str, ChildStart]:
         """What the children to start come to, by path: part of the commit.

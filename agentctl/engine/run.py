@@ -13,13 +13,12 @@ import logging
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import chain
 from typing import Literal, TypeVar
 
 from msgspec import MsgspecError
 
 from agentctl.core import interpreter
-from agentctl.core.activation import MAX_ITEMS, Activation, ActiveRun
+from agentctl.core.activation import MAX_ITEMS, Activation, ActiveRun, Saved
 from agentctl.core.commands import (
     AwaitEvent,
     AwaitPerson,
@@ -31,8 +30,9 @@ from agentctl.core.commands import (
     StartChild,
     StoreResult,
 )
-from agentctl.core.events import AnyEvent, Error, RunCreated, decode
+from agentctl.core.events import AnyEvent, Error, decode
 from agentctl.core.graph import Plan
+from agentctl.core.snapshot import LEAST_EVENTS, restore
 from agentctl.core.state import RunState
 from agentctl.engine.children import ChildStart
 from agentctl.engine.entry import entry_of
@@ -172,39 +172,41 @@ class HeldRun:
         """Fold the journal and read the mail. Raises RunUnreadable."""
         shared = self._shared
         try:
-            created, state = await self._folded(lease)
+            state, saved = await self._folded(lease)
             mail = shared.store.mail([self.run_id]) if lease.has_mail else ()
         except UNREADABLE as error:
             raise RunUnreadable(f"run {self.run_id} cannot be driven: {error}") from error
-        self._run = ActiveRun(state, state.head, partial(shared.attempts.at_once, self.run_id, state.name))
+        self._run = ActiveRun(state, state.head, partial(shared.attempts.at_once, self.run_id, state.name), saved)
         self._run.forget()
-        self._performer = Performer(self._run, created, self.inbox, shared, self._host)
+        self._performer = Performer(self._run, self.inbox, shared, self._host)
         self._version = state.version
         self._is_loaded = True
         shared.attempts.expect(state.plan.uses)
         for item in mail:
             self.inbox.receive(item)
 
-    async def _folded(self, lease: Lease) -> tuple[RunCreated, RunState]:
+    async def _folded(self, lease: Lease) -> tuple[RunState, Saved]:
+        """Return the state that the journal adds up to, and of which snapshot it was made."""
         known, self._created = self._created, None
+        plan_of = self._shared.definitions.plan
         if known is not None and lease.head == 1:
-            return self._fold([decode(known)], self._shared.definitions.plan)
-        journal = self._shared.store.journal(self.run_id)
-        if lease.head <= LONG:
-            return self._fold(journal, self._shared.definitions.plan)
+            return self._fold([decode(known)], plan_of), Saved()
+        head, data = (self._shared.store.snapshot(self.run_id) or (0, b"")) if lease.head >= LEAST_EVENTS else (0, b"")
+        state = restore(data, plan_of, self._shared.secret_names) if data else None
+        saved = Saved() if state is None else Saved(head, len(data))
+        journal = self._shared.store.journal(self.run_id, saved.head)
+        if lease.head - saved.head <= LONG:
+            return self._fold(journal, plan_of, state), saved
         loop = asyncio.get_running_loop()
         return await asyncio.to_thread(
-            self._fold, journal, lambda version: asyncio.run_coroutine_threadsafe(self._plan(version), loop).result()
-        )
+            self._fold, journal, lambda version: asyncio.run_coroutine_threadsafe(self._plan(version), loop).result(), state
+        ), saved
 
     async def _plan(self, version: str) -> Plan:
         return self._shared.definitions.plan(version)
 
-    def _fold(self, journal: Iterable[AnyEvent], plan_of: Callable[[str], Plan]) -> tuple[RunCreated, RunState]:
-        events = iter(journal)
-        created = next(events)
-        assert isinstance(created, RunCreated)
-        return created, interpreter.fold(chain([created], events), plan_of, self._shared.secret_names)
+    def _fold(self, journal: Iterable[AnyEvent], plan_of: Callable[[str], Plan], state: RunState | None = None) -> RunState:
+        return interpreter.fold(journal, plan_of, self._shared.secret_names, state=state)
 
     async def _commit(
         self, step: Activation, consumed: Sequence[int], starts: Mapping[str, ChildStart]

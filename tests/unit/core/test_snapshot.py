@@ -77,7 +77,7 @@ def test_a_restored_run_decides_as_the_folded_one_does() -> None:
 def test_a_snapshot_does_not_grow_with_the_journal_and_is_restored_at_once() -> None:
     sizes = []
     for iterations in (10, 1500):
-        run, journal = driven(polling(), iterations)
+        run, _ = driven(polling(), iterations)
         data = save(run.state)
         assert data is not None
         sizes.append(len(data))

@@ -466,9 +466,9 @@ async def test_a_long_journal_is_read_beside_the_event_loop(world: World, monkey
     second = world.engine()
     fold = interpreter.fold
 
-    def watched(*arguments: Any) -> Any:
+    def watched(*arguments: Any, **keys: Any) -> Any:
         threads.append(threading.current_thread())
-        return fold(*arguments)
+        return fold(*arguments, **keys)
 
     monkeypatch.setattr(interpreter, "fold", watched)
     await second.send("go", {})
