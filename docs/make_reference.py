@@ -18,8 +18,8 @@ from agentctl.language.schema import schema
 PAGE = Path(__file__).with_name("reference.md")
 HEAD = """# Every key
 
-Written by `docs/make_reference.py` from the JSON Schema that `agentctl schema` prints. What the keys are good for, with
-examples, is told in [The language](language.md).
+Written by `docs/make_reference.py` from the JSON Schema that `agentctl schema` prints.
+[The language](language.md) explains the keys, with examples.
 
 Durations are texts such as `30s`, `5m` or `1h30m`. A key that takes an expression takes `${{ ... }}`.
 """

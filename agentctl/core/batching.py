@@ -1,4 +1,4 @@
-"""`debounce` and `batch`: events that become one run when it has been quiet, or when they are enough (LANGUAGE section 7). Pure.
+"""`debounce` and `batch`: events that become one run when it has been quiet, or when they are enough. Pure.
 
 Events with the same definition, trigger and key lie on one pile. Of a debounce only the newest is kept; a batch keeps them all
 and gives its oldest, at most `size`, to a run.

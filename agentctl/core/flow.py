@@ -1,4 +1,4 @@
-"""Flow control: when a run may start, beside the others of its definition (LANGUAGE sections 6 and 7). Pure: rows in,
+"""Flow control: when a run may start, beside the others of its definition (docs/language.md). Pure: rows in,
 decisions out.
 
 A start is described by its `Limits`: the definition's keys, evaluated for it. What counts together has the same `group`, a text

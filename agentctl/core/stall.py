@@ -1,4 +1,4 @@
-"""Whether a run makes no progress, and since when (LANGUAGE section 6). Pure.
+"""Whether a run makes no progress, and since when. Pure.
 
 A run stalls when something has been there for it to do for a minute and nobody does it: it could start, go on after an
 interruption, its time has come, or mail lies there for it. And it stalls when attempts are under way, but its journal has been

@@ -51,7 +51,7 @@ def _open(value: Any) -> Any:
 
 
 def _applied(what: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, its mistakes about types told as an ExpressionError that names `what`."""
+    """`function`, its mistakes about types raised as an ExpressionError that names `what`."""
 
     def apply(value: Any, *args: Any, **kwargs: Any) -> Any:
         try:

@@ -36,7 +36,7 @@ def getter(attribute: Any, *, default: Any = _REQUIRED) -> Getter:
 
 
 def sort_key(attribute: Any, case_sensitive: Any) -> Getter:
-    """What items are compared by: themselves, or their attribute; strings in lower case unless told otherwise."""
+    """What items are compared by: themselves, or their attribute; strings in lower case unless case_sensitive."""
     get = getter(attribute) if attribute is not None else None
 
     def key(item: Any) -> Any:

@@ -73,7 +73,7 @@ def truncate(value: Any, length: int = 255, killwords: bool = False, end: str = 
 
 
 def indent(value: Any, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
-    """Every line but the first (unless `first`) begins with `width` spaces, or with the text `width`; blank ones only if told."""
+    """Every line but the first (unless `first`) begins with `width` spaces, or with that text; blank ones only with `blank`."""
     text = _text(value)
     if isinstance(width, int):
         spend_text(width)

@@ -48,7 +48,7 @@ def tolerates(tree: Tree) -> bool:
 
 
 def label(tree: Tree) -> str:
-    """How a user wrote `tree`, as far as that can be said in a word."""
+    """How a user wrote `tree`, as far as one word can show it."""
     if tree[0] == "path":
         return path_text(tree[2:])
     if tree[0] == "item" and tree[2][0] == "lit":

@@ -57,7 +57,7 @@ class _Builder:
 
     def step(self, path: Path, step: dict[str, Any]) -> model.Step:
         uses = actions_of(step)[0]
-        said = step if uses in _NO_DEFAULTS else {**self.defaults, **step}
+        merged = step if uses in _NO_DEFAULTS else {**self.defaults, **step}
         unknown = step.get("on_unknown", "ask")
         probe = isinstance(unknown, dict)
         cache = step.get("cache")
@@ -69,8 +69,8 @@ class _Builder:
             name=step.get("name"),
             condition=parse_expression(step["if"]) if "if" in step else None,
             needs=self.walk.needs[path],
-            timeout=_seconds(said.get("timeout")),
-            retry=_retry(said.get("retry")),
+            timeout=_seconds(merged.get("timeout")),
+            retry=_retry(merged.get("retry")),
             fallback=self.steps((*path, "fallback"), step.get("fallback")),
             continue_on_error=step.get("continue_on_error", False),
             effect=step.get("effect", "repeatable"),

@@ -57,11 +57,11 @@ class Mock:
 class Happening:
     """Something that comes from outside. `at`: seconds from the run's start; None: as soon as it is asked for.
 
-    `said`: the mapping as written.
+    `written`: the mapping as written.
     """
 
     at: float | None
-    said: dict[str, JSON]
+    written: dict[str, JSON]
     place: Place
 
 
@@ -100,7 +100,7 @@ class CaseFile:
 
 
 def read_cases(path: FilePath, shown: str | None = None) -> CaseFile:
-    """Never raises for what is in the file: `problems` tells. `shown`: the name under which problems call it."""
+    """Never raises for what is in the file: it is in `problems`. `shown`: the file's name in them."""
     source = read_file(path, shown)
     found = CaseFile(source)
     if source.root is None:
@@ -133,10 +133,10 @@ def _check(source: Source) -> None:
 
 
 def _check_mocks(source: Source, at: Path, mocks: JSON) -> None:
-    for path, said in mocks.items() if isinstance(mocks, dict) else ():
-        for number, outcome in enumerate(said if isinstance(said, list) else [said]):
+    for path, written in mocks.items() if isinstance(mocks, dict) else ():
+        for number, outcome in enumerate(written if isinstance(written, list) else [written]):
             if isinstance(outcome, dict) and "output" in outcome and "error" in outcome:
-                here = (*at, path, number, "error") if isinstance(said, list) else (*at, path, "error")
+                here = (*at, path, number, "error") if isinstance(written, list) else (*at, path, "error")
                 source.report(source.at(here), "wrong-value", "an attempt has an output or an error, not both")
 
 
@@ -155,8 +155,8 @@ def _case(source: Source, index: int) -> Case:
         start=own.get("start", shared.get("start")),
         allow=frozenset(own.get("allow", shared.get("allow", ()))),
         mocks=tuple(
-            _mock(path, said, (*at, "mocks", path) if path in (own.get("mocks") or {}) else ("mocks", path))
-            for path, said in joined["mocks"].items()
+            _mock(path, written, (*at, "mocks", path) if path in (own.get("mocks") or {}) else ("mocks", path))
+            for path, written in joined["mocks"].items()
         ),
         events=_happenings(source, (*at, "events"), own.get("events"), 0.0),
         approvals=_happenings(source, (*at, "approvals"), own.get("approvals"), None),
@@ -166,31 +166,31 @@ def _case(source: Source, index: int) -> Case:
     )
 
 
-def _mock(path: str, said: JSON, at: Path) -> Mock:
-    outcomes = said if isinstance(said, list) else [said]
+def _mock(path: str, written: JSON, at: Path) -> Mock:
+    outcomes = written if isinstance(written, list) else [written]
     return Mock(path, tuple(_outcome(outcome) for outcome in outcomes), at)
 
 
-def _outcome(said: dict[str, JSON]) -> Outcome:
-    error = said.get("error")
+def _outcome(written: dict[str, JSON]) -> Outcome:
+    error = written.get("error")
     return Outcome(
-        output=said.get("output"),
+        output=written.get("output"),
         error={"type": error} if isinstance(error, str) else error,
-        usage=said.get("usage"),
-        takes=parse_duration(said.get("takes", "0s")),
-        retry_after=parse_duration(said["retry_after"]) if "retry_after" in said else None,
+        usage=written.get("usage"),
+        takes=parse_duration(written.get("takes", "0s")),
+        retry_after=parse_duration(written["retry_after"]) if "retry_after" in written else None,
     )
 
 
-def _happenings(source: Source, at: Path, said: list[dict[str, JSON]] | None, default: float | None) -> tuple[Happening, ...]:
+def _happenings(source: Source, at: Path, written: list[dict[str, JSON]] | None, default: float | None) -> tuple[Happening, ...]:
     return tuple(
         Happening(parse_duration(one["at"]) if "at" in one else default, one, source.at((*at, index)))
-        for index, one in enumerate(said or ())
+        for index, one in enumerate(written or ())
     )
 
 
-def _cancel(source: Source, at: Path, said: JSON) -> Happening | None:
-    if said is None:
+def _cancel(source: Source, at: Path, written: JSON) -> Happening | None:
+    if written is None:
         return None
-    words = {"at": said} if isinstance(said, str) else said
+    words = {"at": written} if isinstance(written, str) else written
     return Happening(parse_duration(words["at"]), words, source.at(at))

@@ -44,7 +44,7 @@ def read_field(name: str, text: str, schema: Any) -> Any:
         value = read_text(text, schema)
     except ValueError as error:
         raise InputInvalid(f"field '{name}' {error}") from None
-    said = wrong_value(value, schema)
-    if said:
-        raise InputInvalid(f"field '{name}' {said}")
+    problem = wrong_value(value, schema)
+    if problem:
+        raise InputInvalid(f"field '{name}' {problem}")
     return value

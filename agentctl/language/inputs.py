@@ -140,9 +140,9 @@ def _is(kind: str, value: Any) -> bool:
 
 
 def _check(name: str, value: Any, declared: Input) -> None:
-    said = wrong_value(value, declared.schema)
-    if said:
-        raise InputInvalid(f"input '{name}' {said}")
+    problem = wrong_value(value, declared.schema)
+    if problem:
+        raise InputInvalid(f"input '{name}' {problem}")
 
 
 def wrong_value(value: Any, schema: Any) -> str | None:

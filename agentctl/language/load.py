@@ -34,7 +34,7 @@ def load(path: Path, catalog: Catalog | None = None) -> Loaded:
 
 
 def load_to_run(path: Path, catalog: Catalog | None = None) -> Loaded:
-    """As `load`, for a definition that is to be run: what this version cannot perform is an error, told before anything runs."""
+    """As `load`, for a definition that is to be run: what this version cannot perform is an error before anything runs."""
     found = load(path, catalog)
     refused = [problem for problem in found.problems if problem.code == "not-supported"]
     if refused:

@@ -30,12 +30,12 @@ class ExternalEvents:
         self._asked: dict[tuple[str, str], cmd.AwaitPerson] = {}
         case, start = stage.case, stage.start
         for number, happening in enumerate(case.events, 1):
-            stage.at(start + (happening.at or 0.0), partial(self.receive, happening.said, f"event-{number}"), lasting=True)
+            stage.at(start + (happening.at or 0.0), partial(self.receive, happening.written, f"event-{number}"), lasting=True)
         for answer in (*case.approvals, *case.resolve):
             if answer.at is not None:
                 stage.at(start + answer.at, partial(self._answer_on_time, answer), lasting=True)
         if case.cancel is not None:
-            stage.at(start + (case.cancel.at or 0.0), partial(self._cancel, case.cancel.said.get("reason")), lasting=True)
+            stage.at(start + (case.cancel.at or 0.0), partial(self._cancel, case.cancel.written.get("reason")), lasting=True)
 
     def forget(self, run: StagedRun, path: str) -> None:
         self._waits.pop((run.id, path), None)
@@ -82,14 +82,14 @@ class ExternalEvents:
         """By the first answer without a time that fits."""
         stage, path = self._stage, run.prefix + command.path
         for answer in stage.case.approvals if command.what == "approval" else stage.case.resolve:
-            if answer.at is None and matcher(answer.said["step"])(path):
-                stage.at(stage.now if due is None else due, partial(self._answer, run, command.path, answer.said))
+            if answer.at is None and matcher(answer.written["step"])(path):
+                stage.at(stage.now if due is None else due, partial(self._answer, run, command.path, answer.written))
                 return
 
     def _answer_on_time(self, answer: Happening) -> None:
         """Answer every step that the path fits and that asks. Raises Broken when there is none."""
-        what = "unknown" if "as" in answer.said else "approval"
-        wanted = matcher(answer.said["step"])
+        what = "unknown" if "as" in answer.written else "approval"
+        wanted = matcher(answer.written["step"])
         asked = [
             (self._stage.runs[run_id], path)
             for (run_id, path), command in self._asked.items()
@@ -97,9 +97,9 @@ class ExternalEvents:
         ]
         if not asked and not self._stage.crashed:
             asks = "asks for an approval" if what == "approval" else "has an unknown outcome"
-            raise Broken(f"{format_duration(answer.at or 0.0)} after the start, no step '{answer.said['step']}' {asks}")
+            raise Broken(f"{format_duration(answer.at or 0.0)} after the start, no step '{answer.written['step']}' {asks}")
         for run, path in asked:
-            self._answer(run, path, answer.said)
+            self._answer(run, path, answer.written)
 
     def _answer(self, run: StagedRun, path: str, said: dict[str, JSON]) -> None:
         command, now = self._asked.get((run.id, path)), self._stage.now

@@ -15,8 +15,8 @@ _ANY = ("*", "?")
 
 def in_words(schedule: Schedule) -> str:
     """When it is due, with its zone: `every 30 minutes, in UTC`."""
-    said = _every(schedule.period) if schedule.kind == "every" else _cron(tuple(resolved(schedule.text, schedule.name)))
-    return said if schedule.kind == "every" else f"{said}, in {schedule.timezone}"
+    words = _every(schedule.period) if schedule.kind == "every" else _cron(tuple(resolved(schedule.text, schedule.name)))
+    return words if schedule.kind == "every" else f"{words}, in {schedule.timezone}"
 
 
 @lru_cache(1024)
@@ -27,9 +27,9 @@ def _cron(fields: tuple[str, ...]) -> str:
         day = weekday = "*"
     if day not in _ANY and weekday not in _ANY:
         return f"{_described(minute, hour, day, month, '*')}, or {_described(minute, hour, '*', month, weekday)}"
-    said = _described(minute, hour, day, month, weekday)
+    words = _described(minute, hour, day, month, weekday)
     is_daily = day in _ANY and weekday in _ANY and month == "*" and not set("*/") & set(minute + hour)
-    return f"{said}, every day" if is_daily else said
+    return f"{words}, every day" if is_daily else words
 
 
 def _described(*fields: str) -> str:
@@ -44,22 +44,22 @@ def _described(*fields: str) -> str:
 
 def manners(schedule: Schedule) -> list[str]:
     """What else is special about it: nothing when everything is as by default."""
-    said = []
+    words = []
     if schedule.jitter:
-        said.append(f"starts up to {format_duration(schedule.jitter)} later than the slot (jitter)")
+        words.append(f"starts up to {format_duration(schedule.jitter)} later than the slot (jitter)")
     if schedule.catch_up == "none":
-        said.append("makes up for no slot that was missed (catch_up: none)")
+        words.append("makes up for no slot that was missed (catch_up: none)")
     if schedule.catch_up == "all":
-        said.append(f"makes up for the last {schedule.limit} slots that were missed (catch_up: all)")
+        words.append(f"makes up for the last {schedule.limit} slots that were missed (catch_up: all)")
     if schedule.overlap == "skip":
-        said.append("leaves out a slot while a run is still going (overlap: skip)")
+        words.append("leaves out a slot while a run is still going (overlap: skip)")
     if schedule.overlap == "cancel_running":
-        said.append("cancels a run that is still going (overlap: cancel_running)")
+        words.append("cancels a run that is still going (overlap: cancel_running)")
     if schedule.gap == "skip":
-        said.append("leaves out a time that the clock skips (dst gap: skip)")
+        words.append("leaves out a time that the clock skips (dst gap: skip)")
     if schedule.fold == "twice":
-        said.append("fires twice at a time that comes twice (dst fold: twice)")
-    return said
+        words.append("fires twice at a time that comes twice (dst fold: twice)")
+    return words
 
 
 def _every(period: float) -> str:

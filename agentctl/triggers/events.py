@@ -82,7 +82,7 @@ class EventTriggers:
 
 
 def patterns(definition: Definition) -> list[str]:
-    """Of each trigger the events it is for, "" when it is for none: what `Store.deploy` is told."""
+    """Of each trigger the events it is for, "" when it is for none: as `Store.deploy` takes them."""
     return [trigger.what if trigger.kind == "event" else "" for trigger in definition.triggers]
 
 
@@ -98,8 +98,8 @@ def _runs_behind(event: JSON) -> list[str]:
 
 
 def _runs_told_of(name: JSON, data: JSON) -> list[str]:
-    told = isinstance(name, str) and name.startswith(RUN_EVENTS) and isinstance(data, dict)
-    run_id = data.get("run_id") if told else None
+    is_end = isinstance(name, str) and name.startswith(RUN_EVENTS) and isinstance(data, dict)
+    run_id = data.get("run_id") if is_end else None
     return [run_id] if isinstance(run_id, str) else []
 
 
@@ -172,7 +172,7 @@ def _run(
     """A run with the input that its trigger makes of an event; it fails as it starts when that cannot be."""
     definition = stored.definition
     trigger = definition.triggers[number] if number < len(definition.triggers) else None
-    given, said = _input(definition, trigger, document, _scope(document, vars, at))
+    given, flaw = _input(definition, trigger, document, _scope(document, vars, at))
     return new_run(
         stored,
         given,
@@ -180,7 +180,7 @@ def _run(
         trigger="event" if trigger is None else trigger.kind,
         event=document,
         vars=dict(vars),
-        problem=problem or said,
+        problem=problem or flaw,
         event_depth=depth,
     )
 
@@ -199,10 +199,10 @@ def _input(
                 given[name] = value.evaluate(scope)
         return check_inputs(definition, given), None
     except ExpressionError as error:
-        said = f"the `input` of the trigger cannot be evaluated on event {document['name']}: {error.message}"
+        flaw = f"the `input` of the trigger cannot be evaluated on event {document['name']}: {error.message}"
     except InputInvalid as error:
-        said = f"event {document['name']} does not make a valid input: {error}"
-    return given, Error("input.invalid", said, data={"event_id": document["id"]})
+        flaw = f"event {document['name']} does not make a valid input: {error}"
+    return given, Error("input.invalid", flaw, data={"event_id": document["id"]})
 
 
 def _own_input(definition: Definition, data: JSON) -> dict[str, JSON]:

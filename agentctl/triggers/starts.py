@@ -19,7 +19,7 @@ from agentctl.triggers.ids import new_run_id
 
 Scope = Mapping[str, JSON]
 
-_ASKED_FOR = ("manual", "skill")  # whoever starts these is told of a problem at once; others find it in the history
+_ASKED_FOR = ("manual", "skill")  # who starts these gets a problem as an error; of others it is in the history
 
 
 def new_run(
@@ -99,8 +99,8 @@ def limits_of(definition: Definition, scope: Scope) -> Limits:
     flow, name = definition.flow, definition.name
     places: tuple[Place, ...] = ()
     if flow.concurrency is not None:
-        said = flow.concurrency
-        places = (Place(_group(name, "concurrency", said.key, scope), said.limit, said.on_limit),)
+        written = flow.concurrency
+        places = (Place(_group(name, "concurrency", written.key, scope), written.limit, written.on_limit),)
     dedupe = None
     if flow.dedupe is not None:
         dedupe = Once(_group(name, "dedupe", flow.dedupe.key, scope), flow.dedupe.seconds)

@@ -88,8 +88,8 @@ def _arguments(source: Source, path: Path, name: str, declared: dict[str, Any] |
             source.report(source.at((*path, "with", key)), "skill-argument", f"skill '{name}' has no input '{key}'{hint}")
     for key, schema in declared.items():
         if key not in given and not has_default(schema):
-            said = f"skill '{name}' needs the input '{key}': pass it by 'with'"
-            source.report(source.at((*path, "skill")), "skill-argument", said)
+            message = f"skill '{name}' needs the input '{key}': pass it by 'with'"
+            source.report(source.at((*path, "skill")), "skill-argument", message)
 
 
 def _twins(source: Source, catalog: Catalog) -> None:

@@ -93,8 +93,8 @@ def _check_paths(found: CaseFile, case: Case, definition: model.Definition, defi
     for mock in case.mocks:
         step = check(mock.path, mock.at)
         if step is not None and not _is_mockable(step):
-            said = f"step '{mock.path}' ({step.uses}) is always really run; only steps that act on the world are mocked"
-            source.report(source.at(mock.at), "wrong-value", said)
+            message = f"step '{mock.path}' ({step.uses}) is always really run; only steps that act on the world are mocked"
+            source.report(source.at(mock.at), "wrong-value", message)
     expect: KeyPath = (*case.at, "expect")
     for path in case.expect.get("steps", ()):
         check(path, (*expect, "steps", path))
@@ -103,9 +103,9 @@ def _check_paths(found: CaseFile, case: Case, definition: model.Definition, defi
     for key, kind in (("approvals", "approve"), ("resolve", None)):
         for index, answer in enumerate(getattr(case, key)):
             at = (*case.at, key, index, "step")
-            step = check(answer.said["step"], at)
+            step = check(answer.written["step"], at)
             if step is not None and kind is not None and step.uses != kind:
-                source.report(source.at(at), "wrong-value", f"step '{answer.said['step']}' is no {kind} step but {step.uses}")
+                source.report(source.at(at), "wrong-value", f"step '{answer.written['step']}' is no {kind} step but {step.uses}")
 
 
 def _step(found: CaseFile, definition: model.Definition, definitions: Definitions, path: str, at: KeyPath) -> model.Step | None:
@@ -115,8 +115,8 @@ def _step(found: CaseFile, definition: model.Definition, definitions: Definition
     except (NoSuchStep, NotFound) as error:
         found.source.report(place, "unknown-step", str(error))
     except DefinitionInvalid as error:
-        said = f"a skill on the way of '{path}' cannot be run: {_first(error)}"
-        found.source.report(place, "invalid-definition", said)
+        message = f"a skill on the way of '{path}' cannot be run: {_first(error)}"
+        found.source.report(place, "invalid-definition", message)
     return None
 
 

@@ -57,8 +57,8 @@ def _all(source: Source, catalog: Catalog | None) -> Walk:
 def _not_yet(source: Source, walk: Walk) -> None:
     """A warning to who checks a file; to who runs it, an error (`load.load_to_run`)."""
     for path in walk.not_yet:
-        said = f"this version of agentctl cannot run '{path[-1]}' steps, so it refuses to run the definition"
-        source.report(source.at(path), "not-supported", said, "warning")
+        message = f"this version of agentctl cannot run '{path[-1]}' steps, so it refuses to run the definition"
+        source.report(source.at(path), "not-supported", message, "warning")
 
 
 def _schemas_of_inputs(source: Source, walk: Walk) -> None:
@@ -70,12 +70,12 @@ def _schemas_of_inputs(source: Source, walk: Walk) -> None:
             if key not in _TEXTS:
                 walk.fixed(("input", name, key), value, key)
         place = source.at(("input", name, "default"))
-        if not broken & {place[0], source.at(("input", name))[0]} and (said := wrong_default(schema)):
-            source.report(place, "bad-default", f"the default of '{name}' {said}")
+        if not broken & {place[0], source.at(("input", name))[0]} and (message := wrong_default(schema)):
+            source.report(place, "bad-default", f"the default of '{name}' {message}")
 
 
 def _once(source: Source) -> None:
-    """An expression where only a fixed value is possible is found by the schema and by the walk: told once a line."""
+    """An expression where only a fixed value is possible is found by the schema and by the walk: report it once a line."""
     lines: set[int] = set()
     kept = []
     for problem in source.problems:

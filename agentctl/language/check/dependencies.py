@@ -94,8 +94,8 @@ def _report(
             break
         if place := refs.get(user, {}).get(ids[need]):
             chain = f"'{ids[need]}' waits for '{ids[user]}'"
-            said = f"step '{ids[user]}' uses the result of '{ids[need]}', but {chain}, so it cannot have run yet"
-            source.report(place, "cycle", said)
+            message = f"step '{ids[user]}' uses the result of '{ids[need]}', but {chain}, so it cannot have run yet"
+            source.report(place, "cycle", message)
             return
         place = source.at((*path, user, "needs", steps[user]["needs"].index(ids[need])))
         names = " -> ".join(f"'{ids[number]}'" for number in [*circle, circle[0]])

@@ -98,7 +98,7 @@ def _period(source: Source, path: tuple[str | int, ...], every: Any) -> None:
         if parse_duration(every) >= _SHORTEST:
             return
     except ValueError:
-        return  # absent, or told by the schema
+        return  # absent, or reported by the schema
     source.report(source.at(path), "wrong-value", f"'every: {every}' is too short; the shortest interval is 100ms")
 
 
@@ -109,7 +109,7 @@ def _cron(source: Source, path: tuple[str | int, ...], cron: Any) -> None:
 
 def _files(source: Source, path: tuple[str | int, ...], pattern: Any) -> None:
     if not isinstance(pattern, str) or not pattern:
-        return  # absent, or told by the schema
+        return  # absent, or reported by the schema
     parts = PurePosixPath(pattern).parts
     if pattern.startswith("/") or ".." in parts:
         message = f"'{pattern}' leads out of the project; a pattern is relative to the project's root, such as inbox/*.json"
@@ -126,9 +126,9 @@ def check_flow(source: Source, walk: Walk) -> None:
             walk.expression((key,), value, _OF_FLOW)
             _constant_priority(source, value)
         elif isinstance(value, dict):
-            for name, said in value.items():
+            for name, item in value.items():
                 look = walk.key if name == "key" else walk.value
-                look((key, name), said, _OF_FLOW)
+                look((key, name), item, _OF_FLOW)
 
 
 def _constant_priority(source: Source, value: Any) -> None:
@@ -176,8 +176,8 @@ def _condition(value: str | bool) -> Template:
 
 
 def _concurrency(data: int | dict[str, Any]) -> model.Concurrency:
-    said: dict[str, Any] = {"limit": data} if isinstance(data, int) else data
-    return model.Concurrency(said["limit"], _key(said), said.get("on_limit", "queue"))
+    written: dict[str, Any] = {"limit": data} if isinstance(data, int) else data
+    return model.Concurrency(written["limit"], _key(written), written.get("on_limit", "queue"))
 
 
 def _rate(data: dict[str, Any]) -> model.Rate:

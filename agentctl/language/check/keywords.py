@@ -1,6 +1,6 @@
 """Keywords of the JSON Schemas that users write: a misspelled one has no effect, and the schema takes what it should refuse.
 
-JSON Schema lets anybody add keywords, so only those that look like a known one are told, as warnings.
+JSON Schema lets anybody add keywords, so only those that resemble a known one are reported, as warnings.
 """
 
 from __future__ import annotations

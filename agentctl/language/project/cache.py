@@ -1,4 +1,4 @@
-"""What a project file said when it was last read: so that a command need not import a YAML parser (20 ms) to learn it again."""
+"""Keep what a project file holds, so that a command need not import a YAML parser (20 ms) to read it again."""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ def _no_expressions(source: Source, path: KeyPath, value: Any) -> None:
             _no_expressions(source, (*path, key), item)
     elif isinstance(value, str) and "${{" in value.replace("$${{", ""):
         place = source.inside(path, value.index("${{"))
-        said = f"'{path[0]}' in agentctl.yaml takes no expression; only the settings of 'models' take ${{{{ secrets.NAME }}}}"
-        source.report(place, "expression-here", said)
+        message = f"'{path[0]}' in agentctl.yaml takes no expression; only the settings of 'models' take ${{{{ secrets.NAME }}}}"
+        source.report(place, "expression-here", message)
 
 
 def _mapping(source: Source, path: KeyPath, value: Any, name: str, keys: tuple[str, ...] | None = None) -> bool:
@@ -100,8 +100,8 @@ def _retention(source: Source, value: Any) -> None:
     except ValueError:
         seconds = 0.0
     if seconds < SHORTEST_RETENTION:
-        said = f"'retention' has to be a duration of 1h or more, such as 90d, not {value!r}"
-        source.report(source.at(("retention",)), "wrong-value", said)
+        message = f"'retention' has to be a duration of 1h or more, such as 90d, not {value!r}"
+        source.report(source.at(("retention",)), "wrong-value", message)
 
 
 def _timezone(source: Source, value: Any) -> None:
@@ -121,8 +121,8 @@ def _policy(source: Source, policy: dict[str, Any]) -> None:
         for index, network in enumerate(deny if isinstance(deny, list) else [deny]):
             if not _is_network(network):
                 path: KeyPath = ("policy", "http", "deny", index) if isinstance(deny, list) else ("policy", "http", "deny")
-                said = f"'deny' takes a list of networks such as 169.254.0.0/16, not {network!r}"
-                source.report(source.at(path), "wrong-value", said)
+                message = f"'deny' takes a list of networks such as 169.254.0.0/16, not {network!r}"
+                source.report(source.at(path), "wrong-value", message)
 
 
 def _is_network(value: Any) -> bool:

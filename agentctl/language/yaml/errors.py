@@ -44,36 +44,36 @@ class Refused(Exception):
 
 
 def explain(error: Exception, text: str) -> Refused:
-    """What to tell about an error of the YAML parser. Re-raises what did not come from it."""
+    """Return the problem to report for an error of the YAML parser. Re-raises what did not come from it."""
     from ruamel.yaml.error import YAMLError
 
     if not isinstance(error, YAMLError | UnicodeError | ValueError):
         raise error
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    said = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
+    reason = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
     opened = getattr(error, "context_mark", None)
     if mark is not None:
         place = (mark.line + 1, mark.column + 1)
     else:
         at = getattr(error, "position", None) or 0
         place = (text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
-    return _refused(said, place, (opened.line + 1, opened.column + 1) if opened is not None else place, text)
+    return _refused(reason, place, (opened.line + 1, opened.column + 1) if opened is not None else place, text)
 
 
-def _refused(said: str, place: Place, opened: Place, text: str) -> Refused:
-    """`said`: the parser's words.  `opened`: where what it was reading begins."""
+def _refused(reason: str, place: Place, opened: Place, text: str) -> Refused:
+    """`reason`: the parser's words.  `opened`: where what it was reading begins."""
     line = _line(text, place[0])
-    if "cannot start any token" in said:
+    if "cannot start any token" in reason:
         char = line[place[1] - 1 : place[1]]
         if "\t" in (char, line[:1]):
             return Refused(place, "yaml-syntax", "YAML does not take tabs for indentation; use spaces")
         return Refused(place, "yaml-syntax", f"a value cannot begin with {char or 'this'}; put it in quotes")
-    if _HALF_QUOTED.search(line) and "mapping values" not in said and "not closed" not in said:
+    if _HALF_QUOTED.search(line) and "mapping values" not in reason and "not closed" not in reason:
         half_quoted = "a value that begins with a quote ends at the next one; put the whole value in quotes"
         return Refused(place, "yaml-syntax", half_quoted)
-    sentence = next((sentence for begin, sentence in _SENTENCES if said.startswith(begin)), None)
+    sentence = next((sentence for begin, sentence in _SENTENCES if reason.startswith(begin)), None)
     if sentence is None:
-        return Refused(place, "yaml-syntax", f"this is not valid YAML: {said}")
+        return Refused(place, "yaml-syntax", f"this is not valid YAML: {reason}")
     if opened[0] == place[0]:
         return Refused(place, "yaml-syntax", sentence)
     if "not closed" in sentence or "never closed" in sentence:

@@ -25,7 +25,7 @@ MAX_NODES = 100_000  # after aliases are expanded
 MAX_TEXT = 4 * MAX_BYTES  # characters, after aliases are expanded
 MAX_SLOW = 64 * 1024  # characters that the slow parser, which takes a second for about 50,000, is tried on
 MAX_DEPTH = 64
-MAX_PROBLEMS = 200  # told of one file; a file with more is another kind of file
+MAX_PROBLEMS = 200  # listed for one file; a file with more is another kind of file
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
@@ -50,7 +50,7 @@ class _NoValue(Exception):
 @dataclass
 class Source:
     """A file's text, its data (plain JSON) and its places. `problems` grows as the checks go on.
-    `digest`: SHA-256 of the file's bytes, in hex.  `unread`: where a value could not be taken; nothing else is said of what
+    `digest`: SHA-256 of the file's bytes, in hex.  `unread`: where a value could not be taken; nothing else is reported of what
     stands there.
 
     `root` and `data` are None when the file could not be read as YAML at all; `problems` then says why.
@@ -99,7 +99,7 @@ class Source:
 
 
 def read_file(path: FilePath, file: str | None = None) -> Source:
-    """Read a YAML file. Never raises for what is in it: `problems` tells. `file`: the name to show."""
+    """Read a YAML file. Never raises for what is in it: it is in `problems`. `file`: the name to show."""
     name = file or str(path)
     try:
         with path.open("rb") as stream:
@@ -216,8 +216,8 @@ class _Tree:
         """A second document is refused, but for an empty one: a `---` at the end of the file."""
         if kinds != ["DocumentEndEvent", "StreamEndEvent"]:
             place = (start.start_mark.line + 1, start.start_mark.column + 1)
-            said = "one file holds one definition; put the next document in a file of its own"
-            self.source.report(place, "yaml-unsupported", said)
+            message = "one file holds one definition; put the next document in a file of its own"
+            self.source.report(place, "yaml-unsupported", message)
 
     def scalar(self, event: Any, place: Place, end: Place) -> Node:
         text, tag, style = event.value, event.tag, event.style or ""
@@ -241,9 +241,9 @@ class _Tree:
         node = self.anchors.get(anchor)
         if node is not None and not node.open:
             return node
-        said = f"refers to no anchor &{anchor} above it" if node is None else "stands inside what it refers to"
+        message = f"refers to no anchor &{anchor} above it" if node is None else "stands inside what it refers to"
         nothing = Node(None, place, end, f"*{anchor}")
-        self.refuse(nothing, "alias", f"the alias *{anchor} {said}")
+        self.refuse(nothing, "alias", f"the alias *{anchor} {message}")
         return nothing
 
     def open(self, node: Node, event: Any) -> None:
@@ -281,8 +281,8 @@ class _Tree:
     def key(self, node: Node) -> str | None:
         """None: it cannot be one at all."""
         if isinstance(node.value, dict | list):
-            said = "a key has to be text, not a list or a mapping; a value that begins with { or [ needs quotes"
-            self.refuse(node, "yaml-unsupported", said)
+            message = "a key has to be text, not a list or a mapping; a value that begins with { or [ needs quotes"
+            self.refuse(node, "yaml-unsupported", message)
             return None
         if not isinstance(node.value, str) and not node.unread:
             self.refuse(node, "yaml-unsupported", f'the key {node.text or "null"} has to be text: write "{node.text}"')
@@ -311,11 +311,11 @@ class _Data:
     def of(self, node: Node, depth: int) -> Any:
         self.count += 1
         if self.count > MAX_NODES:
-            said = f"the file has more than {MAX_NODES:,} values once its aliases are expanded"
-            raise Refused(node.place, "too-large", said)
+            message = f"the file has more than {MAX_NODES:,} values once its aliases are expanded"
+            raise Refused(node.place, "too-large", message)
         if depth > MAX_DEPTH:
-            said = f"the file is nested more than {MAX_DEPTH} levels deep once its aliases are expanded"
-            raise Refused(node.place, "too-large", said)
+            message = f"the file is nested more than {MAX_DEPTH} levels deep once its aliases are expanded"
+            raise Refused(node.place, "too-large", message)
         if isinstance(node.value, list):
             return [self.of(item, depth + 1) for item in node.value]
         if isinstance(node.value, dict):
@@ -326,8 +326,8 @@ class _Data:
         if isinstance(node.value, str):
             self.text += len(node.value)
         if self.text > MAX_TEXT:
-            said = f"the file has more than {MAX_TEXT:,} characters once its aliases are expanded"
-            raise Refused(node.place, "too-large", said)
+            message = f"the file has more than {MAX_TEXT:,} characters once its aliases are expanded"
+            raise Refused(node.place, "too-large", message)
         return node.value
 
     def merge(self, node: Node) -> None:

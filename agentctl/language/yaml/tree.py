@@ -14,7 +14,7 @@ class Node:
     """A scalar (`value` is JSON), a list of nodes, or a mapping of nodes; where it stands in the file.
 
     `text` and `style` of a scalar are as the parser gave them: `'` `"` `|` `>` or empty for a plain one.
-    `keys`: the places of a mapping's keys.  `unread`: what is written there could not be taken, which is told already.
+    `keys`: the places of a mapping's keys.  `unread`: what is written there could not be taken, which is reported already.
     """
 
     value: Any

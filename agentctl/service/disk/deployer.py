@@ -1,4 +1,4 @@
-"""Hot deploy: the deployments follow the files of loops/ and skills/ (LANGUAGE section 8).
+"""Hot deploy: the deployments follow the files of loops/ and skills/ (docs/serve.md).
 
 A valid file serves the next run; of one that cannot be used the last good version stays. Runs are pinned to their versions, so
 nothing here reaches a run that is under way.

@@ -1,4 +1,4 @@
-"""File triggers: each version of a file that matches starts one run (LANGUAGE section 6).
+"""File triggers: each version of a file that matches starts one run (docs/language.md, File triggers).
 
 Folders are looked through at times, and at once when something in them is said to have changed. A file counts when nobody has
 written to it for a moment; then its content is hashed, and the event `file:<definition>:<path>:<hash>` is sent, which the ledger

@@ -1,4 +1,4 @@
-"""Which definitions fail whenever they run, and the Component of the service that warns of them (LANGUAGE section 6)."""
+"""Which definitions fail whenever they run, and the Component of the service that warns of them."""
 
 from __future__ import annotations
 
