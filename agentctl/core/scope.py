@@ -1,4 +1,4 @@
-"""The names an expression sees (docs/language.md, Expressions), looked up lazily so that evaluating costs the same in a run of any size."""
+"""The names an expression sees, looked up lazily so that evaluating costs the same in a run of any size (docs/language.md)."""
 
 from __future__ import annotations
 
