@@ -1,4 +1,4 @@
-"""Who is held for whose sake: a run stays in memory as long as a child that it waits for is held here."""
+"""Which children keep their parent in memory: a run stays as long as a child that it waits for is held here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came in for a run and was not decided on yet: answers of attempts, mail, timers that are due."""
+"""What came in for a run and is not decided on yet: answers of attempts, mail, timers that are due."""
 
 from __future__ import annotations
 

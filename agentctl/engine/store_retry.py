@@ -28,15 +28,15 @@ def is_passing(error: BaseException) -> bool:
 class StoreRetry:
     """Tries a write until the store takes it.
 
-    What an attempt did is known to this process alone until it is written: giving up would make it happen once more, or leave an
-    effect in doubt. Without `endure`, and after `give_up`, the first failure is raised instead.
+    Until it is written, only this process knows what an attempt did: giving up would make it happen again, or leave an effect in
+    doubt. Without `endure`, and after `give_up`, the first failure is raised instead.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._endures = False
         self._given_up = asyncio.Event()
-        self._told_at: float | None = None  # since when the store cannot be written and people know of it
+        self._reported_at: float | None = None  # when the failure was logged last; None: the store can be written
 
     def endure(self) -> None:
         self._endures = True
@@ -48,7 +48,7 @@ class StoreRetry:
     @property
     def is_tried(self) -> bool:
         """The store could not be written when it was tried last."""
-        return self._told_at is not None
+        return self._reported_at is not None
 
     async def call(self, write: Callable[[], Awaitable[T]]) -> T:
         """The result of `write()`, called again until it succeeds. Raises StoreError when it never will."""
@@ -59,18 +59,18 @@ class StoreRetry:
             except StoreError as error:
                 if not self._endures or not is_passing(error):
                     raise
-                self._tell(error)
-                # Who gives up cuts it short; then the write is tried a last time.
+                self._report(error)
+                # `give_up` cuts it short; then the write is tried a last time.
                 await sleep_unless(self._given_up, self._clock, self._clock.now() + pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
-                if self._told_at is not None:
-                    self._told_at = None
+                if self._reported_at is not None:
+                    self._reported_at = None
                     log.warning("the store can be written again")
                 return result
 
-    def _tell(self, error: StoreError) -> None:
+    def _report(self, error: StoreError) -> None:
         now = self._clock.now()
-        if self._told_at is None or now - self._told_at > _REMIND:
-            self._told_at = now
+        if self._reported_at is None or now - self._reported_at > _REMIND:
+            self._reported_at = now
             log.error("%s; trying again until it can be written", error)

@@ -1,7 +1,7 @@
-"""When runs want to be looked at: one heap for the engine, one sleeping task for the earliest time in it.
+"""When runs are due: one heap for the engine, one sleeping task for the earliest time in it.
 
-An entry is a time and a run id, so ten thousand sleeping runs are ten thousand small tuples. Which timer of the run is
-due, the run knows itself, or finds in its journal when it is loaded again.
+An entry is a time and a run id, so ten thousand sleeping runs are ten thousand small tuples. The run itself knows which of its
+timers is due, or finds it in its journal when it is loaded again.
 """
 
 from __future__ import annotations

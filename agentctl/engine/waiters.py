@@ -1,4 +1,4 @@
-"""Who waits for a run to end, or to rest."""
+"""The coroutines that wait for a run to end, or to rest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Waiters:
 
     @property
     def wants_rest(self) -> bool:
-        """Somebody wants to leave as soon as only waiting is left."""
+        """Somebody leaves as soon as only waiting is left."""
         return self._for_rest > 0
 
     @contextmanager
@@ -54,7 +54,7 @@ class Waiters:
             self.end(run_id)
 
     def fail(self, run_id: str, error: Exception) -> bool:
-        """False: nobody watched this run."""
+        """Pass the failure to those that wait for the run. False: nobody does."""
         entries = self._watching.get(run_id, [])
         for _, future in entries:
             if not future.done():

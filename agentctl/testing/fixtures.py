@@ -19,9 +19,9 @@ from agentctl.actions.remember import RememberAction
 from agentctl.actions.set import SetAction
 from agentctl.core.events import AnyEvent
 from agentctl.engine.clock import SystemClock
-from agentctl.engine.dispatcher import MOST_HELD
 from agentctl.engine.engine import Engine
 from agentctl.engine.host import EngineConfig
+from agentctl.engine.residency.dispatcher import MOST_HELD
 from agentctl.engine.residency.serving import Serving
 from agentctl.errors import NotFound
 from agentctl.ports import (

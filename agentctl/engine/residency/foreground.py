@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from agentctl.engine.poller import Poller
-from agentctl.engine.queue import AdmissionQueue
+from agentctl.engine.residency.poller import Poller
+from agentctl.engine.residency.queue import AdmissionQueue
 from agentctl.engine.residency.residency import Holder
 from agentctl.engine.run import HeldRun
 from agentctl.errors import AgentctlError, StoreBusy
@@ -88,7 +88,7 @@ class Foreground:
         self.parked.discard(run_id)
         self.queue.discard(run_id)
         self._stuck.discard(run_id)
-        self._poller.go_on()
+        self._poller.start()
 
     def _turn_has_come(self, lease: Lease) -> None:
         run = self._holder.hold(lease.run_id, patient=True, lease=lease)

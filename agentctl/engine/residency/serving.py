@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from agentctl.engine.dispatcher import MOST_HELD, Dispatcher
+from agentctl.engine.residency.dispatcher import MOST_HELD, Dispatcher
 from agentctl.engine.residency.residency import Holder
 from agentctl.engine.run import HeldRun
 from agentctl.engine.store_retry import is_passing

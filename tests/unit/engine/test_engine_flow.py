@@ -10,8 +10,8 @@ import pytest
 from waiting import eventually_async
 
 from agentctl import model
-from agentctl.engine import dispatcher
 from agentctl.engine.engine import Engine
+from agentctl.engine.residency import dispatcher
 from agentctl.errors import InputInvalid, RunRejected
 from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.ports import Call, RunRow, StoredDefinition

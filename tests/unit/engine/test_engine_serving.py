@@ -14,8 +14,8 @@ from waiting import eventually_async
 
 from agentctl.core import interpreter
 from agentctl.core.events import StepSucceeded
-from agentctl.engine.dispatcher import POLL_INTERVAL
 from agentctl.engine.engine import Engine
+from agentctl.engine.residency.dispatcher import POLL_INTERVAL
 from agentctl.errors import ActionError, StoreCorrupt, StoreFull
 from agentctl.model import Retry
 from agentctl.ports import Call, HistoryFilter

@@ -1,4 +1,4 @@
-"""The runs of this process that stand in line for a place: they cost a name here, and are asked for whenever one may be free."""
+"""The runs of this process that wait in the queue: each costs a name here, and is asked for whenever a place may be free."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from agentctl.engine.store_retry import StoreRetry
 from agentctl.errors import AgentctlError
 from agentctl.ports import Clock, Lease, Store
 
-_FEW = 20  # runs of which each is looked at by itself
+_FEW = 20  # runs; each of so few is looked at by itself
 
 
 class AdmissionQueue:
-    """`start`: called with the lease of a run whose turn has come, or that is to be cancelled.  `wait_on`: called with one that
-    was asked for, and has to wait on.  `wake_at`: have `look` called for a run at a time.  `fail`: the store could not be asked.
+    """`start`: called with the lease of a run whose turn has come, or that is to be cancelled.
+    `keep_waiting`: called with a run that was asked for and has to wait.
+    `wake_at`: has `look` called for a run at a time.
+    `fail`: called when the store cannot be asked.
     """
 
     def __init__(
@@ -23,7 +25,7 @@ class AdmissionQueue:
         clock: Clock,
         patience: StoreRetry,
         start: Callable[[Lease], None],
-        wait_on: Callable[[str], None],
+        keep_waiting: Callable[[str], None],
         wake_at: Callable[[str, float], None],
         fail: Callable[[Exception], None],
     ) -> None:
@@ -31,10 +33,10 @@ class AdmissionQueue:
         self._clock = clock
         self._patience = patience
         self._start = start
-        self._wait_on = wait_on
+        self._keep_waiting = keep_waiting
         self._wake_at = wake_at
         self._fail = fail
-        self._waiting: dict[str, float | None] = {}  # in the order in which they came; until when, where that is known
+        self._waiting: dict[str, float | None] = {}  # in the order of arrival; until when, where that is known
         self._task: asyncio.Task[None] | None = None
         self._again = False
 
@@ -57,7 +59,7 @@ class AdmissionQueue:
         self._waiting.pop(run_id, None)
 
     def look(self) -> None:
-        """A place may be free: ask for those in line, all at once. Returns at once."""
+        """Ask for all queued runs, because a place may be free. Returns at once."""
         if not self._waiting:
             return
         self._again = True
@@ -65,17 +67,17 @@ class AdmissionQueue:
             self._task = asyncio.get_running_loop().create_task(self._ask())
 
     def look_if_free(self) -> None:
-        """Look, if one of those in line might start. For looks that come often: asking for places takes the writers' lock."""
+        """Look, if a queued run might start. For frequent looks: asking for places takes the writers' lock."""
         now = self._clock.now()
         if len(self._waiting) > _FEW or any(self._is_free(run_id, now) for run_id in self._waiting):
             self.look()
 
     def _is_free(self, run_id: str, now: float) -> bool:
-        standing = self._store.queue_position(run_id, now)
-        return standing is None or not standing.reason
+        position = self._store.queue_position(run_id, now)
+        return position is None or not position.reason
 
     async def leave(self) -> None:
-        """Stand in line no more. The store lets go of the runs when this process ends."""
+        """Leave the queue. The store releases the runs when this process ends."""
         self._waiting.clear()
         if self._task is not None:
             await self._task
@@ -87,19 +89,19 @@ class AdmissionQueue:
                 for lease in await self._patience.call(self._acquire):
                     self._waiting.pop(lease.run_id, None)
                     self._start(lease)
-                self._go_on_waiting()
+                self._wait_again()
         except AgentctlError as error:
             self._fail(error)
         finally:
             self._task = None
 
-    def _go_on_waiting(self) -> None:
+    def _wait_again(self) -> None:
         now = self._clock.now()
         for run_id, until in list(self._waiting.items()):
-            if until is not None and until <= now:  # its window opened, and others were first
-                standing = self._store.queue_position(run_id, now)
-                self.add(run_id, None if standing is None else standing.until)
-            self._wait_on(run_id)
+            if until is not None and until <= now:  # its window has opened, and others were first
+                position = self._store.queue_position(run_id, now)
+                self.add(run_id, None if position is None else position.until)
+            self._keep_waiting(run_id)
 
     async def _acquire(self) -> Sequence[Lease]:
         return await self._store.acquire(list(self._waiting), self._clock.now())

@@ -1,7 +1,7 @@
 """What a serving engine takes up by itself: every run of the store that can continue, a bounded number of them at a time.
 
-The store is the queue. What waits there (queued, for a time, for mail, left behind by a process that died) costs a row and
-nothing here; which run is next, and when, is asked of it again whenever something may have changed.
+The store is the queue. A run that waits there (queued, for a time, for mail, left behind by a process that died) costs a row and
+nothing here. Whenever something may have changed, the store is asked which run is next, and when.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from agentctl.ports import Clock, Store
 log = logging.getLogger(__name__)
 
 MOST_HELD = 256  # runs in memory; beyond `workers`, they wait for a worker or for one another
-POLL_INTERVAL = 2.0  # seconds between looks when nobody calls for one: a process may die without a word
+POLL_INTERVAL = 2.0  # seconds between looks when nobody calls for one: a process may die silently
 LOOK_OFTEN = 0.1  # the same where other processes cannot wake us
 CALM = 0.01  # seconds between looks at least, however much happens
-_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 600.0  # seconds for which a run is set aside that could not be driven
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 600.0  # seconds for which a run that could not be driven is set aside
 
 
 class Runs(Protocol):
@@ -47,14 +47,14 @@ class Dispatcher:
         self._clock = clock
         self._runs = runs
         self._called = asyncio.Event()
-        self.is_woken = True  # other processes call for a look when they have written
+        self.is_woken = True  # other processes call for a look after they have written
         self._aside: dict[str, tuple[float, float]] = {}  # run -> (until when, for how long): those that could not be driven
 
     def look(self) -> None:
         self._called.set()
 
     def set_aside(self, run_id: str) -> None:
-        """Do not take it up for a while, longer each time: whatever goes wrong with it may go wrong again at once."""
+        """Leave it alone for a while, longer each time: what went wrong with it may go wrong again at once."""
         _, before = self._aside.get(run_id, (0.0, 0.0))
         pause = min(max(_FIRST_PAUSE, 2 * before), _LONGEST_PAUSE)
         self._aside[run_id] = (self._clock.now() + pause, pause)
@@ -63,7 +63,7 @@ class Dispatcher:
         self._aside.pop(run_id, None)
 
     async def run(self) -> None:
-        """Until cancelled. Raises StoreError for a store that will not be well again."""
+        """Take runs up until cancelled. Raises StoreError when the store is unusable for good."""
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
@@ -72,7 +72,7 @@ class Dispatcher:
             await asyncio.sleep(max(0.0, began + CALM - loop.time()))
 
     def _look_again(self) -> float:
-        """Take up what can be driven; returns when to do so next, if nobody calls before."""
+        """Take up what can continue; return when to look next, unless somebody calls before."""
         now = self._clock.now()
         look = POLL_INTERVAL if self.is_woken else LOOK_OFTEN
         try:
@@ -86,12 +86,12 @@ class Dispatcher:
                 raise
             log.error("%s; looking again", error)
             due = None
-        if due is None or self._runs.room <= 0:  # without room, whoever lets go of a run calls
+        if due is None or self._runs.room <= 0:  # without room, whoever releases a run calls
             return now + look
         return min(max(due, now + CALM), now + look)
 
     def take_up(self) -> list[HeldRun]:
-        """Hold as many of the runs that could be driven on as there is room for, oldest first; returns them."""
+        """Hold as many of the runs that can continue as there is room for, oldest first; return them."""
         room = self._runs.room
         if room <= 0:
             return []

@@ -1,4 +1,4 @@
-"""Looking for what other processes wrote to the store: when they wake us, and now and then without, for one may die silently."""
+"""Looks for what other processes wrote to the store: when they wake us, and from time to time, for one may die silently."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from agentctl.ports import Store
 
-POLL_INTERVAL = 2.0  # seconds between looks, beside being woken
+POLL_INTERVAL = 2.0  # seconds between looks when nobody wakes us
 LOOK_OFTEN = 0.1  # the same where other processes cannot wake us
 
 
 class Poller:
-    """From `go_on` calls `look` every so often, as long as it `is_wanted`."""
+    """From `start` on calls `look` every so often, as long as it `is_wanted`."""
 
     def __init__(self, store: Store, is_wanted: Callable[[], bool], look: Callable[[], None]) -> None:
         self._store = store
@@ -22,7 +22,7 @@ class Poller:
         self._pause = 0.0  # seconds between looks; 0: nobody has asked to be woken yet
         self._closed = False
 
-    def go_on(self) -> None:
+    def start(self) -> None:
         if self._next is None and not self._closed:
             self._pause = self._pause or (POLL_INTERVAL if self._store.listen(self._wake) else LOOK_OFTEN)
             self._next = asyncio.get_running_loop().call_later(self._pause, self._wake)
