@@ -103,7 +103,7 @@ def questions(ctx: Any, incomplete: str) -> Offered:
 
 @_quiet
 def verdicts(ctx: Any, incomplete: str) -> Offered:
-    from agentctl.cli.foreground.resolve import VERDICTS
+    from agentctl.views.inbox import VERDICTS
 
     return list(VERDICTS.items())
 
@@ -122,7 +122,7 @@ def triggers(ctx: Any, incomplete: str) -> Offered:
 
 @_quiet
 def formats(ctx: Any, incomplete: str) -> Offered:
-    from agentctl.cli.commands.graph import FORMATS
+    from agentctl.render.diagrams import FORMATS
 
     return [(name, "") for name in FORMATS]
 

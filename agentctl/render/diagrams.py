@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from agentctl.render.text import cut, symbol, visible
 from agentctl.views.graph import ATTACHED, Graph, Node
 
+FORMATS = ("tree", "mermaid", "dot", "svg")
 _WIDEST = 48  # characters of one line of a label
 
 # status -> fill and border. Dark text on all of them; the symbol in the label says the same without colour.

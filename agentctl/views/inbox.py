@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from agentctl.core.state import RunState
 
 
+# What a person may answer about a step of unknown outcome.
+VERDICTS = {
+    "done": "it took effect: its output is that of --output",
+    "retry": "it did not take effect: it executes again",
+    "failed": "it did not take effect: the step has failed",
+}
+
+
 def inbox_document(waiting: Waiting, commands: Mapping[str, str]) -> dict[str, JSON]:
     """One entry of `inbox --json`.
 

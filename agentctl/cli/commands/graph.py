@@ -14,7 +14,6 @@ from agentctl.expressions.suggestions import did_you_mean
 if TYPE_CHECKING:
     from agentctl.views.graph import Graph
 
-FORMATS = ("tree", "mermaid", "dot", "svg")
 _PATIENCE = 60  # seconds that Graphviz may take
 
 
@@ -40,6 +39,8 @@ def command(
 
     `--format svg` needs the program `dot` of Graphviz.
     """
+    from agentctl.render.diagrams import FORMATS
+
     if format is not None and format not in FORMATS:
         raise UsageError(f"{format!r} is not a format of a graph{did_you_mean(format, FORMATS)} (known: {', '.join(FORMATS)})")
     if json and format is not None:

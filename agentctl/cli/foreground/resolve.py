@@ -7,17 +7,12 @@ from typing import TYPE_CHECKING, Any
 from agentctl.cli import context, output, queries
 from agentctl.errors import NotFound, NothingToResume, StoreBusy, UsageError
 from agentctl.expressions.suggestions import did_you_mean
+from agentctl.views.inbox import VERDICTS
 
 if TYPE_CHECKING:
     from agentctl.core.state import RunState, StepState
     from agentctl.language.project.project import Project
     from agentctl.ports import RunRow
-
-VERDICTS = {
-    "done": "it took effect: its output is that of --output",
-    "retry": "it did not take effect: it executes again",
-    "failed": "it did not take effect: the step has failed",
-}
 
 
 def resolve(

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from agentctl.cli import output, queries
 from agentctl.core.events import AnyEvent, RetryScheduled, StepKeyed, StepStarted
@@ -32,9 +32,18 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
-    from agentctl.cli.foreground.prompt import Asker
 
 _REFRESH = 0.125  # seconds between two frames
+
+
+class Questions(Protocol):
+    """Asks a person for approvals (`prompt.Asker`)."""
+
+    def ask(self, waiting: Waiting) -> None:
+        """Queue a question."""
+
+    def look(self, run_id: str) -> None:
+        """Withdraw the open question if the run does not need its answer any more."""
 
 
 class Watch:
@@ -52,7 +61,7 @@ class Watch:
         self._where = ""
         self._reported: set[tuple[str, str, float]] = set()  # waits, by run, path and start
         self._unreported: set[str] = set()  # runs that may have new waits
-        self.asker: Asker | None = None  # asks for approvals on the terminal
+        self.asker: Questions | None = None  # asks for approvals on the terminal
         self.plain = not sys.stderr.isatty() or os.environ.get("TERM") == "dumb"  # it cannot redraw
 
     def begin(self, run_id: str, where: str) -> None:
