@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import time
+from collections.abc import Collection
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import IO
@@ -14,6 +15,7 @@ from typing import IO
 import msgspec
 
 from agentctl import JSON
+from agentctl.actions.left_behind import end_left_behind
 from agentctl.actions.output import has_room
 from agentctl.actions.secrets import Secrets
 from agentctl.errors import StoreFull
@@ -85,6 +87,9 @@ class LocalSurroundings:
     @property
     def executor_lock(self) -> int | None:
         return self._store.executor_lock_fd()
+
+    def end_left_behind(self, run_id: str, paths: Collection[str]) -> None:
+        end_left_behind(run_id, paths)
 
     def keep(self, output: LargeOutput) -> dict[str, JSON]:
         """See `ports.Surroundings`. A file is read through a memory map: its size costs no memory."""

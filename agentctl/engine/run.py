@@ -177,6 +177,8 @@ class HeldRun:
         except UNREADABLE as error:
             raise RunUnreadable(f"run {self.run_id} cannot be driven: {error}") from error
         self._run = ActiveRun(state, state.head, partial(shared.attempts.at_once, self.run_id, state.name), saved)
+        if state.executing:
+            await shared.attempts.end_left_behind(self.run_id, list(state.executing))
         self._run.forget()
         self._performer = Performer(self._run, self.inbox, shared, self._host)
         self._version = state.version

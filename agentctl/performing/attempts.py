@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -78,6 +78,10 @@ class Attempts:
             action = self._actions.get(name)
             if hasattr(action, "expect"):
                 cast(SlowAction, action).expect()
+
+    async def end_left_behind(self, run_id: str, paths: Collection[str]) -> None:
+        """End what another driver, which is dead, left running of these steps: two attempts must never act side by side."""
+        await asyncio.to_thread(self._around.end_left_behind, run_id, paths)
 
     def at_once(self, run_id: str, name: str, command: Execute) -> AnyEvent | None:
         """The answer, when the action needs no time (`set`): no task, no worker. None: it has to be started."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
@@ -92,6 +92,9 @@ class Surroundings(Protocol):
     @property
     def executor_lock(self) -> int | None:
         """The descriptor of the lock that says that this process lives; None when it drives no runs."""
+
+    def end_left_behind(self, run_id: str, paths: Collection[str]) -> None:
+        """End what still lives of the attempts of these steps, whose driver died. Blocks; called in a thread."""
 
     def keep(self, output: LargeOutput) -> dict[str, JSON]:
         """Keep a large output as a file beside the store: a reference (`expressions.large`). Blocks; called in a thread.

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -100,6 +100,9 @@ class PlainSurroundings:
     @property
     def executor_lock(self) -> None:
         return None
+
+    def end_left_behind(self, run_id: str, paths: Collection[str]) -> None:
+        pass
 
     def keep(self, output: LargeOutput) -> dict[str, JSON]:
         raise NotImplementedError("scripted actions keep no files")

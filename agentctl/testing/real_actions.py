@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from tempfile import mkdtemp
@@ -100,6 +101,9 @@ class _CaseSurroundings:
     @property
     def executor_lock(self) -> None:
         return None
+
+    def end_left_behind(self, run_id: str, paths: Collection[str]) -> None:
+        pass
 
     def keep(self, output: LargeOutput) -> dict[str, JSON]:
         data = b""
