@@ -14,6 +14,7 @@ import pytest
 from waiting import eventually
 
 from agentctl.actions import process, warden
+from agentctl.actions.left_behind import end_left_behind
 from agentctl.actions.warden_process import WARDEN
 
 RUNNER = """
@@ -88,6 +89,7 @@ def test_a_warden_that_was_killed_is_replaced(tmp_path: Path) -> None:
 
 NOTING_WARDENS = """
 import threading, time
+from agentctl.actions.left_behind import end_left_behind
 from agentctl.actions.warden_process import WARDEN
 
 def note():
@@ -103,6 +105,7 @@ threading.Thread(target=note, daemon=True).start()
 """
 LOCKED = """
 import fcntl
+from agentctl.actions.left_behind import end_left_behind
 from agentctl.actions.warden_process import WARDEN
 lock = os.open(sys.argv[2] + "/lock", os.O_CREAT | os.O_RDWR)
 fcntl.flock(lock, fcntl.LOCK_EX)
@@ -151,3 +154,22 @@ def test_no_process_of_a_killed_tree_sees_another_one_die(tmp_path: Path, writte
         warden.kill_tree(tree.pid, b"")
         tree.wait()
         assert trace.read_text() == "start\n"
+
+
+def test_what_a_dead_runner_and_its_dead_warden_left_of_an_attempt_is_ended_and_nothing_else(
+    tmp_path: Path, is_alive: Callable[[int], bool], dead: Callable[[int], bool]
+) -> None:
+    def start(step: str) -> subprocess.Popen[bytes]:
+        of_the_step = {"AGENTCTL_RUN_ID": "run", "AGENTCTL_STEP": step, warden.MARKER: step}
+        return subprocess.Popen(["sh", "-c", "sleep 60; true"], env={**os.environ, **of_the_step}, start_new_session=True)
+
+    lost, other = start("charge"), start("server")
+    try:
+        os.killpg(lost.pid, signal.SIGSTOP)
+        end_left_behind("run", ["charge"])
+        lost.wait()
+        assert is_alive(other.pid)
+    finally:
+        for process_of_test in (lost, other):
+            process_of_test.kill()
+            process_of_test.wait()
