@@ -1,11 +1,12 @@
 """Processes with their whole trees: started, read, waited for and killed. Shared by `shell` and `python`.
 
-Guarantees. A cancelled process gets TERM (its group does), after the grace period its whole tree gets KILL, and only then does
-the cancellation go on. When the runner itself is killed with -9, the warden kills the trees of all steps that were under way
-(`warden` says what counts as a tree, on Linux and on macOS), and until then it holds the lock that says the runner lives, so
-that nobody takes over a run whose old attempt still acts. If runner and warden are killed in the same instant, the next owner of
-the run ends what they left (`left_behind`). PR_SET_PDEATHSIG is not used: it needs a `preexec_fn`, unsafe beside threads and slower the bigger the runner is,
-and it reaches the direct child only. What a step that ended left behind (a server put in the background) is left alone.
+Guarantees. A cancelled process gets TERM (its group does), after the grace period its whole tree gets KILL, and only then
+does the cancellation go on. When the runner itself is killed with -9, the warden kills the trees of all steps that were under
+way (`warden` says what counts as a tree, on Linux and on macOS), and until then it holds the lock that says the runner lives,
+so that nobody takes over a run whose old attempt still acts. If runner and warden are killed in the same instant, the next
+owner of the run ends what they left (`left_behind`). PR_SET_PDEATHSIG is not used: it needs a `preexec_fn`, unsafe beside
+threads and slower the bigger the runner is, and it reaches the direct child only. What a step that ended left behind (a
+server put in the background) is left alone.
 """
 
 from __future__ import annotations
