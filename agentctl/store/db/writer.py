@@ -14,16 +14,18 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from agentctl.core.events import CancelRequested
 from agentctl.errors import AgentctlError, LeaseLost, StoreBusy, StoreError, StoreFull, StoreMissing
 from agentctl.ports import FINISHED
 from agentctl.store.db import failures
 from agentctl.store.db.failpoint import commit
 from agentctl.store.db.location import StoreLocation
 from agentctl.store.db.locks import WriteLock
+from agentctl.store.db.reserve import Reserve
 from agentctl.store.db.session import Disagreement, Session
 from agentctl.store.runs import append
 from agentctl.store.runs.append import PreparedAppend
-from agentctl.store.runs.changes import Acquire, Beat, Change, Register, ReleaseAll
+from agentctl.store.runs.changes import Acquire, Beat, Change, Post, Register, ReleaseAll
 
 Job = PreparedAppend | Change
 Answer = tuple["asyncio.Future[Any]", object]  # an exception, or the result
@@ -41,6 +43,8 @@ class Writer:
         self._place = place
         self._file = place.identity()
         self._lock = lock
+        self._reserve = Reserve(place.reserve)
+        self._reserve.fill()
         self._queue: queue.SimpleQueue[tuple[Job, asyncio.Future[Any]] | None] = queue.SimpleQueue()
         self._idle = threading.Lock()  # held while the connection is in use
         self.foreign = False  # another connection has committed, and it was not reported yet
@@ -120,15 +124,37 @@ class Writer:
     def _write(self, jobs: Sequence[Job], commit: Callable[[Sequence[Job]], list[object]]) -> Sequence[object]:
         """One result or exception per job. Never raises: the thread outlives every error."""
         try:
-            return commit(jobs)
-        except (StoreBusy, StoreFull, StoreMissing) as error:
+            results = commit(jobs)
+            self._reserve.fill_again()
+            return results
+        except (StoreBusy, StoreMissing) as error:
             return [error] * len(jobs)
         except Exception as error:
             if isinstance(error, sqlite3.Error) and not isinstance(error, _OF_ONE_ENTRY):
-                return [_caused(failures.from_sqlite(error, self._place.path), error)] * len(jobs)
+                error = _caused(failures.from_sqlite(error, self._place.path), error)
+                if not isinstance(error, StoreFull):
+                    return [error] * len(jobs)
+            if isinstance(error, StoreFull):
+                return self._write_to_a_full_disk(jobs, commit, error)
             if len(jobs) > 1:
                 return [self._write([job], commit)[0] for job in jobs]
             return [self._refusal(jobs[0], error)]
+
+    def _write_to_a_full_disk(
+        self, jobs: Sequence[Job], commit: Callable[[Sequence[Job]], list[object]], full: StoreFull
+    ) -> Sequence[object]:
+        """Write what cancels runs in the room that is reserved for it; the rest is refused."""
+        results: list[object] = [full] * len(jobs)
+        urgent = [number for number, job in enumerate(jobs) if cancels(job)]
+        while urgent and self._reserve.give_back():
+            try:
+                answers = commit([jobs[number] for number in urgent])
+            except (sqlite3.Error, StoreFull):
+                continue
+            for number, answer in zip(urgent, answers, strict=True):
+                results[number] = answer
+            break
+        return results
 
     def _commit(self, jobs: Sequence[Job]) -> list[object]:
         with self._idle, self._lock:
@@ -232,6 +258,14 @@ def _concerns_others(job: Job) -> bool:
         entry = job.entry
         return bool(entry.progress.status in FINISHED or entry.release or entry.replies or entry.emitted or entry.keys)
     return not isinstance(job, Acquire | Beat | Register)
+
+
+def cancels(job: Job) -> bool:
+    """Whether the job asks a run to end, or writes that it was cancelled: possible on a full disk, too."""
+    if isinstance(job, PreparedAppend):
+        requested = any(isinstance(event, CancelRequested) for event in job.entry.events)
+        return requested or job.entry.progress.status == "cancelled"
+    return isinstance(job, Post) and job.cancels
 
 
 def _caused(error: AgentctlError, cause: Exception) -> AgentctlError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 
+from agentctl.core.events import CancelRequested
 from agentctl.ports import NOTHING, Admission, Awaiter, Gathered, Mail, NewEvent, NewRun, Reply, SendResult, Triggered, Waiting
 from agentctl.store.parts.connected import Connected
 from agentctl.store.runs import reads
@@ -15,7 +16,8 @@ class EventMethods(Connected):
     def post(self, replies: Sequence[Reply]) -> Awaitable[None]:
         from agentctl.store.runs.changes import Post
 
-        return self._submit(Post([(reply.run_id, self._payloads.event(reply.event)) for reply in replies]))
+        mail = [(reply.run_id, self._payloads.event(reply.event)) for reply in replies]
+        return self._submit(Post(mail, any(isinstance(reply.event, CancelRequested) for reply in replies)))
 
     def await_run(self, awaiter: Awaiter) -> Awaitable[None]:
         from agentctl.store.runs.changes import AwaitRun

@@ -41,7 +41,10 @@ class Create(msgspec.Struct, frozen=True):
 
 
 class Post(msgspec.Struct, frozen=True):
+    """`cancels`: a run is asked to end."""
+
     mail: list[tuple[str, str]]
+    cancels: bool
 
     def perform(self, session: Session) -> None:
         mail.post(session, self.mail)

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from agentctl.errors import StoreBusy, StoreError
-from agentctl.ports import NewRun
+from agentctl.core.events import CancelRequested, RunFinished
+from agentctl.errors import StoreBusy, StoreError, StoreFull
+from agentctl.ports import NewRun, Progress, Reply
+from agentctl.store.db.reserve import SIZE, Reserve
 from agentctl.store.ledger import open_store
 from agentctl.store.runs.executors import Executor
 
@@ -139,3 +142,62 @@ def _alive_for_nobody(folder: Path, owner: str) -> str:
     found = subprocess.run([sys.executable, "-c", source, str(folder), owner], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     return found.stdout.strip()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A store on a file system of 3 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m,mode=0700", "tmpfs", str(place)], capture_output=True).returncode:
+        pytest.skip("this user may not mount a file system")
+    yield place / "agentctl.db"
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def fill(folder: Path) -> None:
+    with (folder / "filler").open("ab", buffering=0) as filler:
+        for size in (65_536, 512):
+            try:
+                while filler.write(b"x" * size) == size:
+                    pass
+            except OSError:
+                continue
+
+
+def test_a_run_can_be_cancelled_when_the_disk_is_full(small_disk: Path, new_run: Callable[..., NewRun], append: Any) -> None:
+    store = open_store(small_disk)
+
+    async def scenario() -> None:
+        await store.create([new_run("r1")])
+        [lease] = await store.acquire(["r1"])
+        await store.append(append(lease, 1))
+        fill(small_disk.parent)
+        with pytest.raises(StoreFull):
+            await store.create([new_run(f"more-{number}", input={"text": "x" * 1000}) for number in range(200)])
+        await store.post([Reply("r1", CancelRequested(at=3.0))])
+        [mail] = store.mail(["r1"])
+        fill(small_disk.parent)  # whatever fills the disk takes what was freed, too
+        end = (CancelRequested(at=3.0), RunFinished(at=4.0, status="cancelled"))
+        progress = Progress(status="cancelled", started_at=2.0, finished_at=4.0, steps_done=0, steps_total=1)
+        ended = structs.replace(append(lease, 2, *end), progress=progress, consumed=[mail.id], release=True)
+        await store.append(ended)
+
+    asyncio.run(scenario())
+    assert store.run("r1").status == "cancelled"  # type: ignore[union-attr]
+    store.close()
+
+
+def test_the_reserve_is_made_again_when_there_is_room(small_disk: Path) -> None:
+    reserve = Reserve(small_disk.with_name("reserve"))
+    reserve.fill()
+    fill(small_disk.parent)
+    assert reserve.give_back()
+    assert reserve.give_back()
+    assert not reserve.give_back()
+    fill(small_disk.parent)
+    reserve.fill()
+    assert small_disk.with_name("reserve").stat().st_size == 0
+    (small_disk.parent / "filler").unlink()
+    reserve.fill()
+    assert small_disk.with_name("reserve").stat().st_size == SIZE
