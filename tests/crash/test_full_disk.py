@@ -83,6 +83,10 @@ class Serving:
             connection.close()
 
 
+# Under the limit Python would write its compiled modules in part, for all who import them later.
+NO_BYTECODE = {"PYTHONDONTWRITEBYTECODE": "1"}
+
+
 class Disk(Protocol):
     """Where the store is."""
 
@@ -109,6 +113,7 @@ class SizeLimit:
 
     def send(self, arguments: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
         limited = ["sh", "-c", 'ulimit -S -f 8; exec "$@"', "sh", *arguments]  # in blocks of 512 bytes
+        more["env"] = {**more["env"], **NO_BYTECODE}
         return subprocess.run(limited, capture_output=True, text=True, timeout=PATIENCE, **more)
 
 
@@ -153,7 +158,7 @@ def serving(project: Any, agentctl: Any, disk: Disk) -> Iterator[Serving]:
     project.write("agentctl.yaml", f"store: {disk.store}\n")
     for name, text in LOOPS.items():
         project.write(f"loops/{name}.yaml", text)
-    environment = {"AGENTCTL_TOKEN": TOKEN}
+    environment = {"AGENTCTL_TOKEN": TOKEN, **NO_BYTECODE}
     process = agentctl.start("serve", "--listen", "127.0.0.1:0", "--json", env=environment)
     yield Serving(process)
     process.kill()
