@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from agentctl.engine.host import EngineConfig
     from agentctl.language.catalog import Catalog
     from agentctl.language.project.project import Project
-    from agentctl.ports import Admission, Client, Finding, Observer, Store, StoredDefinition
+    from agentctl.ports import Admission, Client, Finding, Journals, Observer, Store, StoredDefinition
     from agentctl.service.component import Component, TriggerContext
     from agentctl.service.http.address import Address
     from agentctl.service.serve import Service
@@ -190,7 +190,7 @@ def calm_collector() -> None:
     gc.set_threshold(20_000, 10, 10)
 
 
-def skill_loader(store: Store, catalog: Catalog) -> Callable[[str], StoredDefinition]:
+def skill_loader(store: Journals, catalog: Catalog) -> Callable[[str], StoredDefinition]:
     """name -> the definition as it is on disk now. The function raises NotFound, DefinitionInvalid."""
 
     def load_skill(name: str) -> StoredDefinition:
@@ -199,7 +199,7 @@ def skill_loader(store: Store, catalog: Catalog) -> Callable[[str], StoredDefini
     return load_skill
 
 
-def load_definition(store: Store | None, catalog: Catalog, path: Path) -> tuple[StoredDefinition, list[Any]]:
+def load_definition(store: Journals | None, catalog: Catalog, path: Path) -> tuple[StoredDefinition, list[Any]]:
     """A definition, and the warnings about it (none when it was checked before). Raises DefinitionInvalid, NotFound.
 
     The store is only looked at, for the compiled form. None: there is none yet.
@@ -213,7 +213,7 @@ def load_definition(store: Store | None, catalog: Catalog, path: Path) -> tuple[
     return found, list(found.problems)
 
 
-def known_definition(store: Store, catalog: Catalog, path: Path) -> StoredDefinition | None:
+def known_definition(store: Journals, catalog: Catalog, path: Path) -> StoredDefinition | None:
     """The compiled form that the store keeps for exactly these bytes, so that no YAML parser need be imported.
 
     It was checked when it was stored; what may have changed since is that a skill it calls is gone. None: read it anew.

@@ -7,21 +7,25 @@ Params: {of, since, status, limit}. Output: a list of runs as in `history --json
 from __future__ import annotations
 
 import time
-from typing import get_args
+from typing import Protocol, get_args
 
 from agentctl import JSON
 from agentctl.core.timestamps import parse_instant
 from agentctl.errors import ActionError
 from agentctl.expressions.duration import parse_duration
-from agentctl.ports import ActionContext, Call, HistoryFilter, Outcome, RunStatus, Store, Surroundings
+from agentctl.ports import ActionContext, Call, HistoryFilter, Outcome, People, Runs, RunStatus, Surroundings
 
 LIMIT = 500  # runs, where the step does not say
+
+
+class RunsAndFeedback(Runs, People, Protocol):
+    """What is needed of the store here."""
 
 
 class HistoryAction:
     instant = False
 
-    def __init__(self, store: Store | None) -> None:
+    def __init__(self, store: RunsAndFeedback | None) -> None:
         """`store`: None outside of any project, where there is no history."""
         self.store = store
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import msgspec
 
@@ -19,7 +19,7 @@ from agentctl.actions.left_behind import end_left_behind
 from agentctl.actions.output import has_room
 from agentctl.actions.secrets import Secrets
 from agentctl.errors import StoreFull
-from agentctl.ports import Call, LargeOutput, Scrubber, Store
+from agentctl.ports import Call, Files, Journals, LargeOutput, Scrubber
 
 # A link is not followed: whoever owns the folder may have put one there.
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -30,11 +30,15 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _encode = msgspec.json.Encoder().encode
 
 
+class FilesAndLock(Files, Journals, Protocol):
+    """What is needed of the store here."""
+
+
 class LocalSurroundings:
     """See `ports.Surroundings`. `folder`: the store's, if it is not the one above the logs; `log_limit`: bytes for each run."""
 
     def __init__(
-        self, root: Path, store: Store, secrets: Secrets, folder: Path | None = None, log_limit: int = LOG_LIMIT
+        self, root: Path, store: FilesAndLock, secrets: Secrets, folder: Path | None = None, log_limit: int = LOG_LIMIT
     ) -> None:
         self.root = root
         self.store = folder or store.log_path("run").parent.parent

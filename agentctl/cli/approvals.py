@@ -14,18 +14,16 @@ import typer
 from agentctl.cli import complete, context, output, queries
 from agentctl.errors import NotFound, UsageError
 from agentctl.expressions.suggestions import did_you_mean
-from agentctl.ports import FINISHED
+from agentctl.ports import FINISHED, Events
 
 if TYPE_CHECKING:
     from agentctl.core.events import ApprovalGiven
     from agentctl.language.project.project import Project
-    from agentctl.ports import RunRow, Store, Waiting
+    from agentctl.ports import RunRow, Waiting
 
 Step = Annotated[
     str | None,
-    typer.Argument(
-        metavar="STEP", help="The step, by path or id; needed when several ask.", autocompletion=complete.questions
-    ),
+    typer.Argument(metavar="STEP", help="The step, by path or id; needed when several ask.", autocompletion=complete.questions),
 ]
 Comment = Annotated[str | None, typer.Option("--comment", metavar="TEXT", help="A comment, kept in the journal.")]
 Data = Annotated[list[str] | None, typer.Option("--data", metavar="K=V", help="A field of the form; repeatable.")]
@@ -63,7 +61,7 @@ def sign(run: str, step: str | None, comment: str | None, data: list[str], db: s
         output.note(f"no process is driving the run ({driver.status}); continue it with: {hint}")
 
 
-def _meant(store: Store, row: RunRow, step: str | None) -> Waiting:
+def _meant(store: Events, row: RunRow, step: str | None) -> Waiting:
     """Return the one open approval of the run, or the one that STEP names by path or id."""
     asking = [waiting for waiting in store.waits(row.id) if waiting.kind == "approval"]
     if step is not None:

@@ -14,7 +14,7 @@ from agentctl.errors import DefinitionInvalid, NotFound, StoreError, StoreMissin
 if TYPE_CHECKING:
     from agentctl.language.project.project import Project
     from agentctl.model import Definition
-    from agentctl.ports import Client, RunRow, Store, StoredDefinition
+    from agentctl.ports import Client, RunRow, Runs, Store, StoredDefinition
 
 
 class InvalidFile(DefinitionInvalid):
@@ -201,7 +201,7 @@ def recorded(db: str | None, run: str) -> Iterator[tuple[Store, RunRow]]:
         yield store, row
 
 
-def found(store: Store | None, run: str) -> RunRow:
+def found(store: Runs | None, run: str) -> RunRow:
     """Return the run that a prefix names; `last`: the newest that a person started. Raises NotFound, AmbiguousPrefix."""
     if store is None:
         raise NotFound(f"no such run: {run} (there is no store here yet; `agentctl run` creates one)")

@@ -10,7 +10,7 @@ from msgspec import structs
 from agentctl import JSON
 from agentctl.core.events import Error
 from agentctl.errors import NotFound, PayloadUnreadable
-from agentctl.ports import FINISHED, UNFINISHED, HistoryFilter, RunRow, Store
+from agentctl.ports import FINISHED, UNFINISHED, HistoryFilter, Journals, RunRow, Runs, Store
 
 if TYPE_CHECKING:
     from agentctl.core.events import AnyEvent
@@ -22,7 +22,7 @@ _ALL = 100_000  # more runs than a person would look through
 _MOST_CHILDREN = 1000
 
 
-def row_of(store: Store, run_id: str) -> RunRow:
+def row_of(store: Runs, run_id: str) -> RunRow:
     """Read the row of a run that was there a moment ago. Raises NotFound: pruning may have removed it since."""
     row = store.run(run_id)
     if row is None:
@@ -30,7 +30,7 @@ def row_of(store: Store, run_id: str) -> RunRow:
     return row
 
 
-def folded(store: Store, events: Iterable[AnyEvent]) -> RunState:
+def folded(store: Journals, events: Iterable[AnyEvent]) -> RunState:
     """Fold a journal with the definitions that the run was pinned to. Raises StoreCorrupt when one is missing."""
     from agentctl.core.interpreter import fold
     from agentctl.engine.definitions import stored_plan
@@ -90,7 +90,7 @@ def unresolved(store: Store, row: RunRow) -> Unresolved:
     return inbox.unresolved(runs)
 
 
-def _with_children(store: Store, row: RunRow) -> Iterator[RunRow]:
+def _with_children(store: Runs, row: RunRow) -> Iterator[RunRow]:
     yield row
     if row.status not in FINISHED:
         for child in store.history(HistoryFilter(parent=row.id, status=("waiting", "blocked"), limit=_MOST_CHILDREN)):
@@ -112,7 +112,7 @@ def taking(store: Store, run_ids: Sequence[str], name: str, data: JSON, event_id
     return found
 
 
-def _has_conditional_wait(store: Store, version: str) -> bool:
+def _has_conditional_wait(store: Journals, version: str) -> bool:
     stored = store.definition(version)
     return stored is not None and _is_conditional(stored.definition)
 
@@ -130,7 +130,7 @@ def _is_conditional(part: Any) -> bool:
     return isinstance(part, list | tuple) and any(map(_is_conditional, part))
 
 
-def _takes(store: Store, run_id: str, name: str, data: JSON, event_id: str) -> bool:
+def _takes(store: Journals, run_id: str, name: str, data: JSON, event_id: str) -> bool:
     from agentctl.core.events import EventOffered
     from agentctl.core.interpreter import is_wanted
     from agentctl.core.timestamps import rfc3339
@@ -146,7 +146,7 @@ def _takes(store: Store, run_id: str, name: str, data: JSON, event_id: str) -> b
     )
 
 
-def driver(store: Store, run_id: str) -> RunRow:
+def driver(store: Runs, run_id: str) -> RunRow:
     """Return the run that drives this one: the topmost unfinished ancestor, or the run itself."""
     row = row_of(store, run_id)
     while row.parent is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -12,10 +12,14 @@ from agentctl.core.events import ChildFinished, Error, Parent, RunCreated, RunRe
 from agentctl.core.state import RunState
 from agentctl.engine.definitions import Definitions
 from agentctl.errors import ActionError, DefinitionInvalid, InputInvalid, NotFound
-from agentctl.ports import FINISHED, NewRun, Reply, RunRow, Store, StoredDefinition
+from agentctl.ports import FINISHED, NewRun, People, Reply, RunRow, Runs, StoredDefinition
 from agentctl.triggers.starts import new_run
 
 MAX_DEPTH = 32  # levels of skills above a run
+
+
+class RunsAndState(Runs, People, Protocol):
+    """What is needed of the store here."""
 
 
 class ChildStart(msgspec.Struct, frozen=True):
@@ -34,7 +38,7 @@ class ChildStart(msgspec.Struct, frozen=True):
 class Children:
     """The children of one run. `parent`: the run and step above that run, if there is one."""
 
-    def __init__(self, store: Store, definitions: Definitions, run_id: str, parent: Parent | None) -> None:
+    def __init__(self, store: RunsAndState, definitions: Definitions, run_id: str, parent: Parent | None) -> None:
         self._store = store
         self._definitions = definitions
         self._run_id = run_id

@@ -13,11 +13,16 @@ from agentctl.ports import (
     FINISHED,
     Admission,
     Clock,
+    Deployments,
+    Events,
+    Journals,
+    Mailboxes,
     NewEvent,
+    People,
     Reply,
     RunRow,
+    Runs,
     SendResult,
-    Store,
     StoredDefinition,
     Triggered,
     Triggers,
@@ -26,6 +31,10 @@ from agentctl.triggers.ids import new_run_id
 from agentctl.triggers.starts import new_run
 
 MAX_CREATED = 10_000  # runs whose first event is kept in memory until they are driven
+
+
+class Requests(Runs, Mailboxes, Events, People, Deployments, Journals, Protocol):
+    """What is needed of the store here."""
 
 
 class Listener(Protocol):
@@ -48,7 +57,12 @@ class Client:
     """Implements `ports.engine.Client`. `listener`: the engine around it, if there is one."""
 
     def __init__(
-        self, store: Store, clock: Clock, triggers: Triggers, registry: Registry | None = None, listener: Listener | None = None
+        self,
+        store: Requests,
+        clock: Clock,
+        triggers: Triggers,
+        registry: Registry | None = None,
+        listener: Listener | None = None,
     ) -> None:
         self._store = store
         self._clock = clock

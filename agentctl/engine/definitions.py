@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from agentctl.core.graph import Plan
 from agentctl.core.secret_names import secrets_of
 from agentctl.errors import StoreCorrupt
-from agentctl.ports import HistoryFilter, SecretSource, Store, StoredDefinition
+from agentctl.ports import HistoryFilter, Journals, Runs, SecretSource, StoredDefinition
 
 _PLANS_KEPT = 256
 _REGISTERED_FOR = 7200.0  # seconds
 
 
-def stored_plan(store: Store, version: str) -> Plan:
+class RunsAndJournals(Runs, Journals, Protocol):
+    """What is needed of the store here."""
+
+
+def stored_plan(store: Journals, version: str) -> Plan:
     """The index of a stored definition. Raises StoreCorrupt when the store lacks it."""
     return Plan(_stored(store, version).definition)
 
 
-def _stored(store: Store, version: str) -> StoredDefinition:
+def _stored(store: Journals, version: str) -> StoredDefinition:
     stored = store.definition(version)
     if stored is None:
         raise StoreCorrupt(f"the store has no definition of version {version[:12]}, which a run in it is pinned to")
@@ -29,7 +34,7 @@ def _stored(store: Store, version: str) -> StoredDefinition:
 class Registry:
     """Registers definitions in a store: each again after a while, because a store forgets those that nobody runs."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Journals) -> None:
         self._store = store
         self._registered: dict[str, float] = {}  # version -> when, by the monotonic clock
 
@@ -48,7 +53,7 @@ class Definitions:
     """
 
     def __init__(
-        self, store: Store, registry: Registry, load_skill: Callable[[str], StoredDefinition], secrets: SecretSource
+        self, store: RunsAndJournals, registry: Registry, load_skill: Callable[[str], StoredDefinition], secrets: SecretSource
     ) -> None:
         self._store = store
         self._secrets = secrets

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from agentctl.core.interpreter import fold
 from agentctl.core.stall import PATIENCE, Vitals, deadlocked
 from agentctl.engine.definitions import stored_plan
 from agentctl.engine.run import UNREADABLE
-from agentctl.ports import FINISHED, RunRow, Store
+from agentctl.ports import FINISHED, DueRuns, Journals, Mailboxes, RunRow
 
 _ALL = 100_000  # more runs than a person would look through
 
 
-def vitals(store: Store, rows: Sequence[RunRow], now: float) -> dict[str, Vitals]:
+class Signs(DueRuns, Journals, Mailboxes, Protocol):
+    """What is needed of the store here."""
+
+
+def vitals(store: Signs, rows: Sequence[RunRow], now: float) -> dict[str, Vitals]:
     """Return the vitals of the unfinished runs, by id.
 
     Only the journals of running runs without recent events are read.
@@ -51,7 +56,7 @@ def _may_be_locked(row: RunRow) -> bool:
     return row.status == "queued" or (row.status == "waiting" and row.wake_at is None)
 
 
-def _timeouts(store: Store, run_id: str) -> list[float | None]:
+def _timeouts(store: Journals, run_id: str) -> list[float | None]:
     """Return the timeouts of the attempts under way; none for a run whose journal cannot be read."""
     try:
         state = fold(store.journal(run_id), lambda version: stored_plan(store, version))

@@ -14,7 +14,7 @@ from typing import TextIO
 
 from agentctl.core.events import AnyEvent, OutcomeUnknown, RunFinished, RunStarted
 from agentctl.core.timestamps import rfc3339
-from agentctl.ports import Progress, Store
+from agentctl.ports import Progress, Runs
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -84,7 +84,7 @@ def _quoted(value: object) -> str:
 class RunLog:
     """An Observer: a line when a run starts, ends, or is left in doubt."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Runs) -> None:
         self._store = store
 
     def __call__(self, run_id: str, events: Sequence[AnyEvent], progress: Progress) -> None:

@@ -9,11 +9,15 @@ from typing import NamedTuple, Protocol
 
 from agentctl.core.events import AnyEvent
 from agentctl.core.graph import action_names
-from agentctl.ports import FINISHED, Progress, RunRow, Store
+from agentctl.ports import FINISHED, Journals, Progress, RunRow, Runs
 from agentctl.telemetry.spans import RunSpans, Span, Value, trace_id
 
 _KEPT = 2_000  # runs whose open spans are in memory; those of another are read from its journal
 _PARENTS_KEPT = 64  # runs that are not driven here, but children of theirs are
+
+
+class RunsAndJournals(Runs, Journals, Protocol):
+    """What is needed of the store here."""
 
 
 class Sender(Protocol):
@@ -32,7 +36,7 @@ class _Traced(NamedTuple):
 class Telemetry:
     """Told of every commit of a run."""
 
-    def __init__(self, store: Store, sender: Sender) -> None:
+    def __init__(self, store: RunsAndJournals, sender: Sender) -> None:
         self._store = store
         self._sender = sender
         self._runs: OrderedDict[str, _Traced] = OrderedDict()

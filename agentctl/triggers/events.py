@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Protocol
 
 from agentctl import JSON
 from agentctl.core.events import Error
@@ -15,7 +16,7 @@ from agentctl.core.timestamps import rfc3339
 from agentctl.errors import DefinitionInvalid, ExpressionError, InputInvalid
 from agentctl.expressions.template import Template
 from agentctl.model import RUN_EVENTS, Definition, Trigger
-from agentctl.ports import NOTHING, Gather, NewEvent, NewRun, Store, StoredDefinition, Triggered
+from agentctl.ports import NOTHING, Deployments, Gather, Journals, NewEvent, NewRun, Runs, StoredDefinition, Triggered
 from agentctl.triggers.starts import new_run
 
 log = logging.getLogger(__name__)
@@ -23,10 +24,14 @@ log = logging.getLogger(__name__)
 _DEFINITIONS_KEPT = 256
 
 
+class NeededTriggered(Deployments, Journals, Runs, Protocol):
+    """What is needed of the store here."""
+
+
 class EventTriggers:
     """Implements `ports.Triggers`. `vars`: the project's, as of now."""
 
-    def __init__(self, store: Store, vars: Mapping[str, JSON]) -> None:
+    def __init__(self, store: NeededTriggered, vars: Mapping[str, JSON]) -> None:
         self._store = store
         self._vars = dict(vars)
         self._definitions: dict[str, StoredDefinition] = {}

@@ -15,7 +15,7 @@ from agentctl.render.text import size, visible
 
 if TYPE_CHECKING:
     from agentctl.language.project.project import Project
-    from agentctl.ports import Slot, SlotRow, Store, StoredDefinition
+    from agentctl.ports import Schedules, Slot, SlotRow, StoredDefinition
     from agentctl.triggers.schedule import Schedule
 
 MOST = 1000  # slots in one go: weeks of a loop that runs every second must not create a million runs by mistake
@@ -89,7 +89,7 @@ def _slots_between(stored: StoredDefinition, timezone: str, first: float, until:
     return found
 
 
-def _rows(store: Store | None, slots: Slots) -> list[SlotRow | None]:
+def _rows(store: Schedules | None, slots: Slots) -> list[SlotRow | None]:
     """Return what is recorded of each slot."""
     if store is None:
         return [None] * len(slots)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentctl.cli import complete, context, output, params, queries
-from agentctl.ports import HistoryFilter
+from agentctl.ports import DueRuns, HistoryFilter
 
 if TYPE_CHECKING:
     from agentctl.ports import RunRow, Store
@@ -84,7 +84,7 @@ def _rows(store: Store | None, query: HistoryFilter, now: float, *, stalled: boo
     return rows, queries.stalls(store, rows, now)
 
 
-def _reasons(store: Store, rows: Sequence[RunRow], stalls: Mapping[str, float], now: float) -> dict[str, str]:
+def _reasons(store: DueRuns, rows: Sequence[RunRow], stalls: Mapping[str, float], now: float) -> dict[str, str]:
     """Return why runs make no progress, or why they wait in the queue, by id."""
     from agentctl.render import history
 

@@ -15,7 +15,7 @@ from agentctl.render.text import clock, visible
 from agentctl.views.runs import timestamp
 
 if TYPE_CHECKING:
-    from agentctl.ports import Store
+    from agentctl.ports import Runs
 
 _PAUSE = 0.2  # seconds between two reads of the file while following
 
@@ -70,7 +70,7 @@ def _decoded(data: bytes) -> Iterator[dict[str, Any]]:
             continue
 
 
-def _follow(store: Store, run_id: str, path: Path) -> None:
+def _follow(store: Runs, run_id: str, path: Path) -> None:
     """Print what is there and what comes, until no process drives the run any more."""
     offset = 0
     while True:

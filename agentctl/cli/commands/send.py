@@ -8,12 +8,12 @@ import typer
 
 from agentctl.cli import context, output, params, queries
 from agentctl.errors import UsageError
-from agentctl.ports import FINISHED
+from agentctl.ports import FINISHED, Runs
 from agentctl.render.text import visible
 
 if TYPE_CHECKING:
     from agentctl.language.project.project import Project
-    from agentctl.ports import RunRow, SendResult, Store
+    from agentctl.ports import RunRow, SendResult
 
 _MOST_HINTS = 5  # runs for which a command is printed
 
@@ -34,7 +34,7 @@ class Outcome(NamedTuple):
 
 
 EXAMPLES = (
-    'agentctl send goods.delivered -d \'{"order": 7}\'',
+    "agentctl send goods.delivered -d '{\"order\": 7}'",
     "agentctl send mail.received -d @mail.json --id mail-17",
 )
 
@@ -123,7 +123,7 @@ def _is_of(row: RunRow, event_id: str) -> bool:
     return any(isinstance(event, dict) and event.get("id") == event_id for event in events)
 
 
-def _undriven(store: Store, sent: SendResult) -> list[RunRow]:
+def _undriven(store: Runs, sent: SendResult) -> list[RunRow]:
     drivers = {row.id: row for run_id in sent.delivered[:_MOST_HINTS] for row in [queries.driver(store, run_id)]}
     return [row for row in drivers.values() if row.status != "running" and row.status not in FINISHED]
 

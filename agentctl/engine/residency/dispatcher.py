@@ -14,7 +14,7 @@ from agentctl.engine.clock import sleep_unless
 from agentctl.engine.run import HeldRun
 from agentctl.engine.store_retry import is_passing
 from agentctl.errors import StoreError
-from agentctl.ports import Clock, Store
+from agentctl.ports import Clock, DueRuns, Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +23,10 @@ POLL_INTERVAL = 2.0  # seconds between looks when nobody calls for one: a proces
 LOOK_OFTEN = 0.1  # the same where other processes cannot wake us
 CALM = 0.01  # seconds between looks at least, however much happens
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 600.0  # seconds for which a run that could not be driven is set aside
+
+
+class Work(DueRuns, Upkeep, Protocol):
+    """What is needed of the store here."""
 
 
 class Runs(Protocol):
@@ -42,7 +46,7 @@ class Runs(Protocol):
 class Dispatcher:
     """`look` says that something may have changed; `run` does the looking."""
 
-    def __init__(self, store: Store, clock: Clock, runs: Runs) -> None:
+    def __init__(self, store: Work, clock: Clock, runs: Runs) -> None:
         self._store = store
         self._clock = clock
         self._runs = runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from agentctl.ports import Store
+from agentctl.ports import Upkeep
 
 POLL_INTERVAL = 2.0  # seconds between looks when nobody wakes us
 LOOK_OFTEN = 0.1  # the same where other processes cannot wake us
@@ -14,7 +14,7 @@ LOOK_OFTEN = 0.1  # the same where other processes cannot wake us
 class Poller:
     """From `start` on calls `look` every so often, as long as it `is_wanted`."""
 
-    def __init__(self, store: Store, is_wanted: Callable[[], bool], look: Callable[[], None]) -> None:
+    def __init__(self, store: Upkeep, is_wanted: Callable[[], bool], look: Callable[[], None]) -> None:
         self._store = store
         self._is_wanted = is_wanted
         self._look = look

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from agentctl.engine.store_retry import StoreRetry
 from agentctl.errors import AgentctlError
-from agentctl.ports import Clock, Lease, Store
+from agentctl.ports import Clock, DueRuns, Journals, Lease
 
 _FEW = 20  # runs; each of so few is looked at by itself
+
+
+class Leases(DueRuns, Journals, Protocol):
+    """What is needed of the store here."""
 
 
 class AdmissionQueue:
@@ -21,7 +26,7 @@ class AdmissionQueue:
 
     def __init__(
         self,
-        store: Store,
+        store: Leases,
         clock: Clock,
         patience: StoreRetry,
         start: Callable[[Lease], None],

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 from agentctl.errors import DefinitionInvalid, NotFound
 from agentctl.expressions.suggestions import did_you_mean
 from agentctl.language.project.project import FILES, FOLDERS, Project
-from agentctl.ports import Clock, Deployment, Store, StoredDefinition
+from agentctl.ports import Clock, Deployment, Deployments, Journals, StoredDefinition
 from agentctl.service.disk.ownership import abandoned, folder_of, root_of
 from agentctl.service.disk.scan import Reading, changes, files, survey
 from agentctl.service.disk.watching import LOOK_AGAIN, Wakeup, watch
@@ -32,12 +33,16 @@ _BREATH = 0.05  # seconds between two looks at the store, however often it chang
 Stamps = dict[str, tuple[int, ...]]
 
 
+class Definitions(Deployments, Journals, Protocol):
+    """What is needed of the store here."""
+
+
 class Deployer:
     """A Component of the service, and its `Deployed`."""
 
     name = "deployer"
 
-    def __init__(self, project: Project, store: Store, clock: Clock) -> None:
+    def __init__(self, project: Project, store: Definitions, clock: Clock) -> None:
         self.on_change: list[Callable[[], None]] = []
         self._project = project
         self._store = store
@@ -225,7 +230,7 @@ class Deployer:
 
 
 async def bring_in_line(
-    project: Project, store: Store, at: float, known: Mapping[str, StoredDefinition] | None = None
+    project: Project, store: Definitions, at: float, known: Mapping[str, StoredDefinition] | None = None
 ) -> tuple[list[Reading], list[Deployment]]:
     """Read the files in a thread, and write what they change: the definitions, and then, in one commit, the deployments.
 
@@ -246,7 +251,7 @@ async def bring_in_line(
     return readings, changed
 
 
-def definition_of(store: Store, deployment: Deployment) -> StoredDefinition | None:
+def definition_of(store: Journals, deployment: Deployment) -> StoredDefinition | None:
     """Its last good version; None: there never was one, or this agentctl refuses what another took."""
     try:
         return store.definition(deployment.version) if deployment.version else None

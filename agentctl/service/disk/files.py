@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from agentctl.language.project.project import Project
-from agentctl.ports import NOTHING, Clock, NewEvent, SeenFile, SendResult, Store, StoredDefinition, Triggered
+from agentctl.ports import NOTHING, Clock, Deployments, NewEvent, SeenFile, SendResult, StoredDefinition, Triggered
 from agentctl.service.deployed import Deployed
 from agentctl.service.disk.folders import Abandoned, Stamps, Unsettled, digest, find, written_at
 from agentctl.service.disk.watching import LOOK_AGAIN, Wakeup, watch
@@ -62,7 +62,7 @@ class FileWatch:
 
     name = "files"
 
-    def __init__(self, project: Project, store: Store, clock: Clock, deployed: Deployed, record: Record) -> None:
+    def __init__(self, project: Project, store: Deployments, clock: Clock, deployed: Deployed, record: Record) -> None:
         self._root = project.root
         self._vars = project.vars
         self._store = store

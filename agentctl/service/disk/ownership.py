@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from agentctl.language.project.project import Project, find
-from agentctl.ports import Deployment, Store
+from agentctl.ports import Deployment, Deployments
 
 
 def root_of(project: Project) -> str:
@@ -28,7 +28,7 @@ def abandoned(project: Project, deployments: Iterable[Deployment]) -> set[str]:
     return {root for root in {found.root for found in deployments} if not folder_of(project, root).is_dir()}
 
 
-def is_home(project: Project, store: Store) -> bool:
+def is_home(project: Project, store: Deployments) -> bool:
     """Whether the store is this project's own, or something is deployed there from it already.
 
     Where nothing is deployed yet, whoever comes first is at home.

@@ -11,7 +11,7 @@ import msgspec
 from agentctl.errors import DefinitionInvalid, NotFound
 from agentctl.language.catalog import Catalog, definition_files, head_of
 from agentctl.language.project.project import FOLDERS, Project
-from agentctl.ports import Deployment, Store, StoredDefinition
+from agentctl.ports import Deployment, Journals, StoredDefinition
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +25,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None = None
 
 
-def survey(project: Project, store: Store, known: Mapping[str, StoredDefinition]) -> list[Reading]:
+def survey(project: Project, store: Journals, known: Mapping[str, StoredDefinition]) -> list[Reading]:
     """Every definition's file, in the order of their paths. `known`: by version, so that what has not changed is not read anew.
 
     Takes a millisecond for each file that changed: to be called in a thread. Raises OSError when a folder cannot be listed.
@@ -46,7 +46,7 @@ def _raise(error: OSError) -> None:
         raise error
 
 
-def _read(path: Path, catalog: Catalog, store: Store, known: Mapping[str, StoredDefinition]) -> Reading:
+def _read(path: Path, catalog: Catalog, store: Journals, known: Mapping[str, StoredDefinition]) -> Reading:
     shown = catalog.shown(path)
     try:
         data = path.read_bytes()

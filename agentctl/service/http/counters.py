@@ -17,7 +17,7 @@ from agentctl.core.events import (
     StepSucceeded,
 )
 from agentctl.errors import StoreError
-from agentctl.ports import Progress, Store
+from agentctl.ports import Progress, Runs
 
 _STEPS: dict[type, str] = {
     StepSucceeded: "succeeded",
@@ -30,7 +30,7 @@ _STEPS: dict[type, str] = {
 class Counters:
     """An Observer of the engine, too."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Runs) -> None:
         self._store = store
         self.began_at = time.time()
         self.runs: Counter[tuple[str, str]] = Counter()  # by definition and status: finished here

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from agentctl.errors import StoreError
-from agentctl.ports import Store
+from agentctl.ports import Upkeep
 
 _FRESH = 2.0  # seconds for which an answer holds: however many ask, the disk is asked that often
 _PATIENCE = 5.0  # seconds that a write may take
 
 
 class StoreProbe:
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Upkeep) -> None:
         self._store = store
         self._felt: asyncio.Task[str | None] | None = None
         self._felt_at = 0.0

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Protocol
 
 from agentctl import JSON
 from agentctl.engine.engine import Engine
 from agentctl.errors import DefinitionInvalid
-from agentctl.ports import Admission, Clock, Gathered, NewRun, Store
+from agentctl.ports import Admission, Clock, Deployments, Events, Gathered, Journals, NewRun
 from agentctl.service.disk.watching import Wakeup
 from agentctl.triggers.events import run_of_gathered
 
@@ -21,12 +22,16 @@ POLL_INTERVAL = 30.0  # seconds between two looks at the store, though nothing i
 PAUSE = 1.0  # seconds until what is due and could not become a run is tried again
 
 
+class Batches(Events, Deployments, Journals, Protocol):
+    """What is needed of the store here."""
+
+
 class Batcher:
     """A Component of the service. `vars`: the project's."""
 
     name = "gatherer"
 
-    def __init__(self, store: Store, engine: Engine, clock: Clock, vars: Mapping[str, JSON]) -> None:
+    def __init__(self, store: Batches, engine: Engine, clock: Clock, vars: Mapping[str, JSON]) -> None:
         self._store = store
         self._engine = engine
         self._clock = clock
@@ -54,7 +59,7 @@ class Batcher:
         return now + POLL_INTERVAL if due is None else min(max(due, earliest), now + POLL_INTERVAL)
 
 
-async def release_due(store: Store, now: float, vars: Mapping[str, JSON]) -> list[Admission]:
+async def release_due(store: Batches, now: float, vars: Mapping[str, JSON]) -> list[Admission]:
     """Make a run of each pile that is due by `now`, by the definition that is deployed; what became of each. Raises StoreError.
 
     What is left of a pile, for more came than fit into a batch, may be due at once.
@@ -69,7 +74,7 @@ async def release_due(store: Store, now: float, vars: Mapping[str, JSON]) -> lis
     return released
 
 
-def _run_of(store: Store, pile: Gathered, version: str, now: float, vars: Mapping[str, JSON]) -> NewRun | None:
+def _run_of(store: Journals, pile: Gathered, version: str, now: float, vars: Mapping[str, JSON]) -> NewRun | None:
     """None: the definition cannot be used by this agentctl; the events lie where they are until it can."""
     try:
         stored = store.definition(version)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
-from agentctl.ports import Clock, Deployment, HistoryFilter, RunRow, Store
+from agentctl.ports import Clock, Deployment, Deployments, HistoryFilter, RunRow, Runs
 from agentctl.service.disk.watching import Wakeup
 from agentctl.views import health
 from agentctl.views.health import LATELY
@@ -16,7 +17,11 @@ _BETWEEN = 10.0  # seconds between two looks, however many runs end
 _AT_LEAST = 60.0  # seconds
 
 
-def failing(store: Store, deployments: Iterable[Deployment]) -> dict[str, RunRow]:
+class DeployedRuns(Deployments, Runs, Protocol):
+    """What is needed of the store here."""
+
+
+def failing(store: Runs, deployments: Iterable[Deployment]) -> dict[str, RunRow]:
     """Look up the definitions whose last runs all failed, by name, with the last of these runs."""
     deployed = [one for one in deployments if not one.gone]
     ended = {
@@ -30,7 +35,7 @@ class FailureMonitor:
 
     name = "supervision"
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: DeployedRuns, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._bell = Wakeup(clock)

@@ -9,7 +9,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from agentctl.language.project.project import Project
-    from agentctl.ports import Clock, Store
+    from agentctl.ports import Clock, Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class Pruner:
 
     name = "caretaker"
 
-    def __init__(self, project: Project, store: Store, clock: Clock) -> None:
+    def __init__(self, project: Project, store: Upkeep, clock: Clock) -> None:
         self._project = project
         self._store = store
         self._clock = clock

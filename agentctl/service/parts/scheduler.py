@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Protocol
 
 from agentctl import JSON
-from agentctl.ports import Clock, Slot, Store, StoredDefinition
+from agentctl.ports import Clock, Deployments, Schedules, Slot, StoredDefinition
 from agentctl.service.deployed import Deployed
 from agentctl.service.disk.watching import Wakeup
 from agentctl.triggers.policies import Verdict, settle, summed_up
@@ -31,6 +31,10 @@ POLL_INTERVAL = 5.0  # seconds between two looks at the clock, though nothing is
 AWAY = 20.0  # seconds from one look to the next after which nobody has served meanwhile
 MOST = 1_000_000  # slots of a schedule that are settled one by one, after years by a clock that was wrong
 CHUNK = 500  # slots of a schedule that are settled in one go: some milliseconds of the writers' lock
+
+
+class Slots(Schedules, Deployments, Protocol):
+    """What is needed of the store here."""
 
 
 class _Kept:
@@ -62,7 +66,7 @@ class Scheduler:
     name = "timekeeper"
 
     def __init__(
-        self, store: Store, engine: Driver, clock: Clock, deployed: Deployed, vars: Mapping[str, JSON], timezone: str = "UTC"
+        self, store: Slots, engine: Driver, clock: Clock, deployed: Deployed, vars: Mapping[str, JSON], timezone: str = "UTC"
     ) -> None:
         self._store = store
         self._engine = engine

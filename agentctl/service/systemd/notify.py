@@ -9,7 +9,7 @@ import time
 from collections.abc import MutableMapping
 
 from agentctl.errors import StoreError
-from agentctl.ports import Clock, Store
+from agentctl.ports import Clock, Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Heart:
 
     name = "heart"
 
-    def __init__(self, store: Store, clock: Clock, notifier: Notifier) -> None:
+    def __init__(self, store: Upkeep, clock: Clock, notifier: Notifier) -> None:
         self._store = store
         self._clock = clock
         self._notifier = notifier
