@@ -1,7 +1,7 @@
-"""`debounce` and `batch`: events that become one run when it has been quiet, or when they are enough. Pure.
+"""`debounce` and `batch`: events that become one run when it has been quiet, or when there are enough. Pure.
 
-Events with the same definition, trigger and key lie on one pile. Of a debounce only the newest is kept; a batch keeps them all
-and gives its oldest, at most `size`, to a run.
+Events with the same definition, trigger and key are gathered in one batch. A debounce keeps only its newest event; a `batch`
+keeps them all and gives its oldest, at most `size`, to a run.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import msgspec
 
 
-class Pile(msgspec.Struct, frozen=True):
-    """Times of events in epoch seconds: `oldest` and `newest` of those that lie here, `count` of them.
+class Batch(msgspec.Struct, frozen=True):
+    """Events that are gathered for a run.
 
-    `seconds`, `size`: as said by the newest event; size None: a debounce.
+    `oldest`, `newest`: when the first and the last of them were received, in epoch seconds.
+    `count`: how many there are.
+    `seconds`, `size`: as the newest event's definition has them; size None: a debounce.
     """
 
     oldest: float
@@ -34,18 +36,18 @@ class Pile(msgspec.Struct, frozen=True):
         return self.count if self.size is None else min(self.count, self.size)
 
 
-def add(pile: Pile | None, at: float, seconds: float, size: int | None) -> Pile:
-    """The pile with one more event, or a new one. `at`: when the event was received.
+def add(batch: Batch | None, at: float, seconds: float, size: int | None) -> Batch:
+    """Return the batch with one more event, or a new one. `at`: when the event was received.
 
-    Events are put down in the order in which they came; a clock that jumped back makes none of them older than the first.
+    Events are kept in the order in which they came; a clock that jumped back makes none of them older than the first.
     """
-    if pile is None or size is None:
-        return Pile(at, at, 1, seconds, size)
-    return Pile(min(pile.oldest, at), max(pile.newest, at), pile.count + 1, seconds, size)
+    if batch is None or size is None:
+        return Batch(at, at, 1, seconds, size)
+    return Batch(min(batch.oldest, at), max(batch.newest, at), batch.count + 1, seconds, size)
 
 
-def take(pile: Pile, taken: int, next_oldest: float | None) -> Pile | None:
-    """What is left when a run has got the `taken` oldest. `next_oldest`: when the first of the others came, if any."""
+def take(batch: Batch, taken: int, next_oldest: float | None) -> Batch | None:
+    """Return what is left when a run has got the `taken` oldest. `next_oldest`: when the first of the others came, if any."""
     if next_oldest is None:
         return None
-    return Pile(next_oldest, pile.newest, pile.count - taken, pile.seconds, pile.size)
+    return Batch(next_oldest, batch.newest, batch.count - taken, batch.seconds, batch.size)

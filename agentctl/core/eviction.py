@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from agentctl.core.state import Frame, RunState
+
+MOST_EVENT_IDS = 1_000
 
 
 def forget(state: RunState) -> None:
@@ -10,9 +14,14 @@ def forget(state: RunState) -> None:
 
     No decision looks at them again, but for a resume, which may open any of them (`--from`): so a finished run forgets nothing,
     and RunResumed has to be decided on a state newly folded. A list that leaves traces (see `graph.Block`) is kept.
+    Of the events that waits took, the latest ones are kept in mind: whoever offers events knows all of them.
     To be called between decisions, when nothing of the last one is to be performed any more.
     """
-    if not state.ended or state.phase == "finished":
+    if state.phase == "finished":
+        return
+    for event_id in list(islice(state.consumed_event_ids, max(0, len(state.consumed_event_ids) - MOST_EVENT_IDS))):
+        del state.consumed_event_ids[event_id]
+    if not state.ended:
         return
     owners = {}
     for frame in state.ended:

@@ -57,8 +57,6 @@ def _run_created(state: RunState, e: ev.RunCreated) -> None:
     state.input, state.trigger, state.event, state.parent = e.input, e.trigger, e.event, e.parent
     state.vars, state.accounts, state.problem, state.event_depth = e.vars, e.accounts, e.problem, e.event_depth
     state.created_at, state.scheduled_at = e.at, e.scheduled_at
-    if e.event is not None:
-        state.consumed_event_ids.add(e.event.get("id"))  # of the same moment as the run: it is not for a wait of it
 
 
 def _run_started(state: RunState, e: ev.RunStarted) -> None:

@@ -56,7 +56,7 @@ def step_resolved(state: RunState, e: ev.StepResolved) -> None:
 
 def event_received(state: RunState, e: ev.EventReceived) -> None:
     step = state.steps[e.path]
-    state.consumed_event_ids.add(e.event["id"])
+    state.consumed_event_ids[e.event["id"]] = None
     step.answer = (e.event, None)
     state.look_at(step)
 

@@ -213,7 +213,7 @@ def _is_current(state: RunState, event: ev.AnyEvent) -> bool:
         case ev.ChildFinished():
             return state.children.get(event.path) == event.run_id
         case ev.EventOffered():
-            return event.path in state.subscriptions and not (event.kept and event.event["id"] in state.consumed_event_ids)
+            return event.path in state.subscriptions and not (event.kept and _has_seen(state, event.event["id"]))
         case ev.ApprovalGiven():
             return state.approvals.get(event.path) == event.digest
         case ev.StepResolved():
@@ -222,6 +222,11 @@ def _is_current(state: RunState, event: ev.AnyEvent) -> bool:
             return event.path in state.lookups
         case _:
             return isinstance(event, ev.RunCreated) and state.phase == "new"
+
+
+def _has_seen(state: RunState, event_id: str) -> bool:
+    """Whether an event is not for a later wait: it started the run, or a wait of the run has taken it."""
+    return event_id in state.consumed_event_ids or (isinstance(state.event, dict) and state.event.get("id") == event_id)
 
 
 def _awaits_answer(state: RunState, path: str) -> bool:

@@ -136,7 +136,7 @@ class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     once: dict[str, JSON]
     children: dict[str, str]
     subscriptions: dict[str, str]
-    consumed_event_ids: set[str | None]
+    consumed_event_ids: dict[str, None]
     approvals: dict[str, str]
     lookups: dict[str, str]
     usage: Usage | None

@@ -1,10 +1,9 @@
 """Whether a run makes no progress, and since when. Pure.
 
-A run stalls when something has been there for it to do for a minute and nobody does it: it could start, go on after an
-interruption, its time has come, or mail lies there for it. And it stalls when attempts are under way, but its journal has been
-silent for longer than any of them may take; one without a timeout may take an hour until that is said. And runs stall that wait
-for each other, so that none of them ever goes on by itself. A run that waits for what has not come yet, or stands in line behind
-others, does not stall.
+A run stalls when there has been something for it to do for a minute and nobody does it: it could start, it was interrupted, a
+timer is due, or it has mail. It also stalls when attempts are under way and its journal has been silent for longer than any of
+them may take; an attempt without a timeout may take an hour. Runs that wait for each other stall as well. A run that waits for
+what has not come yet, or waits in the queue behind others, does not stall.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 PATIENCE = 60.0  # seconds
-WITHOUT_TIMEOUT = 3600.0  # seconds in which an attempt without a timeout is not called stalled
+WITHOUT_TIMEOUT = 3600.0  # seconds that an attempt without a timeout may take
 
 
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +29,7 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def stalled_since(vitals: Vitals, now: float) -> float | None:
-    """None: it does not stall."""
+    """Return the time since when a run stalls; None: it does not."""
     if vitals.called_at is not None and now - vitals.called_at > PATIENCE:
         return vitals.called_at
     if not vitals.timeouts:
@@ -40,10 +39,10 @@ def stalled_since(vitals: Vitals, now: float) -> float | None:
 
 
 def deadlocked(graph: Mapping[str, Sequence[frozenset[str]]]) -> set[str]:
-    """The runs that wait for each other, and those that wait for such runs.
+    """Return the runs that wait for each other, and those that wait for such runs.
 
-    `graph`: see `ports.Store.wait_for_graph`. Who is not in it may end some day; each round takes out those of whom every wait
-    may, and what is left holds itself fast.
+    `graph`: run -> for each of its waits the runs that hold it up. A run that is not in it may end some day. Each round removes
+    the runs all of whose waits may end; those that are left wait for ever.
     """
     stuck = set(graph)
     while free := {run for run in stuck if not any(stuck.issuperset(holders) for holders in graph[run])}:

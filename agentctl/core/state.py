@@ -276,7 +276,7 @@ class RunState:
         self.children: dict[str, str] = {}  # path -> run id that is awaited
         self.unknown: dict[str, StepState] = {}  # steps whose outcome somebody has to look up
         self.subscriptions: dict[str, str] = {}  # path -> name of the event that a wait is open for
-        self.consumed_event_ids: set[str] = set()  # ids of the events that waits of this run took, and of the one that started it
+        self.consumed_event_ids: dict[str, None] = {}  # of the latest events that waits took, in order
         self.approvals: dict[str, str] = {}  # path -> digest of what a person is asked to sign
         self.lookups: dict[str, str] = {}  # path -> key under which a recorded result is looked for
         self.cancelled_waits: list[str] = []  # paths that wait no more: a driver is to be told

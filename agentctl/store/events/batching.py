@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from agentctl.core.batching import Pile, add, take
+from agentctl.core.batching import Batch, add, take
 from agentctl.ports import Admission, Gather, Gathered
 from agentctl.store.db.session import Session
 from agentctl.store.events.offers import event_of
@@ -28,14 +28,14 @@ def gather(session: Session, event_id: str, at: float, gathers: Sequence[Gather]
     for wanted in gathers:
         place = wanted.name, wanted.trigger, wanted.group
         row = execute(_PILE, place).fetchone()
-        _put(session, place, add(None if row is None else Pile(*row[1:]), at, wanted.seconds, wanted.size))
+        _put(session, place, add(None if row is None else Batch(*row[1:]), at, wanted.seconds, wanted.size))
         number = execute(_PILE, place).fetchone()[0]
         if wanted.size is None:
             execute("DELETE FROM piled WHERE pile = ?", (number,))
         execute("INSERT INTO piled (pile, event) SELECT ?, seq FROM events WHERE id = ?", (number, event_id))
 
 
-def _put(session: Session, place: tuple[str, int, str], pile: Pile) -> None:
+def _put(session: Session, place: tuple[str, int, str], pile: Batch) -> None:
     values = pile.oldest, pile.newest, pile.count, pile.seconds, pile.size, pile.due
     session.connection.execute(_PUT, (*place, *values))
 
@@ -52,7 +52,7 @@ class ReleaseGathered(msgspec.Struct, frozen=True):
         row = session.connection.execute(_PILE, place).fetchone()
         if row is None:
             return None
-        number, pile = row[0], Pile(*row[1:])
+        number, pile = row[0], Batch(*row[1:])
         if _revision(session.connection, number, pile) != gathered.revision:
             return None
         session.connection.execute(
@@ -86,7 +86,7 @@ SELECT e.id, e.name, e.data, e.received_at, e.headers FROM piled p JOIN events e
 def due(connection: sqlite3.Connection, payloads: Payloads, now: float) -> list[Gathered]:
     found = []
     for number, name, trigger, group, *rest in connection.execute(DUE, (now,)).fetchall():
-        pile = Pile(*rest)
+        pile = Batch(*rest)
         events = [event_of(row, payloads) for row in connection.execute(_EVENTS, (number, pile.ripe))]
         documents = [event.document(event.at) for event in events]
         revision = _revision(connection, number, pile)
@@ -99,7 +99,7 @@ def next_due(connection: sqlite3.Connection) -> float | None:
     return None if row is None else row[0]
 
 
-def _revision(connection: sqlite3.Connection, number: int, pile: Pile) -> int:
+def _revision(connection: sqlite3.Connection, number: int, pile: Batch) -> int:
     """The number of the event that decides: of a debounce the newest, which every further one replaces; of a batch the oldest."""
     which = "max" if pile.size is None else "min"
     revision: int = connection.execute(f"SELECT {which}(event) FROM piled WHERE pile = ?", (number,)).fetchone()[0]

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentctl.core.batching import Pile, add, take
+from agentctl.core import batching
+from agentctl.core.batching import add, take
 
 Moves = list[tuple[str, float]]  # ("event", seconds since the move before) or ("release", the same)
 moves = st.lists(st.tuples(st.sampled_from(["event", "event", "event", "release"]), st.floats(0, 20)), max_size=40)
@@ -60,7 +61,7 @@ class Shelf:
 
     seconds: float
     size: int | None
-    pile: Pile | None = None
+    pile: batching.Batch | None = None
     events: list[float] = field(default_factory=list)
 
     def put(self, at: float) -> None:
@@ -115,4 +116,4 @@ def test_of_a_batch_no_event_is_lost_and_none_is_given_twice_whatever_the_clock_
 
 def test_a_batch_that_becomes_a_debounce_keeps_the_newest() -> None:
     pile = add(add(None, 1.0, 60, 5), 2.0, 60, 5)
-    assert add(pile, 3.0, 10, None) == Pile(3.0, 3.0, 1, 10, None)
+    assert add(pile, 3.0, 10, None) == batching.Batch(3.0, 3.0, 1, 10, None)
