@@ -57,10 +57,10 @@ def build_engine(project: Project, store: Store, *, observers: Sequence[Observer
     from agentctl.language.catalog import Catalog
 
     secrets = Secrets(project.root, project.secrets_from)
-    return Engine(_equipment(project, store, secrets, skill_loader(store, Catalog(project)), observers, workers))
+    return Engine(_engine_config(project, store, secrets, skill_loader(store, Catalog(project)), observers, workers))
 
 
-def _equipment(
+def _engine_config(
     project: Project,
     store: Store,
     secrets: Secrets,
@@ -128,9 +128,9 @@ def build_service(
     figures = Counters(store)
     deployer = Deployer(project, store, SystemClock())
     DeployedSecrets(deployer, secrets)
-    equipment = _equipment(project, store, secrets, deployer.skill, [RunLog(store), figures, *observers], workers)
-    clock = equipment.clock
-    engine = Engine(equipment, Serving)
+    config = _engine_config(project, store, secrets, deployer.skill, [RunLog(store), figures, *observers], workers)
+    clock = config.clock
+    engine = Engine(config, Serving)
     timekeeper = Scheduler(store, engine, clock, deployer, project.vars, project.timezone)
     parts: list[Component] = [
         deployer,  # before the engine: a run that is taken over may call a skill
@@ -152,7 +152,7 @@ def build_service(
         engine=engine,
         clock=clock,
         secrets=secrets,
-        triggers=equipment.triggers,
+        triggers=config.triggers,
         deployed=deployer,
         vars=project.vars,
         unready=lambda: service.unready,

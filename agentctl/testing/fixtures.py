@@ -125,13 +125,13 @@ class World:
 
     def engine(self, clock: Clock | None = None, workers: int = 16) -> Engine:
         """A further engine on the store, as another process would have: with a connection and a lock of its own."""
-        return Engine(self._equipment(clock, workers))
+        return Engine(self._engine_config(clock, workers))
 
     def serving(self, clock: Clock | None = None, workers: int = 16, most_held: int = MOST_HELD) -> Engine:
         """The same, as `agentctl serve` has it."""
-        return Engine(self._equipment(clock, workers), partial(Serving, most_held=most_held))
+        return Engine(self._engine_config(clock, workers), partial(Serving, most_held=most_held))
 
-    def _equipment(self, clock: Clock | None, workers: int) -> EngineConfig:
+    def _engine_config(self, clock: Clock | None, workers: int) -> EngineConfig:
         store = open_store(self.root / ".agentctl" / "agentctl.db")
         self._stores.append(store)
         instant: dict[str, Action] = {"set": SetAction(), "emit": EmitAction(), "remember": RememberAction()}

@@ -47,7 +47,11 @@ class EventTriggers:
             stored = self._definition(subscription.version)
             if stored is None or subscription.name in settled:
                 continue
-            starts = starts_of(stored, subscription.trigger, event, self._vars)
+            try:
+                starts = starts_of(stored, subscription.trigger, event, self._vars)
+            except Exception:  # a bug that one definition brings out concerns no other, nor the run that emits the event
+                log.exception("event %s (%s) does not start %s", event.name, event.id, subscription.name)
+                continue
             if starts is not NOTHING:
                 settled.add(subscription.name)
             runs += starts.runs

@@ -14,6 +14,7 @@ from agentctl.model import Batch, Flow, Input, Step, Trigger
 from agentctl.ports import HistoryFilter, RunRow, StoredDefinition
 from agentctl.testing.definitions import on_event, set_step, skill, stored, task, wait, wait_for_event
 from agentctl.testing.fixtures import World
+from agentctl.triggers import events
 
 END = "agentctl.run."
 
@@ -201,3 +202,19 @@ async def test_what_is_gathered_is_told_to_who_makes_runs_of_it(world: World) ->
     await ended(engine, stored("first", emit()))
     assert told == ["starts"]
     assert started(engine, "batched") == []
+
+
+async def test_a_trigger_that_brings_out_a_bug_concerns_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = world.engine()
+    await world.deploy(engine, triggered("odd", on_event("order.paid")), triggered("other", on_event("order.paid")))
+    starts_of = events.starts_of
+
+    def breaking(stored: StoredDefinition, *arguments: Any) -> Any:
+        if stored.definition.name == "odd":
+            raise OverflowError("a number that nobody thought of")
+        return starts_of(stored, *arguments)
+
+    monkeypatch.setattr(events, "starts_of", breaking)
+    [row] = await ended(engine, stored("first", emit()))
+    assert row.status == "succeeded"
+    assert (started(engine, "odd"), len(started(engine, "other"))) == ([], 1)
