@@ -70,6 +70,7 @@ def _meant(store: Events, row: RunRow, step: str | None) -> Waiting:
             hint = did_you_mean(step, [w.path for w in asking])
             raise NotFound(f"run {row.id} does not wait for an approval at step {step!r}{hint}")
         asking = named
+    asking = [waiting for waiting in asking if waiting.answered is None] or asking[:1]
     if not asking:
         raise UsageError(f"run {row.id} ({row.status}) waits for no approval; `agentctl inbox` lists what does")
     if len(asking) > 1:

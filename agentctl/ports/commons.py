@@ -269,6 +269,9 @@ class Upkeep(Protocol):
     def serving(self) -> int | None:
         """The process that serves this store; 0: one that cannot be named; None: none does."""
 
+    def owner_process(self, owner: str) -> int | None:
+        """Return the process that is this owner of runs (`RunRow.owner`); 0: one that cannot be named; None: it is gone."""
+
     def prunable(self, now: float, keep: float) -> Pruned:
         """What `prune` would remove, as far as it can be known before the runs are gone. Reads much: not for an event loop."""
 

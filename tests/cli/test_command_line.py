@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 import pytest
+from waiting import eventually
 
 FIRST_COMMANDS = ("run", "resume", "history", "show", "logs", "serve", "validate", "init", "test", "send", "approve")
 ASKS = "loop: asks\nsteps: [{id: wait, wait: {event: go, if: event.data.n == 1}}]\n"
@@ -198,6 +199,26 @@ def test_a_resumed_run_that_has_to_queue_is_queued_and_not_failed(agentctl, proj
     assert agentctl("run", "one", "--no-wait").code == 3
     resumed = agentctl("resume", failed, "--no-wait", "--json")
     assert (resumed.code, resumed.json["status"], resumed.json["error"]) == (3, "queued", None)
+
+
+def test_a_run_that_another_command_drives_names_its_process(agentctl, project):
+    project.write("loops/slow.yaml", "loop: slow\nsteps: [{shell: 'echo > begun; sleep 60'}]\n")
+    process = agentctl.start("run", "slow")
+    eventually((project.root / "begun").exists)
+    resumed = agentctl("resume", "last", "--json")
+    assert (resumed.code, resumed.json["error"]["type"]) == (5, "store.busy")
+    assert f"process {process.pid}" in resumed.json["error"]["message"]
+    assert agentctl("cancel", "last").code == 0
+    assert process.wait(timeout=30) == 1
+
+
+def test_an_answered_approval_is_not_among_those_to_choose_from(agentctl, project):
+    project.write("loops/two.yaml", "loop: two\nsteps: [{id: a, needs: [], approve: A}, {id: b, needs: [], approve: B}]\n")
+    agentctl("run", "two", "--no-wait")
+    assert agentctl("approve", "last", "--json").code == 2
+    assert agentctl("approve", "last", "a").code == 0
+    assert "step b of run" in agentctl("approve", "last").err
+    assert "answered already" in agentctl("approve", "last").err
 
 
 HIDDEN = "a\u034fb\u2800c\u3164d\uffa0e\ufe0ff\u200dg\u00adh"

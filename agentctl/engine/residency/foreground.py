@@ -129,7 +129,9 @@ class Foreground:
             holder.timers.set(run_id, holder.clock.now() + RETRY_LEASE)
             holder.waiters.rest(run_id)
         else:
-            holder.waiters.fail(run_id, StoreBusy(f"run {run_id} is being driven by another process"))
+            process = None if row is None or row.owner is None else holder.store.owner_process(row.owner)
+            by = f"process {process}" if process else "another process"
+            holder.waiters.fail(run_id, StoreBusy(f"run {run_id} is being driven by {by}"))
 
     def _wait_in_queue(self, run: HeldRun, position: QueuePosition) -> None:
         self.queue.add(run.run_id, position.until)

@@ -51,6 +51,10 @@ class UpkeepMethods(Connected):
         with failures.raised_as_ours(self.path):
             return holder(self.place.serve)
 
+    def owner_process(self, owner: str) -> int | None:
+        with failures.raised_as_ours(self.path):
+            return holder(self.place.executors / owner)
+
     def prunable(self, now: float, keep: float) -> Pruned:
         from agentctl.store.upkeep.prunable import Terms, count
 
