@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agentctl.ports import Admission, Client, Finding, Journals, Observer, Store, StoredDefinition
     from agentctl.service.component import Component, TriggerContext
     from agentctl.service.http.address import Address
+    from agentctl.service.http.counters import Counters
     from agentctl.service.serve import Service
     from agentctl.store.ledger import Ledger
     from agentctl.store.upkeep.backup import Backup
@@ -101,7 +102,7 @@ def build_service(
     `on_ready`: called when it is ready, with the URL where it listens for HTTP, "" if it does not.
     `observers`: of all runs, in addition to its own.
 
-    Raises UsageError for a token that cannot be used.
+    Raises UsageError for a token that cannot be used, and for packages that are missing.
     """
     from agentctl.actions.secrets import Secrets
     from agentctl.engine.clock import SystemClock
@@ -110,44 +111,49 @@ def build_service(
     from agentctl.service.component import TriggerContext
     from agentctl.service.disk.deployer import Deployer
     from agentctl.service.disk.files import FileWatch
-    from agentctl.service.http.context import Context
-    from agentctl.service.http.counters import Counters
-    from agentctl.service.http.listener import Listener
-    from agentctl.service.http.store_probe import StoreProbe
-    from agentctl.service.http.token import find as find_token
     from agentctl.service.log import RunLog
     from agentctl.service.parts.batcher import Batcher
     from agentctl.service.parts.failure_monitor import FailureMonitor
     from agentctl.service.parts.pruner import Pruner
     from agentctl.service.parts.scheduler import Scheduler
+    from agentctl.service.problems import Problems
     from agentctl.service.secret_names import DeployedSecrets
     from agentctl.service.serve import Service
     from agentctl.service.systemd.notify import Notifier
 
     secrets = Secrets(project.root, project.secrets_from)
-    figures = Counters(store)
+    counters = None if listen is None else _counters(store)
+    problems = Problems()
     deployer = Deployer(project, store, SystemClock())
     DeployedSecrets(deployer, secrets)
-    config = _engine_config(project, store, secrets, deployer.skill, [RunLog(store), figures, *observers], workers)
+    watching: list[Observer] = [RunLog(store), *observers]
+    if counters is not None:
+        watching.append(counters)
+    config = _engine_config(project, store, secrets, deployer.skill, watching, workers)
     clock = config.clock
     engine = Engine(config, Serving)
-    timekeeper = Scheduler(store, engine, clock, deployer, project.vars, project.timezone)
+    scheduler = Scheduler(store, engine, clock, deployer, project.vars, problems, project.timezone)
     parts: list[Component] = [
         deployer,  # before the engine: a run that is taken over may call a skill
         engine,
-        timekeeper,
-        Batcher(store, engine, clock, project.vars),
+        scheduler,
+        Batcher(store, engine, clock, project.vars, problems),
         FileWatch(project, store, clock, deployer, engine.record),
         FailureMonitor(store, clock),
         Pruner(project, store, clock),
         *_installed_triggers(TriggerContext(project.root, clock, deployer, project.vars, engine.record)),
     ]
     notifier = Notifier(os.environ)
-    if listen is None:
+    if listen is None or counters is None:
         return Service(engine, parts, clock, notifier, grace=grace, on_ready=lambda: on_ready(""))
+    from agentctl.service.http.context import Context
+    from agentctl.service.http.listener import Listener
+    from agentctl.service.http.store_probe import StoreProbe
+    from agentctl.service.http.token import find as find_token
+
     token = find_token(store.path)
     secrets.mask([token.value])
-    desk = Context(
+    context = Context(
         store=store,
         engine=engine,
         clock=clock,
@@ -156,12 +162,13 @@ def build_service(
         deployed=deployer,
         vars=project.vars,
         unready=lambda: service.unready,
-        slots=lambda: timekeeper.settled,
-        figures=figures,
-        pulse=StoreProbe(store),
+        slots=lambda: scheduler.settled,
+        problems=problems,
+        counters=counters,
+        store_probe=StoreProbe(store),
         token=token,
     )
-    listener = Listener(listen, desk)
+    listener = Listener(listen, context)
     # The listener first: a taken address is an error before anything is driven, and until all are ready it answers 503.
     service = Service(engine, [listener, *parts], clock, notifier, grace=grace, on_ready=lambda: on_ready(listener.url))
     return service
@@ -177,6 +184,19 @@ def _installed_triggers(context: TriggerContext) -> Iterator[Component]:
         if kind.component:
             module, _, function = kind.component.partition(":")
             yield getattr(import_module(module), function)(context)
+
+
+def _counters(store: Ledger) -> Counters:
+    """What `serve --listen` counts for /metrics. Raises UsageError when the packages of the extra `serve` are missing."""
+    from agentctl.errors import UsageError
+
+    try:
+        from agentctl.service.http.counters import Counters
+    except ModuleNotFoundError as error:
+        raise UsageError(f"--listen needs the package {error.name}: pip install 'agentctl[serve]'") from None
+    counters = Counters(store)
+    store.on_commit = counters.committed
+    return counters
 
 
 def calm_collector() -> None:
@@ -261,8 +281,9 @@ async def release_gathered(project: Project, store: Store) -> list[Admission]:
     import time
 
     from agentctl.service.parts.batcher import release_due
+    from agentctl.service.problems import Problems
 
-    return await release_due(store, time.time(), project.vars)
+    return await release_due(store, time.time(), project.vars, Problems())
 
 
 def examine_store(path: Path) -> list[Finding]:

@@ -19,6 +19,7 @@ class NewEvent(msgspec.Struct, frozen=True):
     `at`: the sender's time; it is not received before.
     `headers`: of a webhook's delivery, by lower-case name; None for everything else.
     `depth`: how many events led to this one, itself included; 0 for one from outside.
+    `content_id`: a second id that follows from the content: an event with a known one is a duplicate under any `id`.
     """
 
     name: str
@@ -27,6 +28,7 @@ class NewEvent(msgspec.Struct, frozen=True):
     at: float
     headers: Mapping[str, str] | None = None
     depth: int = 0
+    content_id: str | None = None
 
     def document(self, received_at: float) -> dict[str, JSON]:
         """The event as expressions see it."""

@@ -23,7 +23,7 @@ class Component(Protocol):
     """
 
     name: str
-    """For the log and for people: `timekeeper`."""
+    """For the log and for people: `scheduler`."""
 
     async def begin(self) -> None:
         """Whatever has to be so before the service says that it is ready. Raises AgentctlError: there is no service."""

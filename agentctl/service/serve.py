@@ -33,7 +33,8 @@ class Reloading(Protocol):
 class Service:
     """`run` it once. `parts`: in the order in which they begin, the engine among them; they stop the last first.
 
-    `grace`: seconds that running attempts have to end in.  `on_ready`: called when it is ready.
+    `grace`: seconds that running attempts have to end in.
+    `on_ready`: called when it is ready.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class Service:
         """The first signal lets running attempts end; the second stops them; the third ends the process."""
         self._signals += 1
         if self._signals == 1:
-            log.info("stopping: no step starts any more; running ones have %gs (once more stops them)", self._grace)
+            log.info("stopping: no step starts any more; running ones get %gs (a second signal stops them)", self._grace)
         elif self._signals == 2:
             self._start(self._engine.stop())
         else:
@@ -174,7 +175,7 @@ class Service:
 
     async def _end(self) -> None:
         """No step starts any more. Parts end first, so that nothing comes in; then the engine, with what is left of the grace."""
-        self._notifier.stopping("running steps have their grace")
+        self._notifier.stopping("running steps get the grace period")
         self._ready = False
         self._engine.wind_up()
         loop = asyncio.get_running_loop()

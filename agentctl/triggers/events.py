@@ -115,8 +115,24 @@ def _runs_told_of(name: JSON, data: JSON) -> list[str]:
 def starts_of(stored: StoredDefinition, number: int, event: NewEvent, vars: Mapping[str, JSON]) -> Triggered:
     """What an event starts by trigger `number` of one definition: a run, or something to be gathered for one, or NOTHING.
 
-    An `if` that cannot be evaluated on the event does not hold. An event that makes no valid input starts a run that fails.
+    An `if` that cannot be evaluated on the event does not hold. An event that makes no valid input starts a run that fails, and
+    so does one that this cannot deal with: whoever sends it, and what else it starts, does not suffer.
     """
+    try:
+        return _starts_of(stored, number, event, vars)
+    except Exception as error:  # a mistake of ours, shown on the definition that it concerns
+        log.exception("event %s (%s) cannot be made a run of %s", event.name, event.id, stored.definition.name)
+        message = f"event {event.name} cannot be made an input: {type(error).__name__}: {error}"
+        problem = Error("internal", message, data={"event_id": event.id})
+        kind = stored.definition.triggers[number].kind
+        document = event.document(event.at)
+        run = new_run(
+            stored, {}, at=event.at, trigger=kind, event=document, vars=dict(vars), problem=problem, event_depth=event.depth
+        )
+        return Triggered(runs=[run])
+
+
+def _starts_of(stored: StoredDefinition, number: int, event: NewEvent, vars: Mapping[str, JSON]) -> Triggered:
     definition = stored.definition
     document = event.document(event.at)
     scope = _scope(document, vars, event.at)
@@ -129,8 +145,8 @@ def starts_of(stored: StoredDefinition, number: int, event: NewEvent, vars: Mapp
     kind = "debounce" if flow.batch is None else "batch"
     try:
         pile = group(definition.name, kind, *_key(wanted.key, definition, document, scope))
-    except (ExpressionError, RecursionError) as error:
-        reason = error.message if isinstance(error, ExpressionError) else "its value is nested too deeply"
+    except (ExpressionError, RecursionError, ValueError) as error:  # ValueError: a number with thousands of digits
+        reason = "its value is nested too deeply" if isinstance(error, RecursionError) else str(error)
         problem = Error("expression", f"the key under which events are gathered cannot be evaluated: {reason}")
         return Triggered(runs=[_run(stored, number, document, vars, event.at, problem, depth=event.depth)])
     size = None if flow.batch is None else flow.batch.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from msgspec import structs
@@ -16,6 +17,8 @@ from agentctl.language.inputs import priority_flaw
 from agentctl.model import Definition, Rate
 from agentctl.ports import NewRun, StoredDefinition
 from agentctl.triggers.ids import new_run_id
+
+log = logging.getLogger(__name__)
 
 Scope = Mapping[str, JSON]
 
@@ -133,6 +136,8 @@ def _group(name: str, kind: str, key: Template | None, scope: Scope) -> str:
         return group(name, kind, value)
     except RecursionError:
         raise InputInvalid(f"{name}: the key of {kind} is nested too deeply") from None
+    except ValueError:  # a number with thousands of digits, which Python does not write out
+        raise InputInvalid(f"{name}: the key of {kind} is too large to compare") from None
 
 
 def _priority(name: str, template: Template, scope: Scope) -> float:
@@ -142,8 +147,12 @@ def _priority(name: str, template: Template, scope: Scope) -> float:
     return float(value)
 
 
+
 def _evaluated(name: str, what: str, template: Template, scope: Scope) -> JSON:
     try:
         return template.evaluate(scope)
     except ExpressionError as error:
         raise InputInvalid(f"{name}: {what} cannot be evaluated: {error.message}") from None
+    except Exception as error:  # a mistake of ours, on one definition: the others start all the same
+        log.exception("%s: %s cannot be evaluated", name, what)
+        raise InputInvalid(f"{name}: {what} cannot be evaluated: {type(error).__name__}: {error}") from None

@@ -17,6 +17,7 @@ from agentctl.errors import ActionError
 from agentctl.model import Batch, Flow
 from agentctl.ports import Call, HistoryFilter
 from agentctl.service.parts.batcher import release_due
+from agentctl.service.problems import Problems
 from agentctl.store.db import failpoint
 from agentctl.testing.definitions import on_event, set_step, stored, task
 from agentctl.testing.fixtures import World
@@ -51,7 +52,7 @@ async def life(world: World, engine: Engine) -> None:
     await world.deploy(engine, FIRST, SECOND, THIRD, SUPERVISOR, COLLECTOR)
     await engine.send("go", {}, "e1")
     store = engine.store
-    while (todo := store.due(1e12)) or await release_due(store, time.time(), {}):
+    while (todo := store.due(1e12)) or await release_due(store, time.time(), {}, Problems()):
         for run_id in todo:
             await engine.drive(run_id)
 

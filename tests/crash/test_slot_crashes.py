@@ -15,6 +15,7 @@ import pytest
 from agentctl.model import Trigger
 from agentctl.ports import HistoryFilter, StoredDefinition
 from agentctl.service.parts.scheduler import Scheduler
+from agentctl.service.problems import Problems
 from agentctl.store.db import failpoint
 from agentctl.store.ledger import Ledger, open_store
 from agentctl.testing.clock import VirtualClock
@@ -52,7 +53,7 @@ class Driver:
 async def serve(store: Ledger, definition: StoredDefinition, begin: float, end: float) -> None:
     """A service that comes up at one time and goes at another."""
     clock = VirtualClock(begin)
-    keeper = Scheduler(store, Driver(), clock, Deployed(definition), {})
+    keeper = Scheduler(store, Driver(), clock, Deployed(definition), {}, Problems())
     await store.register(definition)
     await keeper.begin()
     while (again := await keeper.tick()) <= end:

@@ -47,7 +47,7 @@ class Deployer:
         self._project = project
         self._store = store
         self._clock = clock
-        self._bell = Wakeup(clock)
+        self._wakeup = Wakeup(clock)
         self._one_at_a_time = asyncio.Lock()
         self._stamps: Stamps = {}
         self._looked_at = 0.0
@@ -96,7 +96,7 @@ class Deployer:
         watching = asyncio.create_task(watch(self._folders, lambda _: self._look_at_files(), self._clock))
         try:
             while True:
-                await self._bell.heard(self._looked_at + LOOK_AGAIN)
+                await self._wakeup.wait(self._looked_at + LOOK_AGAIN)
                 # A clock that was put back shows a time before the last look: that is no reason to wait for it.
                 if self._told or not self._looked_at <= self._clock.now() < self._looked_at + LOOK_AGAIN:
                     await self._look()
@@ -107,11 +107,11 @@ class Deployer:
             await asyncio.gather(watching, return_exceptions=True)
 
     def look(self) -> None:
-        self._bell.ring()
+        self._wakeup.set()
 
     def _look_at_files(self) -> None:
         self._told = True
-        self._bell.ring()
+        self._wakeup.set()
 
     def _folders(self) -> list[Path]:
         return [self._project.root / folder for folder in FOLDERS]
@@ -272,8 +272,11 @@ def _stamps(root: Path) -> Stamps:
     return found
 
 
-def _digest(path: Path) -> str:
+def _digest(path: Path) -> str | None:
+    """SHA-256 of a file in hex, "" when there is none; None: it cannot be read now (too many open files), which says nothing."""
     try:
         return sha256(path.read_bytes()).hexdigest()
-    except OSError:
+    except FileNotFoundError:
         return ""
+    except OSError:
+        return None

@@ -69,7 +69,7 @@ class FileWatch:
         self._clock = clock
         self._deployed = deployed
         self._record = record
-        self._bell = Wakeup(clock)
+        self._wakeup = Wakeup(clock)
         self._triggers: dict[str, list[_Trigger]] = {}  # by definition
         self._seen: dict[str, dict[str, SeenFile]] = {}  # by definition and path
         self._stamps: Stamps = {}
@@ -77,7 +77,7 @@ class FileWatch:
         self._complaints: set[tuple[str, str]] = set()
         self._unreadable: dict[str, str] = {}  # why, by path
         self._stopped = False
-        deployed.on_change.append(self._bell.ring)
+        deployed.on_change.append(self._wakeup.set)
 
     async def begin(self) -> None:
         """Nothing has to be so before the service is ready: a file can wait."""
@@ -95,7 +95,7 @@ class FileWatch:
                 took = time.monotonic() - begun
                 # Large folders are looked at less often than small ones, whatever happens in them.
                 await self._clock.sleep_until(self._clock.now() + _REST * took)
-                await self._bell.heard(self._clock.now() + (max(LOOK_AGAIN, _IDLE * took) if is_settled else STILL))
+                await self._wakeup.wait(self._clock.now() + (max(LOOK_AGAIN, _IDLE * took) if is_settled else STILL))
         finally:
             self._stopped = True  # a thread may be reading a large file
             for task in watching:
@@ -117,7 +117,7 @@ class FileWatch:
     def _changed(self, path: str) -> None:
         inside = Path(path).relative_to(self._root).as_posix() if Path(path).is_relative_to(self._root) else path
         if any(pattern.matches(inside) for pattern in self._patterns()):
-            self._bell.ring()
+            self._wakeup.set()
 
     def _follow_deployments(self) -> None:
         definitions = self._deployed.definitions()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Mapping, Sequence, Set
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +13,8 @@ from agentctl.errors import DefinitionInvalid, NotFound
 from agentctl.language.catalog import Catalog, definition_files, head_of
 from agentctl.language.project.project import FOLDERS, Project
 from agentctl.ports import Deployment, Journals, StoredDefinition
+
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)  # they say nothing about the file: it is read again
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +54,8 @@ def _read(path: Path, catalog: Catalog, store: Journals, known: Mapping[str, Sto
     try:
         data = path.read_bytes()
     except OSError as error:
+        if error.errno in _PASSING:
+            raise
         return Reading(file=shown, kind="", name="", problem=f"{shown}: cannot be read: {error.strerror or error}")
     kind, name = head_of(data) or ("", "")
     version = sha256(data).hexdigest()

@@ -22,19 +22,19 @@ _STEP = 100  # milliseconds without a change until one is told, and between two 
 
 
 class Wakeup:
-    """Something to look for, rung by anybody in the event loop; rung twice before it is heard, it is heard once."""
+    """A flag that anybody in the event loop can set, and one waits for; set twice before it is seen, it is seen once."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._rung = asyncio.Event()
+        self._flag = asyncio.Event()
 
-    def ring(self) -> None:
-        self._rung.set()
+    def set(self) -> None:
+        self._flag.set()
 
-    async def heard(self, until: float) -> None:
-        """Return when it is rung, or has been since it was last heard; and at the time `until` at the latest."""
-        await sleep_unless(self._rung, self._clock, until)
-        self._rung.clear()
+    async def wait(self, until: float) -> None:
+        """Return when it is set, or has been since the last wait; and at the time `until` at the latest."""
+        await sleep_unless(self._flag, self._clock, until)
+        self._flag.clear()
 
 
 async def watch(

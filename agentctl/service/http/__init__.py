@@ -1,1 +1,1 @@
-"""The HTTP interface of `agentctl serve`: events, webhooks, health and figures. Needs the extra `agentctl[serve]`."""
+"""The HTTP interface of `agentctl serve`: events, webhooks, health and counters. Needs the extra `agentctl[serve]`."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -14,14 +18,18 @@ from agentctl.service.http.context import Context
 from agentctl.service.http.lingering_close import lingering
 from agentctl.service.http.responses import Refusal
 
-BUSY = 128  # requests under way, beyond which further ones are to come back later
+# Requests under way, beyond which further ones are to come back later. Those with the token have places of their own: whoever has
+# none, or has to be looked at first (a webhook's signature), cannot keep them out.
+BUSY = 128
+BUSY_UNKNOWN = 128
+BUSY_PEER = 64  # of the unknown ones, from one address
 LARGEST_HEAD = 16 << 10  # bytes of a request's line and headers
 
 _OPEN = ("/healthz", "/readyz")
 _HOOKS = "/hooks/"
 
 
-def build(desk: Context) -> ASGIApp:
+def build(context: Context) -> ASGIApp:
     app = Starlette(
         routes=[
             Route("/healthz", health.healthz),
@@ -39,18 +47,19 @@ def build(desk: Context) -> ASGIApp:
         },
     )
     app.router.redirect_slashes = False
-    app.state.desk = desk
-    return Gate(app, desk)
+    app.state.context = context
+    return Gate(app, context)
 
 
 class Gate:
     """Lets in those with the token, and not too many at a time. Also counts the answers."""
 
-    def __init__(self, app: ASGIApp, desk: Context) -> None:
+    def __init__(self, app: ASGIApp, context: Context) -> None:
         self._app = app
-        self._desk = desk
+        self._context = context
         self._refusals = responses.RefusalLog()
-        self._under_way = 0
+        self._known = 0  # requests under way, of those with the token
+        self._unknown: Counter[str] = Counter()  # of the others, by the address they come from
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["refusals"] = self._refusals
@@ -58,34 +67,54 @@ class Gate:
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._desk.figures.requests[message["status"]] += 1
+                self._context.counters.answered(message["status"])
             await send(message)
 
-        refusal = self._refusal(Request(scope))
+        request = Request(scope)
+        has_token = self._context.token.is_in(request.headers.get("authorization"))
+        refusal = self._refusal(request, has_token)
         if refusal is not None:
-            await responses.refused(Request(scope), refusal)(scope, receive, counted)
+            await responses.refused(request, refusal)(scope, receive, counted)
             return
-        self._under_way += 1
-        try:
+        with self._place(request, has_token):
             await self._app(scope, receive, counted)
-        finally:
-            self._under_way -= 1
 
-    def _refusal(self, request: Request) -> Refusal | None:
+    @contextmanager
+    def _place(self, request: Request, has_token: bool) -> Iterator[None]:
+        peer = _peer(request)
+        if has_token:
+            self._known += 1
+        else:
+            self._unknown[peer] += 1
+        try:
+            yield
+        finally:
+            if has_token:
+                self._known -= 1
+            else:
+                self._unknown[peer] -= 1
+                self._unknown += Counter()  # forgets who has none under way
+
+    def _refusal(self, request: Request, has_token: bool) -> Refusal | None:
         path = request.scope["path"]
         flaw = _head_flaw(request.scope)
         if flaw is not None:
             return flaw
         if path in _OPEN:
             return None
-        if self._under_way >= BUSY:
-            return responses.unavailable("too many requests are under way", "busy")
-        if request.method == "POST" and path.startswith(_HOOKS):
-            return None  # the signature is looked at where the delivery is taken
-        authorization = request.headers.get("authorization")
-        if self._desk.token.is_in(authorization):
-            return None
-        return responses.unauthorized("no token" if authorization is None else "another token than ours")
+        if not has_token and not (request.method == "POST" and path.startswith(_HOOKS)):
+            missing = request.headers.get("authorization") is None
+            return responses.unauthorized("no token" if missing else "another token than ours")
+        # A delivery to a webhook is let in; its signature is checked where it is taken.
+        if has_token:
+            is_busy = self._known >= BUSY
+        else:
+            is_busy = self._unknown[_peer(request)] >= BUSY_PEER or self._unknown.total() >= BUSY_UNKNOWN
+        return responses.unavailable("too many requests are under way", "busy") if is_busy else None
+
+
+def _peer(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _head_flaw(scope: Scope) -> Refusal | None:

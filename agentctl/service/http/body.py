@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import Request
@@ -11,6 +13,7 @@ from agentctl import JSON
 from agentctl.service.http.responses import Refusal
 
 LARGEST = 1 << 20  # bytes
+MOST_FIELDS = 1000  # of a form
 DEEPEST = 100  # levels of lists and mappings, one within the other
 
 
@@ -31,8 +34,40 @@ def _too_large() -> Refusal:
     return Refusal(413, "too_large", f"the body may have {LARGEST} bytes at most")
 
 
-def decode(body: bytes) -> JSON:
-    """Raises ValueError, in a sentence, for what is no JSON, and for JSON that nobody could work with."""
+def text(body: bytes, content_type: str) -> str:
+    """The text of a body in the charset that its Content-Type names, UTF-8 where it names none; a byte order mark is dropped.
+
+    Raises Refusal for bytes that are not of it.
+    """
+    charset = next((value for name, value in _parameters(content_type) if name == "charset"), "utf-8")
+    try:
+        name = codecs.lookup(charset).name
+        return body.decode("utf-8-sig" if name == "utf-8" else name).removeprefix("\ufeff")
+    except (LookupError, UnicodeError):
+        raise Refusal(400, "usage", f"the body is not text in the charset {charset}") from None
+
+
+def _parameters(content_type: str) -> Iterable[tuple[str, str]]:
+    for part in content_type.split(";")[1:]:
+        name, _, value = part.partition("=")
+        yield name.strip().lower(), value.strip().strip('"')
+
+
+def form(body: str) -> dict[str, JSON]:
+    """The fields of a form; one that comes several times has a list of values. Raises Refusal for too many."""
+    fields: dict[str, JSON] = {}
+    try:
+        pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        raise Refusal(400, "usage", f"a form has {MOST_FIELDS} fields at most") from None
+    for name, value in pairs:
+        known = fields.get(name)
+        fields[name] = value if known is None else [*known, value] if isinstance(known, list) else [known, value]
+    return fields
+
+
+def decode(body: bytes | str) -> JSON:
+    """Raises ValueError, in a sentence, for what is not JSON, and for JSON that nobody could work with."""
     try:
         value = msgspec.json.decode(body)
     except RecursionError:

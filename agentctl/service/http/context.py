@@ -14,6 +14,7 @@ from agentctl.service.deployed import Deployed
 from agentctl.service.http.counters import Counters
 from agentctl.service.http.store_probe import StoreProbe
 from agentctl.service.http.token import Token
+from agentctl.service.problems import Problems
 
 
 class Driver(Protocol):
@@ -24,8 +25,14 @@ class Driver(Protocol):
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """Where requests are handed in. `vars`: the project's.  `unready`: why the service is not ready, in sentences; empty: it is.
-    `figures`: an observer of the engine, too.  `slots`: how many slots of schedules this process settled, by outcome."""
+    """Where requests are handed in.
+
+    `vars`: the project's.
+    `unready`: why the service is not ready, in sentences; empty: it is.
+    `slots`: how many slots of schedules this process settled, by outcome.
+    `problems`: what fails in the service without stopping it.
+    `counters`: an observer of the engine, too.
+    """
 
     store: Store
     engine: Driver
@@ -36,13 +43,14 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     vars: Mapping[str, JSON]
     unready: Callable[[], Sequence[str]]
     slots: Callable[[], Mapping[str, int]]
-    figures: Counters
-    pulse: StoreProbe
+    problems: Problems
+    counters: Counters
+    store_probe: StoreProbe
     token: Token
 
     async def record(self, event: NewEvent, starts: Triggered, via: str) -> dict[str, JSON]:
-        """Keep an event with what it starts; what to answer, once it is durable. `via`: for the figures. Raises StoreError."""
+        """Keep an event with what it starts; what to answer, once it is durable. `via`: for the counters. Raises StoreError."""
         began = time.perf_counter()
         sent = await self.engine.record(event, starts)
-        self.figures.received(via, time.perf_counter() - began, duplicate=sent.duplicate)
+        self.counters.received(via, time.perf_counter() - began, duplicate=sent.duplicate)
         return sent.document(event.id)

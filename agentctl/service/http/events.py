@@ -17,21 +17,21 @@ ID_HEADER = "Idempotency-Key"
 
 
 async def post(request: Request) -> Response:
-    desk: Context = request.app.state.desk
+    context: Context = request.app.state.context
     name = request.path_params["name"]
     flaw = event_name_flaw(name) or _id_flaw(request)
     if flaw is not None:
         raise Refusal(400, "usage", flaw)
-    data = _data(await body.read(request))
-    demand_ready(desk)
+    data = _data(body.text(await body.read(request), request.headers.get("content-type", "")))
+    demand_ready(context)
     event_id = request.headers.get(ID_HEADER) or f"evt-{new_run_id()}"
-    event = NewEvent(name, data, event_id, desk.clock.now())
-    return responses.json(await desk.record(event, desk.triggers.starts(event), "http"), 202)
+    event = NewEvent(name, data, event_id, context.clock.now())
+    return responses.json(await context.record(event, context.triggers.starts(event), "http"), 202)
 
 
-def demand_ready(desk: Context) -> None:
+def demand_ready(context: Context) -> None:
     """Before recovery and the first look at the definitions are done, it could not be told what an event starts."""
-    if reasons := desk.unready():
+    if reasons := context.unready():
         raise responses.unavailable(f"not ready: {'; '.join(reasons)}")
 
 
@@ -41,7 +41,7 @@ def _id_flaw(request: Request) -> str | None:
     return flaw and f"{ID_HEADER}: {flaw}"
 
 
-def _data(content: bytes) -> JSON:
+def _data(content: str) -> JSON:
     if not content.strip():
         return {}
     try:

@@ -16,8 +16,8 @@ async def healthz(request: Request) -> Response:
 
 async def readyz(request: Request) -> Response:
     """Whether events are taken now. 503 with the reasons while they are not."""
-    desk: Context = request.app.state.desk
-    reasons = [*desk.unready(), *filter(None, [await desk.pulse.flaw()])]
+    context: Context = request.app.state.context
+    reasons = [*context.unready(), *filter(None, [await context.store_probe.flaw()])]
     if reasons:
         return responses.json({"status": "unready", "reasons": reasons}, 503, responses.AGAIN)
     return responses.json({"status": "ready"})

@@ -23,11 +23,12 @@ from agentctl.service.http import body, responses
 from agentctl.service.http.context import Context
 from agentctl.service.http.events import demand_ready
 from agentctl.service.http.responses import Refusal, log, unauthorized
-from agentctl.service.http.signatures import Headers, Refused, SecretFlaw, delivery_id
+from agentctl.service.http.signatures import Headers, Refused, SecretFlaw, delivery_id, digest, is_replayable
 from agentctl.spec.triggers import WebhookSettings
 from agentctl.triggers.events import starts_of
 from agentctl.triggers.ids import new_run_id
 
+_FORM = "application/x-www-form-urlencoded"
 MOST_HEADERS, LONGEST_HEADER = 64, 1024  # headers of an event; characters of a header's value
 
 # Headers that prove who sent a delivery, by whatever scheme: what signs, what identifies, what lets in.
@@ -50,25 +51,35 @@ class Served(msgspec.Struct, frozen=True):
     def name(self) -> str:
         return self.stored.definition.name
 
+    @property
+    def settings(self) -> WebhookSettings:
+        return msgspec.convert(self.trigger.settings, WebhookSettings)
+
+    @property
+    def scheme(self) -> str:
+        return self.settings.scheme
+
 
 async def post(request: Request) -> Response:
-    desk: Context = request.app.state.desk
-    demand_ready(desk)  # before the definitions are read, no path would seem to be served
+    context: Context = request.app.state.context
+    demand_ready(context)  # before the definitions are read, no path would seem to be served
     path = normal(request.path_params["path"])
-    deployed = desk.deployed
+    deployed = context.deployed
     served = [*_served(deployed.definitions(), path, paused=False), *_served(deployed.paused(), path, paused=True)]
     if not served:
-        if not desk.token.is_in(request.headers.get("authorization")):
+        if not context.token.is_in(request.headers.get("authorization")):
             raise unauthorized("no webhook is served there, and there is no token")
         raise Refusal(404, "not_found", f"no definition has the trigger `webhook: {path}`")
     content = await body.read(request)
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         headers.setdefault(name, value)  # of a header that comes twice the first one counts
-    now = desk.clock.now()
-    passed, id_ = _passed(served, desk.secrets, headers, content, now)
-    event = NewEvent(event_name(path), _data(content), f"{path}:{id_}", now, told(headers))
-    return responses.json(await desk.record(event, _starts(passed, event, desk.vars), "webhook"), 202)
+    now = context.clock.now()
+    passed, id_ = _passed(served, context, headers, content, now)
+    data = _data(content, headers.get("content-type", ""))
+    content_id = f"{path}:{digest(content)}" if any(is_replayable(one.scheme) for one in passed) else None
+    event = NewEvent(event_name(path), data, f"{path}:{id_}", now, told(headers), content_id=content_id)
+    return responses.json(await context.record(event, _starts(passed, event, context.vars), "webhook"), 202)
 
 
 def normal(path: str) -> str:
@@ -90,18 +101,16 @@ def _served(definitions: Mapping[str, StoredDefinition], path: str, *, paused: b
 
 
 def _passed(
-    served: Sequence[Served], secrets: SecretSource, headers: Headers, content: bytes, now: float
+    served: Sequence[Served], context: Context, headers: Headers, content: bytes, now: float
 ) -> tuple[list[Served], str]:
     """Whom the delivery convinces, and its id. Raises Refusal when that is nobody."""
     passed: list[Served] = []
     ids: list[str] = []
     reasons: list[str] = []
     for one in served:
-        settings = msgspec.convert(one.trigger.settings, WebhookSettings)
-        scheme = settings.scheme
         try:
-            secret = "" if settings.secret is None else _secret(secrets, settings.secret)
-            id_ = delivery_id(scheme, secret, headers, content, now)
+            secret = "" if one.settings.secret is None else _secret(context.secrets, one.settings.secret)
+            id_ = delivery_id(one.scheme, secret, headers, content, now)
         except Refused as refused:
             reasons.append(f"{one.name}: {refused}")
         except SecretFlaw as flaw:
@@ -111,10 +120,18 @@ def _passed(
             passed.append(one)
             ids += [id_] if id_ else []
     if not passed:
-        raise unauthorized("; ".join(reasons))
+        raise _unsigned(context, headers, "; ".join(reasons))
     if ids and len(ids[0]) > LONGEST_ID:
         raise Refusal(400, "usage", f"the id of a delivery has {LONGEST_ID} characters at most")
     return passed, ids[0] if ids else new_run_id()
+
+
+def _unsigned(context: Context, headers: Headers, why: str) -> Refusal:
+    """Who has the token may know what is missing; to others every path says the same."""
+    if not context.token.is_in(headers.get("authorization")):
+        return unauthorized(why)
+    message = "a delivery to this webhook needs the signature of its sender; the bearer token is not enough"
+    return Refusal(401, "unauthorized", message, why=why, headers=responses.CHALLENGE)
 
 
 def _secret(secrets: SecretSource, reference: str) -> str:
@@ -130,11 +147,15 @@ def told(headers: Headers) -> dict[str, str]:
     return dict(islice(plain, MOST_HEADERS))
 
 
-def _data(content: bytes) -> JSON:
+def _data(content: bytes, content_type: str) -> JSON:
+    """JSON, a form as a mapping, or `{raw: text}`. Raises Refusal for bytes that are no text."""
+    text = body.text(content, content_type)
+    if content_type.partition(";")[0].strip().lower() == _FORM:
+        return body.form(text)
     try:
-        return body.decode(content)
+        return body.decode(text)
     except ValueError:
-        return {"raw": content.decode("utf-8", "replace")}
+        return {"raw": text}
 
 
 def _starts(passed: Sequence[Served], event: NewEvent, vars: Mapping[str, JSON]) -> Triggered:

@@ -25,23 +25,23 @@ class Listener:
 
     name = "http"
 
-    def __init__(self, address: Address, desk: Context) -> None:
+    def __init__(self, address: Address, context: Context) -> None:
         self._address = address
-        self._desk = desk
+        self._context = context
         self._server: Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self.url = ""  # http://127.0.0.1:8420, known once begun
 
     async def begin(self) -> None:
         """Raises UsageError, CannotListen: the address cannot be used, or the packages are not installed."""
-        server = _server(self._desk)
-        listening = addresses.bind(self._address, only_loopback=not self._desk.token.explicit)
+        server = _server(self._context)
+        listening = addresses.bind(self._address, only_loopback=not self._context.token.explicit)
         self.url = addresses.url(listening)
         # If it has to begin again: at the same port.
         self._address = structs.replace(self._address, port=listening.getsockname()[1])
         self._server = server
         self._serving = asyncio.create_task(server.serve([listening]))
-        log.info("listening at %s; the bearer token is that of %s", self.url, self._desk.token.origin)
+        log.info("listening at %s; the bearer token is that of %s", self.url, self._context.token.origin)
 
     async def run(self) -> None:
         if self._serving is None:
@@ -65,7 +65,7 @@ class Listener:
         """What changed in the store does not concern those who ask later."""
 
 
-def _server(desk: Context) -> Server:
+def _server(context: Context) -> Server:
     try:
         from agentctl.service.http.app import build
         from agentctl.service.http.server import Server
@@ -73,4 +73,4 @@ def _server(desk: Context) -> Server:
         if error.name is None or error.name.split(".")[0] not in ("starlette", "uvicorn", "h11", "anyio"):
             raise
         raise UsageError(f"--listen needs the package {error.name}: pip install 'agentctl[serve]'") from None
-    return Server(build(desk))
+    return Server(build(context), context.token)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from agentctl.service.http.app import LARGEST_HEAD
+from agentctl.service.http.token import Token
 
-MOST_CONNECTIONS = 256  # beyond which new ones are closed at once: the files that a process may open are for its steps, too
+# Beyond which a connection that has shown no token gives way to a new one, the oldest of the address that has most of them: the
+# files that a process may open are for its steps, too, and nobody who only waits keeps the others out.
+MOST_CONNECTIONS = 256
 DEADLINE = 30.0  # seconds from the beginning of a connection, or of waiting for its next request, to the end of that request
 KEPT_ALIVE = 5  # seconds that a connection may wait for its next request
 GRACE = 5  # seconds for requests under way when the service stops
@@ -23,11 +28,15 @@ GRACE = 5  # seconds for requests under way when the service stops
 class Server(uvicorn.Server):
     """Stops when `should_exit` is set; requests under way get GRACE."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, token: Token) -> None:
+        class Known(Connection):
+            """A connection that knows our token."""
+
+        Known.token = token
         super().__init__(
             uvicorn.Config(
                 app,
-                http=Connection,
+                http=Known,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -53,16 +62,40 @@ class Connection(H11Protocol):
     That includes the rest of a body that was refused, which is read and thrown away (`linger`).
     """
 
+    token: Token
+
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._deadline: asyncio.TimerHandle | None = None
+        self._opened = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in H11Protocol
         super().connection_made(transport)
+        self._opened = self.loop.time()
         if len(self.connections) > MOST_CONNECTIONS:
-            transport.abort()
-        else:
-            self._await_request()
+            self._make_room()
+        self._await_request()
+
+    def _make_room(self) -> None:
+        others = [one for one in self.connections if isinstance(one, Connection) and one is not self and not one.has_token]
+        if not others:
+            self.transport.abort()
+            return
+        by_peer = Counter(one.peer for one in others)
+        most = max(by_peer.values())
+        oldest = min((one for one in others if by_peer[one.peer] == most), key=lambda one: one._opened)
+        oldest.transport.abort()
+
+    @property
+    def peer(self) -> str:
+        return self.client[0] if self.client else ""
+
+    @property
+    def has_token(self) -> bool:
+        """Whether the request that it is about carries the token."""
+        scope: HTTPScope | None = self.scope  # None before the first request
+        headers = {} if scope is None else dict(scope["headers"])
+        return self.token.is_in(headers.get(b"authorization", b"").decode("latin-1"))
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

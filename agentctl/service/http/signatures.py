@@ -72,12 +72,12 @@ def _standard_key(text: str) -> bytes:
 
 def _github(secret: str, headers: Headers, body: bytes, now: float) -> str:
     _demand_digest(secret, _header(headers, "x-hub-signature-256"), body)
-    return headers.get("x-github-delivery") or _digest(body)
+    return headers.get("x-github-delivery") or digest(body)
 
 
 def _hmac_sha256(secret: str, headers: Headers, body: bytes, now: float) -> str:
     _demand_digest(secret, _header(headers, "x-signature-256"), body)
-    return headers.get("x-delivery-id") or _digest(body)
+    return headers.get("x-delivery-id") or digest(body)
 
 
 def _none(secret: str, headers: Headers, body: bytes, now: float) -> str | None:
@@ -123,5 +123,11 @@ def _hmac(key: bytes, data: bytes) -> bytes:
     return hmac.digest(key, data, "sha256")
 
 
-def _digest(body: bytes) -> str:
+def is_replayable(scheme: str) -> bool:
+    """Whether the id of a delivery is not signed, so that its body could come again under another one."""
+    return scheme in ("github", "hmac-sha256")
+
+
+def digest(body: bytes) -> str:
+    """What a delivery is known by when nothing but its body is signed."""
     return f"sha256-{hashlib.sha256(body).hexdigest()}"

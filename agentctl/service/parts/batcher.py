@@ -14,6 +14,7 @@ from agentctl.engine.engine import Engine
 from agentctl.errors import DefinitionInvalid
 from agentctl.ports import Admission, Clock, Deployments, Events, Gathered, Journals, NewRun
 from agentctl.service.disk.watching import Wakeup
+from agentctl.service.problems import Problems
 from agentctl.triggers.events import run_of_gathered
 
 log = logging.getLogger(__name__)
@@ -29,14 +30,15 @@ class Batches(Events, Deployments, Journals, Protocol):
 class Batcher:
     """A Component of the service. `vars`: the project's."""
 
-    name = "gatherer"
+    name = "batcher"
 
-    def __init__(self, store: Batches, engine: Engine, clock: Clock, vars: Mapping[str, JSON]) -> None:
+    def __init__(self, store: Batches, engine: Engine, clock: Clock, vars: Mapping[str, JSON], problems: Problems) -> None:
+        self._problems = problems
         self._store = store
         self._engine = engine
         self._clock = clock
         self._vars = vars
-        self._bell = Wakeup(clock)
+        self._wakeup = Wakeup(clock)
         engine.on_starts.append(self.look)
 
     async def begin(self) -> None:
@@ -44,13 +46,13 @@ class Batcher:
 
     async def run(self) -> None:
         while True:
-            released = await release_due(self._store, self._clock.now(), self._vars)
+            released = await release_due(self._store, self._clock.now(), self._vars, self._problems)
             if released:
                 self._engine.triggered()
-            await self._bell.heard(self._next_look(idle=not released))
+            await self._wakeup.wait(self._next_look(idle=not released))
 
     def look(self) -> None:
-        self._bell.ring()
+        self._wakeup.set()
 
     def _next_look(self, *, idle: bool) -> float:
         """Without a call before. `idle`: what is due, if anything, cannot become a run for now."""
@@ -59,18 +61,19 @@ class Batcher:
         return now + POLL_INTERVAL if due is None else min(max(due, earliest), now + POLL_INTERVAL)
 
 
-async def release_due(store: Batches, now: float, vars: Mapping[str, JSON]) -> list[Admission]:
+async def release_due(store: Batches, now: float, vars: Mapping[str, JSON], problems: Problems) -> list[Admission]:
     """Make a run of each pile that is due by `now`, by the definition that is deployed; what became of each. Raises StoreError.
 
-    What is left of a pile, for more came than fit into a batch, may be due at once.
+    What is left of a pile, because more came than fit into a batch, may be due at once. A pile that cannot become a run stays.
     """
     released: list[Admission] = []
     deployed: dict[str, str] = {}
     for pile in store.gathered(now):
         deployed = deployed or {found.name: found.version for found in store.deployments()}
-        run = _run_of(store, pile, deployed[pile.name], now, vars)
-        admission = None if run is None else await store.release_gathered(pile, run)
-        released += [] if admission is None else [admission]
+        with problems.isolated("batcher", f"the events gathered for {pile.name}"):
+            run = _run_of(store, pile, deployed[pile.name], now, vars)
+            admission = None if run is None else await store.release_gathered(pile, run)
+            released += [] if admission is None else [admission]
     return released
 
 

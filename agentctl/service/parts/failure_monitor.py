@@ -33,26 +33,26 @@ def failing(store: Runs, deployments: Iterable[Deployment]) -> dict[str, RunRow]
 class FailureMonitor:
     """A Component of the service: a warning when a definition begins to fail every time, a word when it does so no more."""
 
-    name = "supervision"
+    name = "failure monitor"
 
     def __init__(self, store: DeployedRuns, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._bell = Wakeup(clock)
+        self._wakeup = Wakeup(clock)
         self._failing: dict[str, str] = {}  # the version that does, by name
-        self._bell.ring()
+        self._wakeup.set()
 
     async def begin(self) -> None:
         """It looks once everything runs."""
 
     async def run(self) -> None:
         while True:
-            await self._bell.heard(self._clock.now() + _AT_LEAST)
+            await self._wakeup.wait(self._clock.now() + _AT_LEAST)
             self._look_through(self._store.deployments())
             await self._clock.sleep_until(self._clock.now() + _BETWEEN)
 
     def look(self) -> None:
-        self._bell.ring()
+        self._wakeup.set()
 
     def _look_through(self, deployments: Sequence[Deployment]) -> None:
         found = failing(self._store, deployments)

@@ -21,7 +21,7 @@ PAUSE = 0.01  # seconds between two pieces; the steps of runs are written in bet
 class Pruner:
     """A Component of the service. Without `retention` it does nothing."""
 
-    name = "caretaker"
+    name = "pruner"
 
     def __init__(self, project: Project, store: Upkeep, clock: Clock) -> None:
         self._project = project

@@ -19,9 +19,11 @@ from itertools import islice
 from typing import Protocol
 
 from agentctl import JSON
+from agentctl.errors import StoreError
 from agentctl.ports import Clock, Deployments, Schedules, Slot, StoredDefinition
 from agentctl.service.deployed import Deployed
 from agentctl.service.disk.watching import Wakeup
+from agentctl.service.problems import Problems
 from agentctl.triggers.policies import Verdict, settle, summed_up
 from agentctl.triggers.schedule import Schedule, schedules
 from agentctl.triggers.scheduled import slot_of
@@ -47,6 +49,11 @@ class _Kept:
         self.schedule = schedule
         self.settle(settled)
 
+    @property
+    def subject(self) -> str:
+        """What it is called when it fails."""
+        return f"the schedule of {self.stored.definition.name}"
+
     def settle(self, until: float) -> None:
         self.settled = until
         coming = next_slots(self.schedule, until, 1)
@@ -61,20 +68,31 @@ class Driver(Protocol):
 
 
 class Scheduler:
-    """A Component of the service. `vars`, `timezone`: the project's."""
+    """A Component of the service. `vars`, `timezone`: the project's.
 
-    name = "timekeeper"
+    A schedule that cannot be settled is a problem of its own: the others fire, and it is tried again.
+    """
+
+    name = "scheduler"
 
     def __init__(
-        self, store: Slots, engine: Driver, clock: Clock, deployed: Deployed, vars: Mapping[str, JSON], timezone: str = "UTC"
+        self,
+        store: Slots,
+        engine: Driver,
+        clock: Clock,
+        deployed: Deployed,
+        vars: Mapping[str, JSON],
+        problems: Problems,
+        timezone: str = "UTC",
     ) -> None:
+        self._problems = problems
         self._store = store
         self._engine = engine
         self._clock = clock
         self._deployed = deployed
         self._vars = vars
         self._timezone = timezone
-        self._bell = Wakeup(clock)
+        self._wakeup = Wakeup(clock)
         self._kept: list[_Kept] = []
         self._is_stale = True  # what is kept to may not be what is deployed
         self._looked_at = -math.inf  # when what was due then has been settled
@@ -89,14 +107,14 @@ class Scheduler:
 
     async def run(self) -> None:
         while True:
-            await self._bell.heard(await self.tick())
+            await self._wakeup.wait(await self.tick())
 
     def look(self) -> None:
         """Nothing that others write to the store makes a slot due, and pauses are looked up when one is."""
 
     def _deployment(self) -> None:
         self._is_stale = True
-        self._bell.ring()
+        self._wakeup.set()
 
     async def tick(self) -> float:
         """Settle what is due; returns when to do so again. When there is more than goes into one commit, that is at once."""
@@ -104,13 +122,15 @@ class Scheduler:
         batch: list[tuple[_Kept, Slot]] = []
         for kept in self._kept:
             if kept.next_start <= now:
-                batch += [(kept, slot) for slot in self._due(kept, now)]
+                with self._problems.isolated(self.name, kept.subject):
+                    batch += [(kept, slot) for slot in self._due(kept, now)]
             if len(batch) >= CHUNK:
                 await self._fire(batch, now)
                 batch = []
         await self._fire(batch, now)
         self._looked_at = now
-        return min([kept.next_start for kept in self._kept] + [now + POLL_INTERVAL])
+        failing = {subject for part, subject in self._problems.present if part == self.name}
+        return min([kept.next_start for kept in self._kept if kept.subject not in failing] + [now + POLL_INTERVAL])
 
     async def _look_at_clock(self) -> float:
         """The time. Sees to it that we know what is deployed, whether we were away, and whether the clock was put back."""
@@ -129,9 +149,20 @@ class Scheduler:
     async def _deployed_schedules(self, now: float) -> list[_Kept]:
         """Those that were kept to before go on, new ones begin now; the others end."""
         served = {**self._deployed.definitions(), **self._deployed.paused()}
-        found = [(stored, schedule) for stored in served.values() for schedule in schedules(stored.definition, self._timezone)]
+        found: list[tuple[StoredDefinition, Schedule]] = []
+        for stored in served.values():
+            with self._problems.isolated(self.name, f"the schedule of {stored.definition.name}"):
+                found += [(stored, schedule) for schedule in schedules(stored.definition, self._timezone)]
         settled = await self._store.sync_schedules([(schedule.name, schedule.key) for _, schedule in found], now)
-        return [_Kept(stored, schedule, until) for (stored, schedule), until in zip(found, settled, strict=True)]
+        kept: list[_Kept] = []
+        for (stored, schedule), until in zip(found, settled, strict=True):
+            with self._problems.isolated(self.name, f"the schedule of {stored.definition.name}"):
+                kept.append(_Kept(stored, schedule, until))
+        served_now = {f"the schedule of {name}" for name in served}
+        for part, subject in self._problems.present:
+            if part == self.name and subject not in served_now:
+                self._problems.clear(part, subject)
+        return kept
 
     def _due(self, kept: _Kept, now: float) -> Iterable[Slot]:
         for verdict in islice(self._verdicts(kept.schedule, kept.settled, now), CHUNK):
@@ -148,7 +179,13 @@ class Scheduler:
     async def _fire(self, batch: Sequence[tuple[_Kept, Slot]], now: float) -> None:
         if not batch:
             return
-        admissions = await self._store.fire([slot for _, slot in batch], now)
+        try:
+            admissions = await self._store.fire([slot for _, slot in batch], now)
+        except StoreError:
+            raise
+        except Exception as error:  # something that the store cannot keep, in one of them
+            await self._fire_apart(batch, now, error)
+            return
         for (_, slot), admission in zip(batch, admissions, strict=True):
             if admission is not None:
                 self.settled[slot.became(admission)] += 1
@@ -158,3 +195,14 @@ class Scheduler:
             kept.settle(slot.slot)
         if any(admissions):
             self._engine.collect()
+
+    async def _fire_apart(self, batch: Sequence[tuple[_Kept, Slot]], now: float, error: Exception) -> None:
+        """The slots of each schedule by themselves, so that only one that cannot be kept fails."""
+        by_schedule: dict[int, list[tuple[_Kept, Slot]]] = {}
+        for kept, slot in batch:
+            by_schedule.setdefault(id(kept), []).append((kept, slot))
+        if len(by_schedule) == 1:
+            self._problems.report(self.name, batch[0][0].subject, error)
+            return
+        for slots in by_schedule.values():
+            await self._fire(slots, now)

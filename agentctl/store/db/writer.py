@@ -11,6 +11,7 @@ import contextlib
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,7 +36,12 @@ _OF_ONE_ENTRY = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceErr
 
 
 class Writer:
-    """`wake_others`: called after a commit that may concern other processes; it must not raise."""
+    """`wake_others`: called after a commit that may concern other processes; it must not raise.
+
+    `on_commit`: called with the seconds that each commit took, in the thread that made it; None: nobody wants to know.
+    """
+
+    on_commit: Callable[[float], None] | None = None
 
     def __init__(self, session: Session, place: StoreLocation, lock: WriteLock, wake_others: Callable[[], None]) -> None:
         self._session = session
@@ -163,6 +169,7 @@ class Writer:
     def _commit_locked(self, jobs: Sequence[Job]) -> list[object]:
         connection = self._session.connection
         self._check_file()
+        began = time.perf_counter()
         connection.execute("BEGIN IMMEDIATE")
         try:
             self._look_for_others()
@@ -176,6 +183,8 @@ class Writer:
                     connection.execute("ROLLBACK")
             raise
         self._session.committed()
+        if self.on_commit is not None:
+            self.on_commit(time.perf_counter() - began)
         return results
 
     def _perform(self, jobs: Sequence[Job]) -> list[object]:

@@ -21,6 +21,8 @@ from agentctl.store.events.offers import Listening, offer_new, waits_for
 from agentctl.store.runs.create import create_runs, prepare_run
 from agentctl.store.runs.payloads import Payloads
 
+CONTENT = "." * 200  # no pattern has as many parts
+
 
 class PreparedEvent(msgspec.Struct, frozen=True):
     """`data`, `headers`: as text."""
@@ -54,10 +56,14 @@ def record(session: Session, prepared: Sequence[PreparedEvent]) -> list[SendResu
     now = time.time()
     fresh = _unknown(session.connection, prepared)
     received = {number: max(item.event.at, now) for number, item in fresh.items()}
-    session.write_rows(
-        "INSERT INTO events (id, name, data, received_at, headers) VALUES ",
-        [(item.event.id, item.event.name, item.data, received[number], item.headers) for number, item in fresh.items()],
-    )
+    rows = [(item.event.id, item.event.name, item.data, received[number], item.headers) for number, item in fresh.items()]
+    # So that the content is known by its own id, too: under a name that nothing waits for.
+    rows += [
+        (item.event.content_id, CONTENT, None, received[number], None)
+        for number, item in fresh.items()
+        if item.event.content_id not in (None, item.event.id)
+    ]
+    session.write_rows("INSERT INTO events (id, name, data, received_at, headers) VALUES ", rows)
     waits = {name: waits_for(session.connection, name) for name in {item.event.name for item in fresh.values()}}
     answers = [SendResult(duplicate=True, delivered=[]) for _ in prepared]
     for number, item in fresh.items():
@@ -84,12 +90,19 @@ def _hand_out(session: Session, item: PreparedEvent, received_at: float, waits: 
 
 def _unknown(connection: sqlite3.Connection, prepared: Sequence[PreparedEvent]) -> dict[int, PreparedEvent]:
     """By their number: those whose ids were never seen, in the store or before them in the list."""
-    ids = array(item.event.id for item in prepared)
-    known = {row[0] for row in connection.execute("SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?))", (ids,))}
-    first: dict[str, int] = {}
+    ids = [_ids(item.event) for item in prepared]
+    wanted = array(id_ for both in ids for id_ in both)
+    seen = {row[0] for row in connection.execute("SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?))", (wanted,))}
+    fresh: dict[int, PreparedEvent] = {}
     for number, item in enumerate(prepared):
-        first.setdefault(item.event.id, number)
-    return {number: prepared[number] for id_, number in first.items() if id_ not in known}
+        if seen.isdisjoint(ids[number]):
+            fresh[number] = item
+            seen |= ids[number]
+    return fresh
+
+
+def _ids(event: NewEvent) -> set[str]:
+    return {event.id} if event.content_id is None else {event.id, event.content_id}
 
 
 def _start(session: Session, runs: Sequence[NewRun], document: dict[str, JSON]) -> list[Admission]:

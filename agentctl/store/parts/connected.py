@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import _thread  # `threading` takes a command that only looks a millisecond to import
 import sqlite3
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ class Connected:
         self._serve_lock: ServeLock | None = None
         self._closed = False
         self._seen_version = self._data_version()
+        self.on_commit: Callable[[float], None] | None = None  # see Writer; set before the first write
 
     def _submit(self, job: Job, *, now: bool = False) -> Awaitable[Any]:
         if self._closed:
@@ -61,6 +62,7 @@ class Connected:
             connection = connections.open_for_writing(self.path, self._patience)
             writer = Writer(Session(connection, self._payloads, self._executor), self.place, self._lock, self._wake_others)
         # From now on the writer notices foreign writes; only the reader knows of those until now.
+        writer.on_commit = self.on_commit
         writer.foreign = self._data_version() != self._seen_version
         return writer
 

@@ -15,6 +15,7 @@ from agentctl.expressions.parse import parse_value
 from agentctl.model import Batch, Debounce, Flow, Input
 from agentctl.ports import HistoryFilter, RunRow, StoredDefinition
 from agentctl.service.parts.batcher import Batcher
+from agentctl.service.problems import Problems
 from agentctl.testing.clock import VirtualClock
 from agentctl.testing.definitions import on_event, set_step, stored
 from agentctl.testing.fixtures import World
@@ -44,7 +45,7 @@ def play(tmp_path: Path) -> Callable[..., None]:
         async def all_of_it() -> None:
             engine = world.engine(clock)
             await world.deploy(engine, *definitions)
-            gatherer = Batcher(engine.store, engine, clock, {})
+            gatherer = Batcher(engine.store, engine, clock, {}, Problems())
             await gatherer.begin()
             running = asyncio.create_task(gatherer.run())
             try:

@@ -7,14 +7,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from agentctl.model import Trigger
+from agentctl.expressions.parse import parse_expression
+from agentctl.model import Flow, Trigger
 from agentctl.ports import Call, Deployment, HistoryFilter, RunRow, SlotRow, StoredDefinition
 from agentctl.service.parts import scheduler
 from agentctl.service.parts.scheduler import Scheduler
+from agentctl.service.problems import Problems
 from agentctl.store.ledger import Ledger, open_store
 from agentctl.testing.clock import VirtualClock
 from agentctl.testing.definitions import inputs, set_step, stored, task
@@ -40,6 +43,7 @@ class Host:
         self.deployed: dict[str, StoredDefinition] = {}
         self.is_paused = False
         self.looks = 0
+        self.problems = Problems()
         self.keeper = self._keeper()
 
     def definitions(self) -> Mapping[str, StoredDefinition]:
@@ -52,7 +56,7 @@ class Host:
         self.looks += 1
 
     def _keeper(self) -> Scheduler:
-        return Scheduler(self.store, self, self.clock, self, {})
+        return Scheduler(self.store, self, self.clock, self, {}, self.problems)
 
     async def deploy(self, *definitions: StoredDefinition) -> None:
         self.deployed = {one.definition.name: one for one in definitions}
@@ -486,7 +490,7 @@ async def test_a_run_that_serve_drives_itself_is_told_to_end_for_the_newest(busy
     busy.world.shell.behave["work"] = work
     await busy.start("cancel_running")
     engine = busy.world.serving()
-    busy.host.keeper = Scheduler(engine.store, engine, busy.host.clock, busy.host, {})
+    busy.host.keeper = Scheduler(engine.store, engine, busy.host.clock, busy.host, {}, Problems())
     await busy.host.keeper.begin()
     await engine.begin()
     driving = asyncio.create_task(engine.run())
@@ -503,3 +507,37 @@ async def test_the_schedules_of_one_loop_do_not_wait_for_each_other(busy: Busy) 
     await busy.host.start(stored("heartbeat", task("work"), triggers=both))
     await busy.host.serve(HOUR)
     assert busy.host.outcomes() == {"fired": 2}
+
+
+async def test_a_schedule_that_fails_is_a_problem_of_its_own(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is: the others fire, and it is made up for once it works again."""
+    real = scheduler.slot_of
+
+    def fails_for_bad(stored: StoredDefinition, *arguments: Any, **named: Any) -> Any:
+        if stored.definition.name == "bad":
+            raise OverflowError("too large")
+        return real(stored, *arguments, **named)
+
+    monkeypatch.setattr(scheduler, "slot_of", fails_for_bad)
+    await host.start(loop("bad", every="1m"), loop("good", every="1m"))
+    await host.serve(3 * MINUTE)
+    assert len(host.rows("good")) == 3
+    assert host.problems.present == {("scheduler", "the schedule of bad"): "too large"}
+    monkeypatch.setattr(scheduler, "slot_of", real)
+    await host.serve(MINUTE)
+    assert host.problems.present == {}
+    assert len(host.rows("bad")) == 4
+
+
+async def test_a_priority_without_bounds_fails_the_run_that_has_it(host: Host) -> None:
+    steep = parse_expression("10 ** 400")
+    await host.start(
+        stored("steep", set_step("a", b=1), triggers=(Trigger("every", "1m", {}),), flow=Flow(priority=steep)),
+        loop("good", every="1m"),
+    )
+    await host.serve(MINUTE)
+    [run] = host.store.history(HistoryFilter(name="steep"))
+    created = next(iter(host.store.journal(run.id)))
+    assert created.problem.type == "expression"
+    assert "priority has to be a number from" in created.problem.message
+    assert len(host.rows("good")) == 1

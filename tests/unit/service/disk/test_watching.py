@@ -99,11 +99,11 @@ async def test_an_edit_is_deployed_long_before_the_next_look(disk: Any, store: A
 
 async def test_a_bell_that_was_rung_before_is_heard_at_once_and_once(clock: Any) -> None:
     bell = Wakeup(clock)
-    bell.ring()
-    bell.ring()
-    await asyncio.wait_for(bell.heard(clock.now() + 3600), 5)
-    waiting = asyncio.create_task(bell.heard(clock.now() + 3600))
+    bell.set()
+    bell.set()
+    await asyncio.wait_for(bell.wait(clock.now() + 3600), 5)
+    waiting = asyncio.create_task(bell.wait(clock.now() + 3600))
     await asyncio.sleep(0.01)
     assert not waiting.done()
-    bell.ring()
+    bell.set()
     await asyncio.wait_for(waiting, 5)

@@ -23,6 +23,7 @@ from agentctl.service.http.counters import Counters
 from agentctl.service.http.listener import Listener
 from agentctl.service.http.store_probe import StoreProbe
 from agentctl.service.http.token import Token
+from agentctl.service.problems import Problems
 from agentctl.store.ledger import Ledger, open_store
 from agentctl.triggers.events import EventTriggers
 
@@ -98,7 +99,9 @@ class Served:
         self.slots: dict[str, int] = {}
         self.url = ""
         self.store: Ledger = open_store(root / ".agentctl" / "agentctl.db", patience=0.2)
-        self.figures = Counters(self.store)
+        self.counters = Counters(self.store)
+        self.store.on_commit = self.counters.committed
+        self.problems = Problems()
         self.engine = _Engine(self.store)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -119,7 +122,7 @@ class Served:
         secrets.values = self.secrets
         self.deployer = Deployer(project, self.store, self.clock)
         await self.deployer.begin()
-        desk = Context(
+        context = Context(
             store=self.store,
             engine=self.engine,
             clock=self.clock,
@@ -129,11 +132,12 @@ class Served:
             vars={},
             unready=lambda: self.unready,
             slots=lambda: self.slots,
-            figures=self.figures,
-            pulse=StoreProbe(self.store),
+            problems=self.problems,
+            counters=self.counters,
+            store_probe=StoreProbe(self.store),
             token=Token(TOKEN, "the test", explicit=True),
         )
-        listener = Listener(parse(listen), desk)
+        listener = Listener(parse(listen), context)
         await listener.begin()
         self.url = listener.url
         self._running = asyncio.create_task(listener.run())
@@ -179,7 +183,7 @@ class Served:
         return self.store.history(HistoryFilter(name=name, limit=1000))
 
     def observe(self, run_id: str, *events: AnyEvent) -> None:
-        self.figures(run_id, events, None)  # type: ignore[arg-type]  # what it stands at is not looked at
+        self.counters(run_id, events, None)  # type: ignore[arg-type]  # what it stands at is not looked at
 
 
 @pytest.fixture

@@ -159,8 +159,22 @@ def test_github_is_known_by_its_signature_and_its_deliveries_by_their_id(hooked:
     first = hooked.request("POST", "/hooks/github/push", body, by_github(body))
     assert first.json["event_id"] == "/github/push:d-1"
     assert hooked.request("POST", "/hooks/github/push", body, by_github(body)).json["duplicate"]
-    assert hooked.request("POST", "/hooks/github/push", body, by_github(body, "d-2")).json["duplicate"] is False
+    other = json.dumps({"ref": "refs/heads/other"}).encode()
+    assert hooked.request("POST", "/hooks/github/push", other, by_github(other, "d-2")).json["duplicate"] is False
     assert [run.event["name"] for run in hooked.runs()] == ["agentctl.webhook.github.push"] * 2
+
+
+def test_a_signed_body_that_comes_again_under_another_id_starts_nothing(hooked: Any) -> None:
+    body = b'{"ref": "refs/heads/main"}'
+    assert hooked.request("POST", "/hooks/github/push", body, by_github(body)).json["duplicate"] is False
+    assert hooked.request("POST", "/hooks/github/push", body, by_github(body, "d-9")).json["duplicate"] is True
+    signature = {"X-Signature-256": hmac.new(b"key", body, hashlib.sha256).hexdigest()}
+    for id_, expected in (("1", False), ("2", True), ("1", True)):
+        answer = hooked.request("POST", "/hooks/plain", body, {**signature, "X-Delivery-Id": id_})
+        assert answer.json["duplicate"] is expected
+    assert sorted(run.name for run in hooked.runs()) == ["plain", "repo"]
+    assert hooked.request("POST", "/hooks/open", b"{}", {"X-Delivery-Id": "1"}).json["duplicate"] is False
+    assert hooked.request("POST", "/hooks/open", b"{}", {"X-Delivery-Id": "2"}).json["duplicate"] is False
 
 
 def test_hmac_sha256_knows_a_delivery_by_its_body(hooked: Any) -> None:
@@ -175,11 +189,27 @@ def test_without_a_scheme_each_delivery_is_a_new_one_and_needs_no_credential(hoo
 
 
 @pytest.mark.parametrize(
-    ("body", "data"), [(b"a=1&b=2", {"raw": "a=1&b=2"}), (b"\xff", {"raw": "\ufffd"}), (b"", {"raw": ""}), (b"[1]", [1])]
+    ("kind", "body", "data"),
+    [
+        ("", b"a=1&b=2", {"raw": "a=1&b=2"}),
+        ("", b"", {"raw": ""}),
+        ("", b"[1]", [1]),
+        ("", b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
+        ("application/json; charset=utf-16", '{"a": "é"}'.encode("utf-16"), {"a": "é"}),
+        ("text/plain; charset=iso-8859-1", b"caf\xe9", {"raw": "café"}),
+        ("application/x-www-form-urlencoded", b"a=1&b=%C3%A9&a=2&c=", {"a": ["1", "2"], "b": "é", "c": ""}),
+    ],
 )
-def test_a_body_that_is_no_json_is_handed_on_as_text(hooked: Any, body: bytes, data: Any) -> None:
-    hooked.request("POST", "/hooks/open", body)
+def test_a_body_is_json_a_form_or_text_in_the_charset_that_it_names(hooked: Any, kind: str, body: bytes, data: Any) -> None:
+    hooked.request("POST", "/hooks/open", body, {"Content-Type": kind} if kind else {})
     assert hooked.runs()[0].event["data"] == data
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Type": "text/plain; charset=nonesuch"}, {"Content-Type": "a/b; charset=hex"}])
+def test_a_body_that_is_no_text_is_refused(hooked: Any, headers: dict[str, str]) -> None:
+    answer = hooked.request("POST", "/hooks/open", b"\xff", headers)
+    assert (answer.status, answer.json["error"]["type"]) == (400, "usage")
+    assert hooked.runs() == []
 
 
 @pytest.mark.parametrize(
@@ -189,7 +219,6 @@ def test_a_body_that_is_no_json_is_handed_on_as_text(hooked: Any, body: bytes, d
         ("shop", {**signed(b"{}"), "Webhook-Id": "msg_2"}),
         ("shop", signed(b"{} ")),
         ("shop", by_github(b"{}", secret=SECRET)),
-        ("shop", {"Authorization": "Bearer the-token-of-the-test"}),
         ("github/push", by_github(b"{}", secret=b"other")),
         ("github/push", {**by_github(b"{}"), "X-Hub-Signature-256": "sha256="}),
         ("plain", {"X-Signature-256": "0" * 64}),
@@ -208,6 +237,13 @@ def test_a_delivery_without_its_signature_is_refused_and_not_told_why(
     (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert line.startswith(f"401: POST '/hooks/{path}' from 127.0.0.1: ")
     assert WRITTEN not in line
+
+
+def test_the_token_does_not_stand_in_for_a_signature_and_the_answer_says_so(hooked: Any) -> None:
+    answer = hooked.authorized("POST", "/hooks/shop", b"{}")
+    assert answer.status == 401
+    assert "the bearer token is not enough" in answer.json["error"]["message"]
+    assert hooked.runs() == []
 
 
 def test_with_the_token_a_path_that_nobody_serves_is_not_found(hooked: Any) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agentctl import __version__
-from agentctl.core.events import AttemptFailed, Error, RunFinished, StepStarted, StepSucceeded
-from agentctl.service.http.prometheus import ChildTracker, render
+from agentctl.core.events import AttemptFailed, Error, RunFinished, RunStarted, StepStarted, StepSucceeded
 from agentctl.store.ledger import open_store
 from agentctl.store.runs import statistics
 
@@ -37,8 +36,8 @@ def test_events_their_runs_and_the_answers_are_counted(listening: Any) -> None:
     found = samples(listening)
     assert found['agentctl_runs{loop="orders",status="queued"}'] == 2
     assert found["agentctl_queue_depth"] == 2
-    assert found['agentctl_events_received_total{via="http",outcome="accepted"}'] == 2
-    assert found['agentctl_events_received_total{via="http",outcome="duplicate"}'] == 1
+    assert found['agentctl_events_received_total{outcome="accepted",via="http"}'] == 2
+    assert found['agentctl_events_received_total{outcome="duplicate",via="http"}'] == 1
     assert found['agentctl_http_requests_total{code="202"}'] == 3
     assert found['agentctl_http_requests_total{code="401"}'] == 1
     assert found["agentctl_event_commits_total"] == 3
@@ -84,9 +83,25 @@ def test_the_documentation_names_every_figure_and_no_other(listening: Any, repos
     assert set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)) == set(re.findall(r"`(agentctl_\w+)`", page))
 
 
-def test_what_a_label_may_not_hold_is_escaped() -> None:
-    family = ChildTracker("x", "gauge", "two\nlines \\", [({"a": 'say "hi"\n\\', "b": "é"}, 1.5), ({}, 2)])
-    assert render([family]) == ('# HELP x two\\nlines \\\\\n# TYPE x gauge\nx{a="say \\"hi\\"\\n\\\\",b="é"} 1.5\nx 2\n')
+def test_what_takes_time_is_in_histograms(listening: Any) -> None:
+    run_id = listening.authorized("POST", "/events/order.paid", b"{}").json["started"][0]
+    created = listening.store.run(run_id).created_at
+    listening.observe(run_id, RunStarted(at=created + 20))
+    listening.observe(run_id, StepStarted(at=1.0, path="set_1", attempt=1, input={}))
+    listening.observe(run_id, StepSucceeded(at=3.0, path="set_1", attempt=1, output=None))
+    found = samples(listening)
+    assert found["agentctl_queue_wait_seconds_count"] == 1
+    assert found['agentctl_queue_wait_seconds_bucket{le="10.0"}'] == 0
+    assert found['agentctl_queue_wait_seconds_bucket{le="60.0"}'] == 1
+    assert found['agentctl_step_seconds_sum{action="set"}'] == 2
+    assert found["agentctl_commit_seconds_count"] > 0
+
+
+def test_what_fails_without_stopping_the_service_is_named(listening: Any) -> None:
+    listening.problems.report("scheduler", 'the schedule of "x"', ValueError("no"))
+    assert samples(listening)['agentctl_problem{part="scheduler",subject="the schedule of \\"x\\""}'] == 1
+    listening.problems.clear("scheduler", 'the schedule of "x"')
+    assert not [name for name in samples(listening) if name.startswith("agentctl_problem{")]
 
 
 def test_counting_what_has_not_finished_touches_no_run_that_has(tmp_path: Path) -> None:

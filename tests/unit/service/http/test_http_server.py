@@ -39,6 +39,15 @@ def ended(connection: socket.socket) -> bool:
         return True
 
 
+def healthy(connection: socket.socket) -> bool:
+    """Whether a request on it is answered; all of the answer is read."""
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    text = b""
+    while not text.endswith(b"}\n") and (chunk := connection.recv(1000)):
+        text += chunk
+    return text.startswith(b"HTTP/1.1 200")
+
+
 def connect(served: Any) -> socket.socket:
     host, port = served.url.removeprefix("http://").rsplit(":", 1)
     return socket.create_connection((host, int(port)), timeout=10)
@@ -98,7 +107,8 @@ def test_a_bug_is_told_in_the_log_and_not_to_the_client(listening: Any, caplog: 
     listening.engine.fails = None
     assert listening.authorized("POST", "/events/order.paid", b"{}").status == 202
     assert "the inner workings" in caplog.text
-    assert listening.figures.requests == {500: 1, 202: 1}
+    count = listening.counters.registry.get_sample_value
+    assert [count("agentctl_http_requests_total", {"code": code}) for code in ("500", "202")] == [1, 1]
 
 
 def test_a_kind_of_store_error_that_came_later_is_known_too(listening: Any) -> None:
@@ -145,18 +155,36 @@ def test_a_connection_serves_one_request_after_the_other(listening: Any) -> None
     connection.close()
 
 
-def test_beyond_so_many_connections_new_ones_are_closed(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_so_many_connections_the_oldest_of_who_has_most_is_closed(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "MOST_CONNECTIONS", 3)
     served.start()
     held = [connect(served) for _ in range(3)]
     for one in held:
-        one.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert one.recv(1000).startswith(b"HTTP/1.1 200")
-    with connect(served) as further:
-        assert ended(further)
-    held.pop().close()
+        assert healthy(one)
+    assert served.authorized("POST", "/events/order.paid", b"{}").status == 202
+    assert ended(held[0])
+    assert healthy(held[1])
     for one in held:
         one.close()
+
+
+def test_slow_requests_without_a_credential_do_not_keep_out_who_has_the_token(
+    served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "BUSY", 4)
+    monkeypatch.setattr(app, "BUSY_UNKNOWN", 4)
+    monkeypatch.setattr(app, "BUSY_PEER", 2)
+    served.write("loops/open.yaml", "loop: open\ntriggers: [{webhook: /open, scheme: none}]\nsteps: [{set: {a: 1}}]\n")
+    served.start()
+    slow = [connect(served) for _ in range(2)]
+    for one in slow:
+        one.sendall(b"POST /hooks/open HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
+    eventually(lambda: served.request("POST", "/hooks/open", b"{}").status == 503, "the places of one address are taken")
+    assert served.authorized("POST", "/events/order.paid", b"{}").status == 202
+    assert served.authorized("POST", "/hooks/open", b"{}").status == 202
+    for one in slow:
+        one.close()
+    eventually(lambda: served.request("POST", "/hooks/open", b"{}").status == 202, "they are free again")
 
 
 def test_when_many_are_being_served_others_are_told_to_come_back(listening: Any, monkeypatch: pytest.MonkeyPatch) -> None:
