@@ -180,7 +180,8 @@ class Served:
         return self.request(method, path, body, {"Authorization": f"Bearer {TOKEN}", **(headers or {})})
 
     def runs(self, name: str | None = None) -> list[RunRow]:
-        return self.store.history(HistoryFilter(name=name, limit=1000))
+        found = [self.store.run(row.id) for row in self.store.history(HistoryFilter(name=name, limit=1000))]
+        return [row for row in found if row is not None]
 
     def observe(self, run_id: str, *events: AnyEvent) -> None:
         self.counters(run_id, events, None)  # type: ignore[arg-type]  # what it stands at is not looked at
