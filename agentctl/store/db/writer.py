@@ -26,7 +26,7 @@ from agentctl.store.db.reserve import Reserve
 from agentctl.store.db.session import Disagreement, Session
 from agentctl.store.runs import append
 from agentctl.store.runs.append import PreparedAppend
-from agentctl.store.runs.changes import Acquire, Beat, Change, Post, Register, ReleaseAll
+from agentctl.store.runs.changes import Acquire, Change, CheckWritable, Post, Register, ReleaseAll
 
 Job = PreparedAppend | Change
 Answer = tuple["asyncio.Future[Any]", object]  # an exception, or the result
@@ -266,7 +266,7 @@ def _concerns_others(job: Job) -> bool:
     if isinstance(job, PreparedAppend):
         entry = job.entry
         return bool(entry.progress.status in FINISHED or entry.release or entry.replies or entry.emitted or entry.keys)
-    return not isinstance(job, Acquire | Beat | Register)
+    return not isinstance(job, Acquire | CheckWritable | Register)
 
 
 def cancels(job: Job) -> bool:

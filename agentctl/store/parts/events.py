@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Sequence
 from agentctl.core.events import CancelRequested
 from agentctl.ports import NOTHING, Admission, Awaiter, Gathered, Mail, NewEvent, NewRun, Reply, SendResult, Triggered, Waiting
 from agentctl.store.parts.connected import Connected
-from agentctl.store.runs import reads
+from agentctl.store.runs import due
 
 
 class EventMethods(Connected):
@@ -26,11 +26,11 @@ class EventMethods(Connected):
 
     def mail(self, run_ids: Sequence[str]) -> list[Mail]:
         with self._reading():
-            return reads.mail(self._reader, self._payloads, run_ids)
+            return due.mail(self._reader, self._payloads, run_ids)
 
     def mailed(self, after: int) -> list[tuple[int, str]]:
         with self._reading():
-            return reads.mailed(self._reader, after)
+            return due.mailed(self._reader, after)
 
     def send(self, event: NewEvent, starts: Triggered = NOTHING) -> Awaitable[SendResult]:
         from agentctl.store.events.events import Send, prepare_event

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Iterator, Sequence
 from agentctl.errors import NotFound
 from agentctl.ports import Admission, HistoryFilter, NewRun, QueuePosition, RunRow, Statistics
 from agentctl.store.parts.connected import Connected
-from agentctl.store.runs import reads
+from agentctl.store.runs import due, reads
 
 
 class RunMethods(Connected):
@@ -59,11 +59,11 @@ class RunMethods(Connected):
 
     def due(self, now: float, limit: int = 1000) -> list[str]:
         with self._at_one_moment():
-            return reads.due(self._reader, self._liveness(), self._executor.id, now, limit)
+            return due.due(self._reader, self._liveness(), self._executor.id, now, limit)
 
     def next_due(self, now: float) -> float | None:
         with self._at_one_moment():
-            return reads.next_due(self._reader, now)
+            return due.next_due(self._reader, now)
 
     def queue_position(self, run_id: str, at: float | None = None) -> QueuePosition | None:
         from agentctl.store.limits.queue import queue_position

@@ -20,9 +20,9 @@ class UpkeepMethods(Connected):
     """Each hands what it was given to a room of the store."""
 
     def check_writable(self) -> Awaitable[None]:
-        from agentctl.store.runs.changes import Beat
+        from agentctl.store.runs.changes import CheckWritable
 
-        return self._submit(Beat())
+        return self._submit(CheckWritable())
 
     def changed(self) -> bool:
         if self._writer is not None:

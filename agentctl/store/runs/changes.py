@@ -57,7 +57,7 @@ class AwaitRun(msgspec.Struct, frozen=True):
         mail.await_run(session, self.awaiter)
 
 
-class Beat(msgspec.Struct, frozen=True):
+class CheckWritable(msgspec.Struct, frozen=True):
     """See `Upkeep.check_writable`. SQLite writes the page with the number though it stays the same."""
 
     def perform(self, session: Session) -> None:
