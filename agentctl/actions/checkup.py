@@ -1,4 +1,4 @@
-"""What `agentctl doctor` says of models and secrets: is each model's key there, are the files with secrets private?"""
+"""The findings of `agentctl doctor` on models and secrets: is each model's key there, are the files with secrets private?"""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def examine_models(models: Mapping[str, Any], secrets: Secrets, *, needed: bool)
         try:
             model = resolve(alias, models, secrets.get)
         except ActionError as error:
-            # The sentence goes on to say what to do about it.
-            message, _, mend = error.message.partition(": ")
-            yield Finding(f"models.{alias}", "warning", message, mend.rstrip(".") or "name the model in agentctl.yaml")
+            # After the colon the sentence says what to do about it.
+            message, _, fix = error.message.partition(": ")
+            yield Finding(f"models.{alias}", "warning", message, fix.rstrip(".") or "name the model in agentctl.yaml")
         else:
             yield Finding(f"models.{alias}", "ok", model.name)
 
@@ -49,8 +49,8 @@ def examine_secrets(root: Path, environ: Mapping[str, str]) -> Iterator[Finding]
     if not folder:
         return
     if not os.path.isdir(folder):
-        mend = "let systemd set CREDENTIALS_DIRECTORY (LoadCredential=), or unset it"
-        yield Finding("secrets.credentials", "warning", f"CREDENTIALS_DIRECTORY is {folder}, which is not a folder", mend)
+        fix = "let systemd set CREDENTIALS_DIRECTORY (LoadCredential=), or unset it"
+        yield Finding("secrets.credentials", "warning", f"CREDENTIALS_DIRECTORY is {folder}, which is not a folder", fix)
         return
     for credential in sorted(Path(folder).iterdir()):
         if credential.is_file():

@@ -9,10 +9,22 @@ from typing import Protocol
 from agentctl import JSON
 from agentctl.model import Trigger
 from agentctl.ports import Clock, NewEvent, SendResult, StoredDefinition, Triggered
-from agentctl.service.deployed import Deployed
 from agentctl.triggers.events import starts_of
 
 Record = Callable[[NewEvent, Triggered], Awaitable[SendResult]]
+
+
+class Deployed(Protocol):
+    """What other parts of the service ask of the deployer."""
+
+    on_change: list[Callable[[], None]]
+    """Called in the event loop, after one of the answers below has changed."""
+
+    def definitions(self) -> Mapping[str, StoredDefinition]:
+        """By name, what may be triggered now: the last good version of what is neither gone nor paused."""
+
+    def paused(self) -> Mapping[str, StoredDefinition]:
+        """By name, what would be triggered if it were not paused."""
 
 
 class Component(Protocol):

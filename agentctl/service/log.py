@@ -1,6 +1,6 @@
 """The log of the service, on stderr: short lines for people, and lines with a priority and fields for the journal of systemd.
 
-Whatever may hold a secret (inputs, outputs, what steps write) is no matter of this log. Error messages were scrubbed before they
+Whatever may hold a secret (inputs, outputs, what steps write) does not enter this log. Error messages were scrubbed before they
 were journaled.
 """
 
@@ -91,15 +91,15 @@ class RunLog:
         for event in events:
             match event:
                 case RunStarted():
-                    self._tell(logging.INFO, run_id, "started")
+                    self._log_run(logging.INFO, run_id, "started")
                 case RunFinished():
                     level = logging.INFO if event.status == "succeeded" else logging.WARNING
-                    self._tell(level, run_id, event.status, progress)
+                    self._log_run(level, run_id, event.status, progress)
                 case OutcomeUnknown():
                     said = f"does not know whether step {event.path} took effect; `agentctl inbox` has it"
-                    self._tell(logging.WARNING, run_id, said, path=event.path)
+                    self._log_run(logging.WARNING, run_id, said, path=event.path)
 
-    def _tell(self, level: int, run_id: str, said: str, ended: Progress | None = None, **more: str) -> None:
+    def _log_run(self, level: int, run_id: str, said: str, ended: Progress | None = None, **more: str) -> None:
         if not log.isEnabledFor(level):
             return
         row = self._store.run(run_id)

@@ -24,7 +24,7 @@ class Problems:
 
     @contextmanager
     def isolated(self, part: str, subject: str) -> Iterator[None]:
-        """Report an exception inside, instead of passing it on: what comes after goes on. A success ends the problem.
+        """Report an exception inside, instead of passing it on: what comes after continues. A success ends the problem.
 
         An error of the store is passed on, for it concerns everybody.
         """

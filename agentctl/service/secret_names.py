@@ -6,7 +6,7 @@ import logging
 
 from agentctl.core.secret_names import secrets_of
 from agentctl.ports import SecretSource
-from agentctl.service.deployed import Deployed
+from agentctl.service.component import Deployed
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ _WELL = 60.0  # seconds after which a part that runs counts as well again
 
 @runtime_checkable
 class Reloading(Protocol):
-    """A part that can read anew what it read at its beginning."""
+    """A part that can read again what it read at its beginning."""
 
     async def reload(self) -> None: ...
 
@@ -85,7 +85,7 @@ class Service:
         self._ending.result()
 
     async def _begin(self) -> bool:
-        """False: it was told to stop before it was ready."""
+        """False: it was stopped before it was ready."""
         beginning = asyncio.ensure_future(self._begin_all())
         await asyncio.wait([beginning, self._ending], return_when=asyncio.FIRST_COMPLETED)
         if not beginning.done():
@@ -169,7 +169,7 @@ class Service:
                 try:
                     await part.reload()
                 except AgentctlError as error:
-                    log.error("the %s could not reload: %s; it goes on as it was", part.name, error)
+                    log.error("the %s could not reload: %s; it continues as it was", part.name, error)
         log.info("reloaded")
         self._notifier.ready("driving runs")
 

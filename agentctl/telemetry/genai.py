@@ -1,4 +1,4 @@
-"""What is told of a call of a model, by OpenTelemetry's semantic conventions for generative AI, 1.37 and newer.
+"""The attributes of a call of a model, by OpenTelemetry's semantic conventions for generative AI, 1.37 and newer.
 
 https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
 """

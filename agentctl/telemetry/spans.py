@@ -1,8 +1,9 @@
 """Runs as traces: the journal of a run, folded into spans. Pure; `telemetry` sends them.
 
-Ids follow from the journal alone, so whoever takes a run over goes on in the same trace, and a span that began in a process that
-died ends in the next one. A run is a span, and so is each of its steps; the steps of a group lie under it, a child run under the
-step that started it. Of what a run works on nothing is told: no input, no output, no message of an error, which may quote both.
+Ids follow from the journal alone, so a process that takes a run over continues in the same trace, and a span that began in a
+process that died ends in the next one. A run is a span, and so is each of its steps; the steps of a group lie under it, a child
+run under the step that started it. What a run works on is left out: no input, no output, no message of an error, which may quote
+both.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def trace_id(root: str) -> int:
 
 
 def _span_id(run_id: str, path: str, begin: float) -> int:
-    """64 bits; a step, or a run, that begins anew has another."""
+    """64 bits; a step, or a run, that begins again has another."""
     return int.from_bytes(sha256(f"span {run_id}/{path} {begin!r}".encode()).digest()[:8])
 
 

@@ -34,7 +34,7 @@ class _Traced(NamedTuple):
 
 
 class Telemetry:
-    """Told of every commit of a run."""
+    """Observes every commit of a run."""
 
     def __init__(self, store: RunsAndJournals, sender: Sender) -> None:
         self._store = store
@@ -74,7 +74,7 @@ class Telemetry:
         before = row.head - without
         if before > 1:  # the first event alone begins no span
             for _ in spans.feed(islice(self._store.journal(run_id), before)):
-                pass  # sent by whoever wrote it down
+                pass  # sent by the process that wrote them
         return _Traced(trace_id(run_id) if parent is None else parent.trace, spans)
 
     def _parent(self, parent_id: str, child_id: str) -> _Traced | None:

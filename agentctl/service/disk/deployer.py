@@ -56,7 +56,7 @@ class Deployer:
         self._definitions: dict[str, StoredDefinition] = {}  # of every deployment that has a good version
         self._told_problems: frozenset[str] = frozenset()
         self._root = root_of(project)
-        self._others: frozenset[str] = frozenset()  # of what is deployed, the roots that are not this one; they were told of
+        self._others: frozenset[str] = frozenset()  # roots of what is deployed that are not this one; they were logged
         self._settings = [_digest(project.root / name) for name in FILES]
         self._unlisted = ""
 
@@ -171,15 +171,15 @@ class Deployer:
             if stored is not None:
                 self._definitions[found.name] = stored
         if (self.definitions(), self.paused()) != before:
-            for told in self.on_change:
-                told()
+            for callback in self.on_change:
+                callback()
 
     # --- the log ---
 
     def _tell(self, readings: Sequence[Reading], changed: Sequence[Deployment]) -> None:
         for found in changed:
             if found.gone:
-                log.warning("%s is gone: nothing triggers '%s' any more; its runs go on", found.file, found.name)
+                log.warning("%s is gone: nothing triggers '%s' any more; its runs continue", found.file, found.name)
             elif not found.problem and (found.version != self._version(found.name) or self._was_troubled(found.name)):
                 log.info("deployed %s '%s', version %s, from %s", found.kind, found.name, found.version[:12], found.file)
         problems = frozenset(self._problems(readings))
@@ -188,7 +188,7 @@ class Deployer:
         self._told_problems = problems
 
     def _problems(self, readings: Sequence[Reading]) -> Iterator[str]:
-        """What keeps files from being used as they are now, whoever found it first: each serve says it once."""
+        """What keeps files from being used as they are now, whichever process found it first: each serve logs it once."""
         deployments = self._store.deployments()
         for found in deployments:
             if found.problem and found.root == self._root:

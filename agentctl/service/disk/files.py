@@ -19,7 +19,7 @@ import msgspec
 
 from agentctl.language.project.project import Project
 from agentctl.ports import NOTHING, Clock, Deployments, NewEvent, SeenFile, SendResult, StoredDefinition, Triggered
-from agentctl.service.deployed import Deployed
+from agentctl.service.component import Deployed
 from agentctl.service.disk.folders import Abandoned, Stamps, Unsettled, digest, find, written_at
 from agentctl.service.disk.watching import LOOK_AGAIN, Wakeup, watch
 from agentctl.spec.triggers import FileSettings
@@ -54,7 +54,7 @@ class _Version(msgspec.Struct, frozen=True):
 
 
 Record = Callable[[NewEvent, Triggered], Awaitable[SendResult]]
-"""Keeps an event with what it starts, and sees to it that all of that goes on."""
+"""Keeps an event with what it starts, and has that driven soon."""
 
 
 class FileWatch:

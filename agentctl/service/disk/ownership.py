@@ -24,14 +24,14 @@ def folder_of(project: Project, root: str) -> Path:
 
 
 def abandoned(project: Project, deployments: Iterable[Deployment]) -> set[str]:
-    """The roots that are no more: the project was removed, or moved away from its store. Whoever serves next is their heir."""
+    """The roots that are no more: the project was removed, or moved away from its store. The next `serve` becomes their owner."""
     return {root for root in {found.root for found in deployments} if not folder_of(project, root).is_dir()}
 
 
 def is_home(project: Project, store: Deployments) -> bool:
     """Whether the store is this project's own, or something is deployed there from it already.
 
-    Where nothing is deployed yet, whoever comes first is at home.
+    Where nothing is deployed yet, the first project is at home.
     """
     its_own = find(project.root, environment={}).store_path
     deployed = [found for found in store.deployments() if not found.gone]

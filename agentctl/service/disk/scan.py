@@ -29,7 +29,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def survey(project: Project, store: Journals, known: Mapping[str, StoredDefinition]) -> list[Reading]:
-    """Every definition's file, in the order of their paths. `known`: by version, so that what has not changed is not read anew.
+    """Every definition's file, in the order of their paths. `known`: by version, so that what has not changed is not read again.
 
     Takes a millisecond for each file that changed: to be called in a thread. Raises OSError when a folder cannot be listed.
     """
@@ -87,8 +87,10 @@ def changes(
 ) -> list[Deployment]:
     """The deployments that are to be other than before, by name. Pure.
 
-    `readings` are the files of the project at `root`; they tell nothing of what is deployed from elsewhere, but that a name which
-    is defined here, too, is deployed from here from now on. `abandoned`: roots that are no more; this project is their heir.
+    readings: the files of the project at `root`. A name that is deployed from elsewhere and defined here, too, is deployed from
+      here from now on; otherwise they say nothing about what is deployed from elsewhere.
+    abandoned: roots that are no more; this project becomes their owner.
+
     A file that cannot be used stands for what was deployed from it: its last good version stays. Of several files with one name
     the one that is deployed stays, else the first counts.
     """

@@ -1,4 +1,4 @@
-"""Being told at once that something changed on disk, where `watchfiles` is installed. Who asks looks at times all the same.
+"""Notice at once that something changed on disk, where `watchfiles` is installed. The callers also look from time to time.
 
 Folders are watched, never files: a file that is replaced by another of its name would be lost from sight.
 """
@@ -17,8 +17,8 @@ from agentctl.ports import Clock
 
 log = logging.getLogger(__name__)
 
-LOOK_AGAIN = 2.0  # seconds between two looks at the disk by whoever is not told
-_STEP = 100  # milliseconds without a change until one is told, and between two looks of the watching thread for its end
+LOOK_AGAIN = 2.0  # seconds between two looks at the disk without a notification
+_STEP = 100  # milliseconds without a change until one is reported, and between two looks of the watching thread for its end
 
 
 class Wakeup:

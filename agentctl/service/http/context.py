@@ -10,7 +10,7 @@ import msgspec
 
 from agentctl import JSON
 from agentctl.ports import Clock, NewEvent, SecretSource, SendResult, Store, Triggered, Triggers
-from agentctl.service.deployed import Deployed
+from agentctl.service.component import Deployed
 from agentctl.service.http.counters import Counters
 from agentctl.service.http.store_probe import StoreProbe
 from agentctl.service.http.token import Token
@@ -21,7 +21,7 @@ class Driver(Protocol):
     """Who drives the runs: the serving engine."""
 
     async def record(self, event: NewEvent, starts: Triggered) -> SendResult:
-        """Keep an event with what it starts, and see to it that all of that goes on. Raises StoreError."""
+        """Keep an event with what it starts, and drive that soon. Raises StoreError."""
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):

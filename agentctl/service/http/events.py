@@ -30,7 +30,7 @@ async def post(request: Request) -> Response:
 
 
 def demand_ready(context: Context) -> None:
-    """Before recovery and the first look at the definitions are done, it could not be told what an event starts."""
+    """Refuse until recovery and the first look at the definitions are done: what an event starts is not known before."""
     if reasons := context.unready():
         raise responses.unavailable(f"not ready: {'; '.join(reasons)}")
 

@@ -78,7 +78,7 @@ async def post(request: Request) -> Response:
     passed, id_ = _passed(served, context, headers, content, now)
     data = _data(content, headers.get("content-type", ""))
     content_id = f"{path}:{digest(content)}" if any(is_replayable(one.scheme) for one in passed) else None
-    event = NewEvent(event_name(path), data, f"{path}:{id_}", now, told(headers), content_id=content_id)
+    event = NewEvent(event_name(path), data, f"{path}:{id_}", now, shown_headers(headers), content_id=content_id)
     return responses.json(await context.record(event, _starts(passed, event, context.vars), "webhook"), 202)
 
 
@@ -103,7 +103,7 @@ def _served(definitions: Mapping[str, StoredDefinition], path: str, *, paused: b
 def _passed(
     served: Sequence[Served], context: Context, headers: Headers, content: bytes, now: float
 ) -> tuple[list[Served], str]:
-    """Whom the delivery convinces, and its id. Raises Refusal when that is nobody."""
+    """The triggers that accept the delivery, and its id. Raises Refusal when there is none."""
     passed: list[Served] = []
     ids: list[str] = []
     reasons: list[str] = []
@@ -141,8 +141,8 @@ def _secret(secrets: SecretSource, reference: str) -> str:
         raise SecretFlaw(f"the secret {error.args[0]} is not set") from None
 
 
-def told(headers: Headers) -> dict[str, str]:
-    """What a run gets to see of the headers, for its journal keeps them: none that proves who sent it, and not too many."""
+def shown_headers(headers: Headers) -> dict[str, str]:
+    """The headers that a run sees, and its journal keeps: none that proves who sent the delivery, and not too many."""
     plain = ((name, value) for name, value in headers.items() if not _PROOF.search(name) and len(value) <= LONGEST_HEADER)
     return dict(islice(plain, MOST_HEADERS))
 

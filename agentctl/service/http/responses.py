@@ -1,4 +1,4 @@
-"""What a client is told, when it is not what it wanted: `{"error": {"type", "message"}}`, and a line in the log."""
+"""Answers to requests that are refused or fail: `{"error": {"type", "message"}}`, and a line in the log."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ Headers = Mapping[str, str]  # names in lower case, values as latin-1
 
 
 class Refused(Exception):
-    """The delivery does not prove where it comes from. The text says why, for the log: the sender is not told."""
+    """The delivery does not prove where it comes from. The text says why, for the log: the sender does not learn it."""
 
 
 class SecretFlaw(Exception):

@@ -1,6 +1,6 @@
 """Makes runs of what `debounce` and `batch` gather: when it has been quiet, when there is enough, when it has waited long enough.
 
-The piles lie in the store. Whoever serves next goes on from there, and what became due while nobody served is due now.
+The piles lie in the store. The next `serve` continues from there, and what became due while nobody served is due now.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Keeps to the schedules of what is deployed: their slots become runs, and every slot is settled in the ledger.
 
 Up to when a schedule is settled stands in the store, so it does not matter how long nobody served, nor where a process was
-killed: whoever looks next goes on from there. That a slot fires once is the ledger's promise, not ours.
+killed: the next look continues from there. That a slot fires once is the ledger's promise, not ours.
 
 The clock on the wall is all that a slot knows, and it can be set. A look that comes long after the one before it means that
 nobody served in between, be it that the host slept, that its clock was put forward, or that the store could not be written:
@@ -21,7 +21,7 @@ from typing import Protocol
 from agentctl import JSON
 from agentctl.errors import StoreError
 from agentctl.ports import Clock, Deployments, Schedules, Slot, StoredDefinition
-from agentctl.service.deployed import Deployed
+from agentctl.service.component import Deployed
 from agentctl.service.disk.watching import Wakeup
 from agentctl.service.problems import Problems
 from agentctl.triggers.policies import Verdict, settle, summed_up
@@ -64,7 +64,7 @@ class Driver(Protocol):
     """Who drives the runs: the serving engine."""
 
     def collect(self) -> None:
-        """Runs were created, and others may have been told to end: see to them soon."""
+        """Runs were created, and others may have to end: see to them soon."""
 
 
 class Scheduler:
@@ -147,7 +147,7 @@ class Scheduler:
         return now
 
     async def _deployed_schedules(self, now: float) -> list[_Kept]:
-        """Those that were kept to before go on, new ones begin now; the others end."""
+        """Those that were kept to before continue, new ones begin now; the others end."""
         served = {**self._deployed.definitions(), **self._deployed.paused()}
         found: list[tuple[StoredDefinition, Schedule]] = []
         for stored in served.values():

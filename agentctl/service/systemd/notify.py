@@ -1,4 +1,4 @@
-"""What systemd is told of us, by the protocol of sd_notify(3): datagrams to the socket that `$NOTIFY_SOCKET` names."""
+"""Notify systemd by the protocol of sd_notify(3): datagrams to the socket that `$NOTIFY_SOCKET` names."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Notifier:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
                 channel.sendto("\n".join(fields).encode(), name)
         except OSError as error:
-            log.warning("systemd could not be told %s: %s", fields[0], error)
+            log.warning("systemd could not be notified (%s): %s", fields[0], error)
 
 
 class Heart:

@@ -1,7 +1,7 @@
 """The systemd unit of `agentctl serve` for one project. Pure: a description of the service in, the text of the file out.
 
 It is written for systemd 252 and newer. Every setting that takes something away from the steps says so in the file itself:
-whoever has to loosen one finds it there.
+someone who has to loosen one finds it there.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ def _service(described: Described) -> list[str]:
         "WatchdogSec=60s",
         "Restart=on-failure",
         "RestartSec=5s",
-        "# Exit code 2: agentctl.yaml or the command line has a mistake, which waiting does not mend.",
+        "# Exit code 2: agentctl.yaml or the command line has a mistake, which waiting does not fix.",
         "RestartPreventExitStatus=2",
         "",
-        f"# Only agentctl is told to stop: it gives running steps {GRACE} s, ends them, and leaves.",
+        f"# Only agentctl gets the signal: it gives running steps {GRACE} s, ends them, and exits.",
         "KillMode=mixed",
         f"TimeoutStopSec={_STOP}s",
         "",
@@ -187,7 +187,7 @@ def _manager(described: Described) -> str:
 
 
 def _escaped(text: str) -> str:
-    """`%` begins a specifier of systemd, a line cannot hold a line break, and one that ends with a backslash goes on."""
+    """`%` begins a specifier of systemd, a line cannot contain a line break, and one that ends with a backslash continues."""
     if "\n" in text or "\r" in text or text.endswith("\\"):
         raise ValueError(f"systemd cannot take a name with a line break, or with a backslash at its end: {text!r}")
     return text.replace("%", "%%")
