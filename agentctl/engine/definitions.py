@@ -6,10 +6,15 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from msgspec import MsgspecError
+
 from agentctl.core.graph import Plan
 from agentctl.core.secret_names import secrets_of
-from agentctl.errors import StoreCorrupt
+from agentctl.errors import DefinitionInvalid, IllegalTransition, StoreCorrupt
 from agentctl.ports import HistoryFilter, Journals, Runs, SecretSource, StoredDefinition
+
+# What keeps a journal from being read, and concerns no other run.
+UNREADABLE = (StoreCorrupt, DefinitionInvalid, IllegalTransition, MsgspecError)
 
 _PLANS_KEPT = 256
 _REGISTERED_FOR = 7200.0  # seconds

@@ -15,8 +15,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Literal, TypeVar
 
-from msgspec import MsgspecError
-
 from agentctl.core import interpreter
 from agentctl.core.activation import MAX_ITEMS, Activation, ActiveRun, Saved
 from agentctl.core.commands import (
@@ -35,11 +33,12 @@ from agentctl.core.graph import Plan
 from agentctl.core.snapshot import LEAST_EVENTS, restore
 from agentctl.core.state import RunState
 from agentctl.engine.children import ChildStart
+from agentctl.engine.definitions import UNREADABLE
 from agentctl.engine.entry import entry_of
 from agentctl.engine.host import Host, Shared
 from agentctl.engine.inbox import Inbox
 from agentctl.engine.performer import Performer
-from agentctl.errors import AgentctlError, DefinitionInvalid, IllegalTransition, RunUnreadable, StoreCorrupt
+from agentctl.errors import AgentctlError, RunUnreadable
 from agentctl.ports import NOTHING, Append, Appended, Lease, Progress, Refusal, RunStatus
 
 log = logging.getLogger(__name__)
@@ -50,9 +49,6 @@ T = TypeVar("T")
 _NO_WORK = SetTimer | AwaitEvent | AwaitPerson | CancelWait | Remember | StoreResult | ReleaseClaim | InvalidateResult
 
 LONG = 2_000  # events; a longer journal is read in a thread, so that the other runs go on meanwhile
-
-# What keeps a journal from being read, and concerns no other run.
-UNREADABLE = (StoreCorrupt, DefinitionInvalid, IllegalTransition, MsgspecError)
 
 # Why a run was let go: it ended; only timers or mail can move it; another process holds it; we were told to stop; its journal
 # cannot be read.

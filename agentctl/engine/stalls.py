@@ -7,8 +7,7 @@ from typing import Protocol
 
 from agentctl.core.interpreter import fold
 from agentctl.core.stall import PATIENCE, Vitals, deadlocked
-from agentctl.engine.definitions import stored_plan
-from agentctl.engine.run import UNREADABLE
+from agentctl.engine.definitions import UNREADABLE, stored_plan
 from agentctl.ports import FINISHED, DueRuns, Journals, Mailboxes, RunRow
 
 _ALL = 100_000  # more runs than a person would look through

@@ -36,8 +36,8 @@ def test_a_project_in_order_is_ok_and_exits_with_0(doctor, agentctl, project):
     found, code = doctor()
     assert code == 0
     assert set(found) == {
-        "python", "dependencies", "project", "sqlite", "store", "store.disk", "store.wal", "store.integrity",
-        "store.permissions", "definitions", "models.default", "secrets.env",
+        "python", "dependencies", "project", "sqlite", "store", "store.disk", "store.wal", "store.integrity", "store.schema",
+        "store.payloads", "store.permissions", "definitions", "models.default", "secrets.env",
     }  # fmt: skip
     assert {check for check, (status, _, _) in found.items() if status != "ok"} <= {"sqlite"}
 
