@@ -83,13 +83,13 @@ def exceeded(account: Account, *, spent: int, usd: float, reserved: int, wanted:
     """The error of a call that did not fit; arguments as those of `fits`."""
     of = {"run": "of the run", "day": "of the day"}[account.key.partition("/")[0]]
     if account.usd is not None and usd >= account.usd:
-        said = f"the budget {of} is used up: ${usd:.4f} of ${account.usd:g} are spent"
+        message = f"the budget {of} is used up: ${usd:.4f} of ${account.usd:g} are spent"
     else:
-        held = f", {reserved:,} are reserved for calls under way" if reserved else ""
+        under_way = f", {reserved:,} are reserved for calls under way" if reserved else ""
         limit = account.tokens or 0
         hint = " (a lower `max_tokens` makes it less)" if wanted > limit else ""
-        left = f"of {limit:,} tokens {spent:,} are spent{held}"
-        said = f"the budget {of} has no room for the call: {left}; it may take {wanted:,}{hint}"
+        left = f"of {limit:,} tokens {spent:,} are spent{under_way}"
+        message = f"the budget {of} has no room for the call: {left}; it may take {wanted:,}{hint}"
     data = {
         "budget": account.key,
         "tokens": account.tokens,
@@ -99,7 +99,7 @@ def exceeded(account: Account, *, spent: int, usd: float, reserved: int, wanted:
         "reserved_tokens": reserved,
         "estimate_tokens": wanted,
     }
-    return Error("budget.exceeded", said, data=data)
+    return Error("budget.exceeded", message, data=data)
 
 
 def accounts_of(state: RunState) -> list[Account]:
@@ -132,7 +132,7 @@ class Reservation(msgspec.Struct, frozen=True):
 class Settlement(msgspec.Struct, frozen=True):
     """The model call of `path` (None: every call of the run) is over.
 
-    `usage`: its cost; None: it never said, so its estimate counts as spent.
+    `usage`: its cost; None: it is not known, so its estimate counts as spent.
     """
 
     path: str | None

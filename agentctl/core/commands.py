@@ -91,7 +91,7 @@ class AwaitPerson(msgspec.Struct, frozen=True):
 
 
 class CancelWait(msgspec.Struct, frozen=True):
-    """The step waits no more for an event or a person, nor in line for a recorded result. A claim that it holds stays its own."""
+    """The step no longer waits for an event, a person or a recorded result. A claim that it holds stays its own."""
 
     path: str
 
@@ -122,7 +122,7 @@ class StoreResult(msgspec.Struct, frozen=True):
 
 
 class ReleaseClaim(msgspec.Struct, frozen=True):
-    """The step ended without a result to keep: its claim on the key goes to whoever is next in line."""
+    """The step ended without a result to keep: its claim on the key goes to the next step in the queue."""
 
     path: str
     step: str
@@ -145,7 +145,7 @@ class Remember(msgspec.Struct, frozen=True):
 
 
 class Finish(msgspec.Struct, frozen=True):
-    """The run is over: let go of it, tell its parent."""
+    """The run is over: release it and notify its parent."""
 
     status: str
     output: JSON

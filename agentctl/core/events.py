@@ -162,11 +162,11 @@ class RunStarted(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunS
 
 
 class RunRecovered(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunRecovered"):
-    """A driver took over a run whose last one died or let go while attempts were under way: they execute again."""
+    """A driver took over a run whose last driver died or left while attempts were under way: they execute again."""
 
 
 class RunResumed(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunResumed"):
-    """A person asked a failed or cancelled run to go on: what failed is tried anew, what finished is kept.
+    """A person asked a failed or cancelled run to continue: what failed is tried again, what finished is kept.
 
     `redo`: paths whose results are dropped although they finished (`--from`, with all that depends on them).
     `version`: set when the run moves to an edited definition (`--latest`).  `vars`: the project's, as of now.
@@ -197,7 +197,7 @@ class BlockStarted(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag
 class BlockFinished(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="BlockFinished"):
     """An item, an iteration, an undo, a handler or (path "") a halted run's own list is over.
 
-    `error` None: it ended well with `output`.  `again`: a repeat decided on a further iteration after this one.
+    `error` None: it succeeded with `output`.  `again`: a repeat decided on a further iteration after this one.
     """
 
     output: JSON = None
@@ -254,7 +254,7 @@ class AttemptFailed(StepEvent, frozen=True, omit_defaults=True, kw_only=True, ta
 
 
 class AttemptWithdrawn(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="AttemptWithdrawn"):
-    """External. Whoever was to perform the attempt leaves and never began it: it is as if it had not been started."""
+    """External. The driver that was to perform the attempt leaves and never began it: it is as if it had not been started."""
 
     attempt: int
 

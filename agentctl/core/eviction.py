@@ -1,4 +1,4 @@
-"""What a run under way need not remember, so that a loop of a hundred thousand iterations costs the memory of one."""
+"""Drop what a run under way no longer needs, so that a loop of a hundred thousand iterations takes the memory of one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ MOST_EVENT_IDS = 1_000
 
 
 def forget(state: RunState) -> None:
-    """Drop the steps inside items and iterations that ended well; their outputs are with the foreach or repeat already.
+    """Drop the steps inside items and iterations that succeeded; their outputs are with the foreach or repeat already.
 
-    No decision looks at them again, but for a resume, which may open any of them (`--from`): so a finished run forgets nothing,
-    and RunResumed has to be decided on a state newly folded. A list that leaves traces (see `graph.Block`) is kept.
-    Of the events that waits took, the latest ones are kept in mind: whoever offers events knows all of them.
+    No decision looks at them again, except a resume, which may open any of them (`--from`): a finished run drops nothing, and
+    RunResumed has to be decided on a state that was folded from the whole journal. A list that leaves traces (see `graph.Block`)
+    is kept.
+    The ids of the latest events that waits took are kept: the driver that offers events knows all of them.
     To be called between decisions, when nothing of the last one is to be performed any more.
     """
     if state.phase == "finished":

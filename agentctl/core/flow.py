@@ -93,7 +93,7 @@ class LimitState(msgspec.Struct, frozen=True):
 
     `first`: the run that counts as the first one with its `dedupe` key.  `rate_ends`: until when each start of its `rate_limit`
     counts.  `members`: of the group of each place the runs that have a place or stand in line for one, in the order in which
-    they arrived, but for those that were told to end.
+    they arrived, except those that were asked to end.
     """
 
     first: str | None = None
@@ -160,7 +160,8 @@ def named(run_ids: Sequence[str]) -> str:
 def keeps_place(status: str, attended: bool) -> bool:
     """Whether a run that has a place keeps it. `attended`: somebody alive drives it or will.
 
-    Waits are part of a run, whoever will go on with it. One that was cut off, with nobody left to go on, keeps nobody waiting.
+    Waits are part of a run, whichever process continues it. A run that was interrupted, with no process to continue it, keeps no
+    other run waiting.
     """
     return attended or status in ("waiting", "blocked")
 

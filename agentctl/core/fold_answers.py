@@ -64,8 +64,8 @@ def event_received(state: RunState, e: ev.EventReceived) -> None:
 def approval_given(state: RunState, e: ev.ApprovalGiven) -> None:
     step = state.steps[e.path]
     answer = {"approved": e.approved, "by": e.by, "comment": e.comment, "data": e.data, "at": rfc3339(e.at)}
-    said = f": {e.comment}" if e.comment else ""
-    error = None if e.approved else ev.Error("approval.rejected", f"rejected by {e.by}{said}", data=answer)
+    comment = f": {e.comment}" if e.comment else ""
+    error = None if e.approved else ev.Error("approval.rejected", f"rejected by {e.by}{comment}", data=answer)
     step.answer = (answer, error)
     state.look_at(step)
 

@@ -47,7 +47,7 @@ class Node:
 class Block:
     """One list of steps. `waits[i]`: how many steps step i needs.  `dependents[i]`: the steps that need step i.
 
-    `leaves_traces`: a step in or below it is asked about after the list has ended well: to be undone, not to happen twice, or
+    `leaves_traces`: a step in or below it still matters after the list has succeeded: to be undone, not to happen twice, or
     for the key under which its result is recorded.
     """
 

@@ -86,7 +86,7 @@ def _reopen_step(state: RunState, step: StepState, redo: set[str]) -> None:
     elif is_kept(step):
         return
     elif step.status == "failed":
-        state.doubts.pop(without_rounds(step.path), None)  # `on_unknown: fail`: whoever resumes it wants it executed again
+        state.doubts.pop(without_rounds(step.path), None)  # `on_unknown: fail`: a resume asks for it to execute again
     if step.status not in ("pending", "not_run"):
         state.steps_done -= 1
     step.reset()
@@ -153,7 +153,7 @@ def open_items(state: RunState, step: StepState, at: float) -> None:
 def move_to(state: RunState, plan: Plan, version: str) -> None:
     """Continue with another version of the definition: results are taken over by path, for steps that are still there.
 
-    Whoever asks for it has made sure that no finished step has changed (`resume.conflicts`).
+    The caller has made sure that no finished step has changed (`resume.conflicts`).
     """
     state.plan, state.version = plan, version
     state.ended.clear()  # these lists are of the definition before

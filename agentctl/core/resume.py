@@ -33,7 +33,7 @@ class Conflict(msgspec.Struct, frozen=True):
 
 
 def dependents(state: RunState, path: str) -> list[str]:
-    """What `--from path` runs anew: that step and all that needs it, also outside the lists that hold it.
+    """Return what `--from path` runs again: that step and all that needs it, also outside the lists that hold it.
 
     Raises KeyError when the run has no such step.
     """
@@ -81,15 +81,15 @@ def _intent(step: StepState, before: str, redo: list[str]) -> Intent:
     if before == "unknown":
         return Intent(step.path, "rerun", "its outcome is in doubt: nothing executes before that is answered")
     if before in ("running", "waiting", "retrying") and not step.bodies:
-        said = {"running": "was under way: executes again with the same key", "waiting": "goes on waiting"}
-        return Intent(step.path, "rerun", said.get(before, "its next attempt is due"))
+        reasons = {"running": "was under way: executes again with the same key", "waiting": "continues to wait"}
+        return Intent(step.path, "rerun", reasons.get(before, "its next attempt is due"))
     if before in WELL or step.bodies:
-        return Intent(step.path, "run", "goes on with what is unfinished in it")
+        return Intent(step.path, "run", "continues with what is unfinished in it")
     return Intent(step.path, "run", "has not run")
 
 
 def conflicts(state: RunState, new: Plan, redo: Collection[str] = ()) -> list[Conflict]:
-    """The finished steps that an edited definition has changed or lost; empty: `--latest` may go on with it.
+    """Return the finished steps that an edited definition has changed or lost; empty: `--latest` may continue with it.
 
     `redo`: paths of steps whose results are dropped; these may have changed.
     """

@@ -92,7 +92,7 @@ class StepState:
         self.lost = False  # an `effect: once` attempt whose process is gone without an answer
         self.timer_fired = False  # the timer it waits for has fired
         self.answer: tuple[JSON, Error | None] | None = None  # what the child it waits for ended with
-        self.stopping = False  # told to stop; its answer is still awaited
+        self.stopping = False  # asked to stop; its answer is still awaited
         self.halted: Error | None = None  # ran out of time: what is under it is being stopped
         self.undone = False  # its undo step has begun
         self.frames: dict[str, Frame] = {}  # open ones
@@ -178,7 +178,7 @@ class Frame:
         self.restart()
 
     def restart(self) -> None:
-        """Count anew who waits for whom, from the statuses of the steps: pending, ended well, or (a container) opened again."""
+        """Count again which steps wait for which, from their statuses: pending, succeeded, or (a container) opened again."""
         self.waiting = list(self.block.waits)
         self.live: dict[int, StepState] = {}
         self.left = 0
@@ -266,8 +266,8 @@ class RunState:
         # its steps
         self.root: Frame | None = None
         self.frames: dict[str, Frame] = {}  # open ones
-        self.ended: list[Frame] = []  # items and iterations that `forgetting.forget` may drop
-        self.steps: dict[str, StepState] = {}  # every step ever opened, but for the forgotten ones
+        self.ended: list[Frame] = []  # items and iterations that `eviction.forget` may drop
+        self.steps: dict[str, StepState] = {}  # every step ever opened, except those that were evicted
         self.rounds: dict[str, int] = {}  # how often a list was opened, for the `@n` of its path
         self.once: dict[str, JSON] = {}  # outputs of finished `effect: once` steps, by path without rounds
         self.doubts: dict[str, StepState] = {}  # `effect: once` steps of unknown outcome, by path without rounds
@@ -279,13 +279,13 @@ class RunState:
         self.consumed_event_ids: dict[str, None] = {}  # of the latest events that waits took, in order
         self.approvals: dict[str, str] = {}  # path -> digest of what a person is asked to sign
         self.lookups: dict[str, str] = {}  # path -> key under which a recorded result is looked for
-        self.cancelled_waits: list[str] = []  # paths that wait no more: a driver is to be told
+        self.cancelled_waits: list[str] = []  # paths that no longer wait: a driver is to be notified
         self.timers: dict[tuple[str, str], float] = {}
         self._timer_heap: list[tuple[float, tuple[str, str]]] = []
         # what is to be decided
         self.due: deque[Frame | StepState | RunState] = deque()
         self.queued = False
-        self.on_hold = False  # nothing new is started, because whoever drives the run is about to leave
+        self.on_hold = False  # nothing new is started, because the driver of the run is about to leave
         self.held_back = False  # ... and something would have been
         self.is_catching_up = False  # nothing is started until all that was due is decided
         self.postponed: list[Frame | StepState] = []  # what would have started meanwhile
@@ -293,7 +293,7 @@ class RunState:
         # what it cost
         self.usage: Usage | None = None  # of the llm calls that answered, those of finished children included
         self.reserved: dict[str, int] = {}  # path -> tokens that an llm call under way may take
-        self.lost_tokens = 0  # estimates of llm calls that were cut off and never said what they cost
+        self.lost_tokens = 0  # estimates of llm calls that were cut off, so that their cost is not known
         self.children_usage: dict[str, Usage] = {}  # run id -> what is counted of it already
 
     def look_at(self, item: Frame | StepState | RunState) -> None:
@@ -318,7 +318,7 @@ class RunState:
 
     @property
     def next_timer(self) -> tuple[str, str]:
-        """Path and name of the earliest timer, once `next_due` has said that there is one."""
+        """Path and name of the earliest timer, if `next_due` is not None."""
         return self._timer_heap[0][1]
 
     @property
