@@ -126,6 +126,14 @@ def test_every_error_type_of_the_code_is_told_in_the_docs_and_no_other():
     assert named <= raised
 
 
+def test_the_table_of_errors_has_the_types_of_the_specs():
+    in_table = {word for row in ERROR_TABLE for word in re.findall(r"`([a-z_.]+?)(?:\.NNN)?`", row.split("|")[1])}
+    specified = {re.sub(r"\.(\*|\d.*)$", "", name) for name in spec.error_types()}
+    assert {word for word in in_table if not word.startswith("data.")} - specified == set()
+    of_agents = {name for name in specified if name.startswith("agent.")}
+    assert specified - of_agents <= in_table
+
+
 def test_the_table_of_errors_says_what_is_retried():
     yes = {
         word.replace(".NNN", "")

@@ -10,8 +10,6 @@ from agentctl.ports import ActionContext, Call, Outcome, Surroundings
 class EmitAction:
     """Output `{name, data, id}`. Without `id` it is the step's idempotency key: however often it executes, one event."""
 
-    instant = True
-
     def now(self, call: Call) -> Outcome:
         name, event_id = call.params["event"], call.params.get("id", call.idempotency_key)
         flaw = event_name_flaw(name)

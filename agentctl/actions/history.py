@@ -23,8 +23,6 @@ class RunsAndFeedback(Runs, People, Protocol):
 
 
 class HistoryAction:
-    instant = False
-
     def __init__(self, store: RunsAndFeedback | None) -> None:
         """`store`: None outside of any project, where there is no history."""
         self.store = store

@@ -50,8 +50,6 @@ PUBLIC = {"accept", "accept-encoding", "accept-language", "user-agent", "range",
 
 
 class HttpAction:
-    instant = False
-
     def __init__(self, deny: Sequence[str] = ()) -> None:
         """`deny`: networks that no request may reach, by whatever name: `policy.http.deny` of the project."""
         self.deny = deny

@@ -33,8 +33,6 @@ _PASSING = ("llm.rate_limit", "llm.unavailable")
 
 
 class LlmAction:
-    instant = False
-
     def __init__(self, models: Mapping[str, JSON], read_key: ReadKey = os.environ.get) -> None:
         """`models`: the `models:` of the project file, alias -> name or {model, api_base, api_key, supports_schema, ...}.
 

@@ -26,8 +26,6 @@ _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 class PythonAction:
-    instant = False
-
     def __init__(self, grace: float = GRACE) -> None:
         """`grace`: seconds between TERM and KILL when a step is stopped."""
         self.grace = grace

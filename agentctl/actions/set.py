@@ -6,8 +6,6 @@ from agentctl.ports import ActionContext, Call, Outcome, Surroundings
 
 
 class SetAction:
-    instant = True
-
     def now(self, call: Call) -> Outcome:
         return Outcome(call.params)
 

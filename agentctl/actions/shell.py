@@ -34,8 +34,6 @@ LANGUAGES: dict[str, str] = {"python": "-c", "python3": "-c", "node": "-e", "per
 
 
 class ShellAction:
-    instant = False
-
     def __init__(self, grace: float = GRACE) -> None:
         """`grace`: seconds between TERM and KILL when a step is stopped."""
         self.grace = grace

@@ -25,6 +25,8 @@ from agentctl.ports import Call, Files, Journals, LargeOutput, Scrubber
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 LOG_LIMIT = 50 << 20  # bytes of log that one run may write
 
+# A log is a file of ours: a link, or a pipe that nobody reads, was put there by somebody else.
+_TO_LOG = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 _encode = msgspec.json.Encoder().encode

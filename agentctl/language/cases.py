@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path as FilePath
 from typing import Any
 
-from agentctl import JSON
+from agentctl import JSON, spec
 from agentctl.expressions.duration import parse_duration
 from agentctl.language.check.shape import validate
 from agentctl.language.problems import Problem, in_order
@@ -30,6 +30,8 @@ def schema() -> dict[str, Any]:
     """JSON Schema draft 2020-12 of a test file. Callers must not change it."""
     text = (files("agentctl.language") / "cases.json").read_text(encoding="utf-8")
     loaded: dict[str, Any] = json.loads(text)
+    allowed = [name for name, action in spec.actions().items() if action.can_be_allowed]
+    loaded["$defs"]["allow"]["items"] = {"enum": allowed}
     return loaded
 
 

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from msgspec import convert, structs
 
-from agentctl import JSON
+from agentctl import JSON, spec
 from agentctl.core.commands import Execute
 from agentctl.core.events import AnyEvent, AttemptFailed, AttemptWithdrawn, Error, StepSucceeded, Usage
 from agentctl.errors import ActionError, StoreError
@@ -86,10 +86,10 @@ class Attempts:
     def at_once(self, run_id: str, name: str, command: Execute) -> AnyEvent | None:
         """The answer, when the action needs no time (`set`): no task, no worker. None: it has to be started."""
         try:
-            action = self._actions[command.uses]
-            if not action.instant:
+            found = spec.action(command.uses)
+            if found is None or not found.is_instant:
                 return None
-            outcome = cast(InstantAction, action).now(self._call(run_id, name, command))
+            outcome = cast(InstantAction, self._actions[command.uses]).now(self._call(run_id, name, command))
             return self._succeeded(command, outcome.output, outcome)
         except Exception as error:  # as in _perform: whatever an action raises is the attempt's failure
             return self._failed(command, _explain(command, error))

@@ -117,9 +117,6 @@ class Scrubber(Protocol):
 class Action(Protocol):
     """What a step does to the world. Raises ActionError for a failed attempt; any other exception is a bug, shown as one."""
 
-    instant: bool
-    """True: it neither waits nor touches the world, and is an `InstantAction`, whose `now` the engine calls in its own turn."""
-
     async def perform(self, call: Call, around: Surroundings) -> Outcome: ...
 
 

@@ -42,6 +42,7 @@ EMIT = ActionSpec(
     implementation="agentctl.actions.emit:make",
     is_instant=True,
     is_pure=True,
+    errors=(ErrorType("event.too_deep"),),
 )
 
 HISTORY = ActionSpec(

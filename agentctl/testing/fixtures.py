@@ -45,8 +45,6 @@ from agentctl.triggers.events import EventTriggers, patterns
 class ScriptedAction:
     """Does what `behave[path]` says, else returns `did PATH`. `calls`: every attempt, in order."""
 
-    instant = False
-
     def __init__(self) -> None:
         self.behave: dict[str, Callable[[Call], Awaitable[JSON]]] = {}
         self.calls: list[Call] = []

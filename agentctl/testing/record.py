@@ -15,6 +15,8 @@ from agentctl.core import events as ev
 from agentctl.core.lifecycle import ENDED
 from agentctl.core.state import RunState, StepState
 from agentctl.core.timestamps import rfc3339
+from agentctl.errors import ExpressionError
+from agentctl.expressions import large
 from agentctl.expressions.references import needed_secrets
 from agentctl.model import Skill, Task, Wait
 from agentctl.paths import for_any_number
@@ -128,6 +130,8 @@ class _Tape:
         for path, by_attempt in self._outcomes.items():
             outcomes = [by_attempt[number] for number in sorted(by_attempt)]
             for outcome in outcomes:
+                if "output" in outcome:
+                    outcome["output"] = _content(outcome["output"])
                 if "output" in outcome and len(json.dumps(outcome["output"])) > LARGE:
                     outcome["output"] = _bounded(outcome["output"])
                     cut.append(path)
@@ -213,6 +217,14 @@ def _joined(mocks: dict[str, JSON]) -> dict[str, JSON]:
     return found
 
 
+def _content(output: JSON) -> JSON:
+    """An output with what its references to files stand for, as far as that can be read."""
+    try:
+        return large.loaded(output)
+    except ExpressionError:
+        return large.shown(output)
+
+
 def _bounded(value: JSON) -> JSON:
     """The beginning of it."""
     if isinstance(value, str):
@@ -230,7 +242,7 @@ def _expectation(state: RunState) -> dict[str, JSON]:
         expected["error"] = {"type": state.error.type}
         if state.error.step:
             expected["error"]["step"] = state.error.step
-    elif state.status == "succeeded" and len(json.dumps(state.output)) <= LARGE:
+    elif state.status == "succeeded" and len(json.dumps(_content(state.output))) <= LARGE:
         expected["output"] = state.output
     # `reused`: the case has no other run to reuse a result of
     steps = {

@@ -117,8 +117,6 @@ def naive(world: World) -> None:
 class DeskAction:
     """The scripts of the loop."""
 
-    instant = False
-
     def __init__(self, world: World, clock: VirtualClock) -> None:
         self.world = world
         self.clock = clock

@@ -125,3 +125,25 @@ def test_a_function_that_leaves_without_an_answer_leaves_an_effect_of_once_in_do
     assert agentctl("run", "pay", "--no-wait").code == 3
     assert agentctl("history", "--json").json[0]["status"] == "blocked"
     assert (project.root / "trace").read_text() == "x"
+
+
+def test_an_output_that_the_store_cannot_take_is_no_failure_of_the_step(project, agentctl):
+    project.write("loops/big.yaml", "loop: big\nsteps: [{shell: 'echo ran >>trace; head -c 2000000 /dev/zero'}]\n")
+    project.store.parent.mkdir(mode=0o700)
+    payloads = project.store.parent / "payloads"
+    payloads.write_text("a file where the folder should be")
+    stopped = agentctl("run", "big", "--json")
+    assert (stopped.code, stopped.json["error"]["type"]) == (5, "store")
+    assert agentctl("history", "--json").json[0]["status"] == "interrupted"
+    payloads.unlink()
+    assert agentctl("resume", "last", "--json").json["output"]["bytes"] == 2_000_000
+
+
+def test_a_recorded_case_has_the_beginning_of_a_large_output(project, agentctl):
+    project.write("loops/big.yaml", "loop: big\nsteps: [{id: log, shell: 'yes line | head -c 2000000'}, {set: {a: 1}}]\n")
+    assert agentctl("run", "big").code == 0
+    recorded = agentctl("test", "--record", "last")
+    assert recorded.code == 0, recorded.err
+    text = "".join(file.read_text() for file in (project.root / "tests").glob("*.yaml")) or recorded.out
+    assert "line\\nline" in text or "line\n" in text
+    assert "sha256" not in text

@@ -42,7 +42,9 @@ def greet(project):
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
-def test_the_tests_of_what_ships_pass_with_every_crash(agentctl, file):
+def test_the_tests_of_what_ships_pass_with_every_crash(agentctl, file, install):
+    if (file.parents[1] / "pyproject.toml").exists() and file.parents[2].name == "examples":
+        install(file.parents[1])
     result = agentctl("test", file, "--crash-everywhere", "--json")
     document = result.json
     assert (result.code, document["failed"], document["problems"]) == (0, 0, [])

@@ -12,8 +12,6 @@ from agentctl.ports import ActionContext, Call, Outcome, Surroundings
 
 
 class SqliteAction:
-    instant = False
-
     async def perform(self, call: Call, around: Surroundings) -> Outcome:
         """Return the rows as a list of mappings, column -> value."""
         params = call.params

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -136,3 +137,14 @@ def test_large_json_is_parsed_and_what_is_no_json_is_invalid(call: Make, around:
     reference = run(call(run="printf '['; seq -s , 1 300000 | tr -d '\\n'; printf ']'", parse="json"), around)
     assert reference["kind"] == "json"
     assert failure(call(run="yes line | head -c 2000000", parse="json"), around).type == "output.invalid"
+
+
+def test_a_log_that_is_a_pipe_or_a_link_is_not_written_to(call: Make, around: Any, tmp_path: Path) -> None:
+    log = around.store / "logs" / "run.jsonl"
+    log.parent.mkdir()
+    os.mkfifo(log)
+    assert run(call(run="echo out"), around) == "out"
+    log.unlink()
+    log.symlink_to(tmp_path / "elsewhere")
+    assert run(call(run="echo out"), around) == "out"
+    assert not (tmp_path / "elsewhere").exists()

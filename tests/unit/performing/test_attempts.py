@@ -20,8 +20,6 @@ TIMEOUT = 0.02
 class GetsReadySlowly:
     """Takes longer to get ready than an attempt may take. `seconds`: what the attempt itself takes."""
 
-    instant = False
-
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.heard: list[str] = []
