@@ -136,7 +136,8 @@ def _filled_in(alias: str, value: JSON, read_key: ReadKey) -> JSON:
     for literal, name in secret_parts(value):
         secret = read_key(name) if name else ""
         if secret is None:
-            raise ActionError("llm.auth", f"The model `{alias}` of agentctl.yaml needs a secret that is not set: {name}.")
+            fix = f"set {name} in the environment or in the project's .env"
+            raise ActionError("llm.auth", f"The model `{alias}` needs the secret {name}, which is not set: {fix}.")
         text += literal + secret
     return text
 

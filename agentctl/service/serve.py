@@ -100,14 +100,26 @@ class Service:
 
     async def _begin_all(self) -> None:
         for part in self._parts:
-            await part.begin()
-            self._tasks.append(asyncio.create_task(self._keep(part), name=part.name))
+            has_begun = await self._has_begun(part)
+            self._tasks.append(asyncio.create_task(self._keep(part, has_begun), name=part.name))
 
-    async def _keep(self, part: Component) -> None:
-        """Let a part that has begun work, for ever. One that fails begins again; one that keeps failing ends the service."""
+    async def _has_begun(self, part: Component) -> bool:
+        """False: it has a bug, and begins again later; ready does not wait for it. Raises AgentctlError: there is no service."""
+        try:
+            await part.begin()
+        except AgentctlError:
+            raise
+        except Exception as error:
+            if part is self._engine:
+                raise
+            log.error("the %s could not begin: %s; the others do", part.name, error, exc_info=error)
+            return False
+        return True
+
+    async def _keep(self, part: Component, has_begun: bool) -> None:
+        """Let a part work, for ever. One that fails begins again; one that keeps failing ends the service."""
         loop = asyncio.get_running_loop()
         failures, pause = 0, _FIRST_PAUSE
-        has_begun = True
         while True:
             began = loop.time()
             try:

@@ -74,7 +74,7 @@ def test_an_edit_serves_the_next_run_and_an_invalid_one_does_not(agentctl, proje
     serve()
     project.write("loops/import-order.yaml", IMPORT + "setps: []\n")
     found = eventually(lambda: [row for row in agentctl("doctor", "--json").json if row["check"] == "deployments"])
-    assert "'import-order' is served as it last was good" in found[0]["message"]
+    assert "'import-order' is served at its last good version" in found[0]["message"]
     assert "loops/import-order.yaml:9:1: error[unknown-key]" in found[0]["message"]
     project.write("inbox/a.json", '{"number": 1}')
     assert done(1) == [("created", 1)]

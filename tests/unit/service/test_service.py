@@ -129,6 +129,25 @@ async def test_a_part_that_cannot_begin_keeps_the_service_from_being_ready(world
     assert diary == ["a begins", "a stops"]
 
 
+async def test_ready_does_not_wait_for_a_part_with_a_bug(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    class Buggy(Told):
+        async def begin(self) -> None:
+            diary.append("tries")
+            if diary.count("tries") < 3:
+                raise KeyError("a bug")
+
+    diary: list[str] = []
+    made = service(world, Buggy("b", diary), Told("c", diary), clock=Quick(), on_ready=lambda: diary.append("ready"))
+    running = asyncio.create_task(made.run())
+    async with asyncio.timeout(10):
+        while diary.count("tries") < 3 or "ready" not in diary:
+            await asyncio.sleep(0.001)
+    signal_us()
+    await running
+    assert {"c begins", "ready"} <= set(diary)
+    assert "the b could not begin" in caplog.text
+
+
 async def test_a_signal_before_it_is_ready_ends_it(world: World) -> None:
     class Slow(Told):
         async def begin(self) -> None:
