@@ -166,8 +166,8 @@ class Attempts:
 
     def _unexplained(self, command: Execute, task: asyncio.Task[AnyEvent | StoreError]) -> AnyEvent:
         """What came of the attempt could not even be made an event: a bug of ours, which must not leave the run waiting."""
-        log.error("the outcome of step %s could not be told", command.path, exc_info=task.exception())
-        return self._failed(command, ActionError("internal", f"the outcome could not be told: {task.exception()!r}"))
+        log.error("the outcome of step %s could not be reported", command.path, exc_info=task.exception())
+        return self._failed(command, ActionError("internal", f"the outcome could not be reported: {task.exception()!r}"))
 
     def _end(self, attempt: _Attempt, event: AnyEvent | StoreError) -> None:
         self._live.pop((attempt.call.run_id, attempt.call.path), None)

@@ -94,7 +94,7 @@ AGENT = ActionSpec(
                     "x-expected": "a name of letters, digits, _ and -",
                     "description": "What the model calls it.",
                 },
-                "description": {"type": "string", "description": "What the model is told about it."},
+                "description": {"type": "string", "description": "What the model reads about it."},
                 "approve": {"type": "boolean", "description": "A person signs before each call."},
                 "effect": {
                     "enum": ["repeatable", "once"],

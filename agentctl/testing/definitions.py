@@ -49,7 +49,7 @@ def wait_for_event(id: str, name: str, condition: str | None = None, **more: Any
     return model.Step(id=id, action=model.Wait(event=parse_value(name), condition=test, **more), uses="wait")
 
 
-def approve(id: str, message: str = "Go on?", show: Any = None, form: Any = None, **more: Any) -> model.Step:
+def approve(id: str, message: str = "Continue?", show: Any = None, form: Any = None, **more: Any) -> model.Step:
     """`more`: timeout, on_timeout."""
     shown = None if show is None else parse_value(show)
     action = model.Approve(message=parse_value(message), show=shown, form=parse_value(form or {}), **more)
