@@ -18,7 +18,7 @@ FRAMES = 8
 
 
 class _Failure(Exception):
-    """Told to the runner as `failure: kind`, with the exception that it was raised from."""
+    """Reported to the runner as `failure: kind`, with the exception that it was raised from."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)

@@ -90,8 +90,8 @@ class Stdout(Output):
 class Kept:
     """Bytes of a step's output: up to 1 MiB in memory as they came, more in a nameless file, scrubbed.
 
-    A disk that takes no more is no end of the step: what it does to the world goes on. So what there is of it stays in memory
-    then, up to a limit. Raises ActionError, whose outcome is unknown, when there is more than that, or than `limit`.
+    A full disk does not end the step, whose effects continue. What the disk does not take stays in memory, up to IN_MEMORY.
+    Raises ActionError with an unknown outcome when there is more than that, or more than `limit`.
     """
 
     def __init__(self, around: Surroundings, limit: int) -> None:

@@ -55,8 +55,8 @@ async def _in_a_process(kept: Kept, how: str, around: Surroundings, limit: int) 
         except NotStarted as error:
             raise ActionError("output.invalid", f"The output could not be read: {error}.", outcome="unknown") from error
         if not answer.is_complete:
-            told = last_lines(stderr.decode("utf-8", "replace")) or f"exit code {code}"
-            raise ActionError("output.invalid", f"The output could not be read as {how.upper()}: {told}.")
+            reason = last_lines(stderr.decode("utf-8", "replace")) or f"exit code {code}"
+            raise ActionError("output.invalid", f"The output could not be read as {how.upper()}: {reason}.")
         if answer.is_failure:
             raise _invalid(how, answer.failure["failure"], kept.data)
         return answer.result()

@@ -1,4 +1,4 @@
-"""Reading a large output, or one of YAML, in a process of its own: it can be killed, and holds up nobody meanwhile.
+"""Parse a large output, or YAML, in a process of its own: a timeout can kill it, and the event loop does not wait for it.
 
 argv: HOW FD. Reads the output from stdin, and writes one line to the pipe FD: see `answer`. `how`: json, yaml, lines.
 """

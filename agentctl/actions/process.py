@@ -1,12 +1,16 @@
-"""Processes with their whole trees: started, read, waited for and killed. Shared by `shell` and `python`.
+"""Run processes and control their whole trees. Shared by `shell` and `python`.
 
-Guarantees. A cancelled process gets TERM (its group does), after the grace period its whole tree gets KILL, and only then
-does the cancellation go on. When the runner itself is killed with -9, the warden kills the trees of all steps that were under
-way (`warden` says what counts as a tree, on Linux and on macOS), and until then it holds the lock that says the runner lives,
-so that nobody takes over a run whose old attempt still acts. If runner and warden are killed in the same instant, the next
-owner of the run ends what they left (`left_behind`). PR_SET_PDEATHSIG is not used: it needs a `preexec_fn`, unsafe beside
-threads and slower the bigger the runner is, and it reaches the direct child only. What a step that ended left behind (a
-server put in the background) is left alone.
+Guarantees:
+
+- A cancelled process gets TERM, with its process group. After the grace period its whole tree gets KILL. Only then does the
+  cancellation continue.
+- When the runner is killed with SIGKILL, the warden kills the trees of all running steps (`warden` defines a tree, on Linux and
+  on macOS). Until then it holds the lock that marks the runner as alive, so nobody takes over a run whose old attempt still acts.
+- When runner and warden are killed at the same instant, the next owner of the run kills what they left (`left_behind`).
+- What a finished step left running, such as a server in the background, is left alone.
+
+PR_SET_PDEATHSIG is not used: it needs a `preexec_fn`, which is unsafe beside threads and slower the bigger the runner is, and it
+reaches the direct child only.
 """
 
 from __future__ import annotations
@@ -29,11 +33,11 @@ from agentctl.actions.warden_process import WARDEN
 
 GRACE = 10.0  # seconds between TERM and KILL
 DRAIN = 1.0  # seconds of silence after which a pipe that only a grandchild still holds is let go
-DRAIN_LIMIT = 5.0  # seconds after which it is let go even though the grandchild goes on writing
+DRAIN_LIMIT = 5.0  # seconds after which it is let go although the grandchild still writes
 
 
 class NotStarted(Exception):
-    """The program was not started: nothing of it ran. `cause`: what the system, or the check of the arguments, said."""
+    """The program was not started: nothing of it ran. `cause`: the error of the system, or of the check of the arguments."""
 
     def __init__(self, cause: OSError | ValueError) -> None:
         super().__init__(str(cause))
@@ -179,7 +183,7 @@ class _Running:
         await asyncio.to_thread(self._kill)
 
     async def _grace(self, deadline: float, hurry: asyncio.Event) -> None:
-        """Wait until nobody of the tree is left, or the deadline, or hurry."""
+        """Wait until the tree is gone, or the deadline has passed, or `hurry` is set."""
         hurried = asyncio.ensure_future(hurry.wait())
         try:
             either: list[asyncio.Future[Any]] = [self.ended, hurried]

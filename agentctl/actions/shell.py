@@ -27,7 +27,7 @@ from agentctl.ports import ActionContext, Call, Outcome, Surroundings
 
 ARGUMENT = 100_000  # bytes; Linux refuses a single argument over 128 KiB, so longer scripts are handed over as a file
 
-# How each interpreter is told to stop at the first error, and to take its script from an argument.
+# The options that make each interpreter stop at the first error, or take its script from an argument.
 SHELLS: dict[str, list[str]] = {name: ["-eu"] for name in ("sh", "dash", "ash", "ksh", "zsh")}
 SHELLS["bash"] = ["-eu", "-o", "pipefail"]
 LANGUAGES: dict[str, str] = {"python": "-c", "python3": "-c", "node": "-e", "perl": "-e", "ruby": "-e"}

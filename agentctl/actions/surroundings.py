@@ -21,12 +21,10 @@ from agentctl.actions.secrets import Secrets
 from agentctl.errors import StoreFull
 from agentctl.ports import Call, Files, Journals, LargeOutput, Scrubber
 
-# A link is not followed: whoever owns the folder may have put one there.
+# A link is not followed, and a pipe without a reader is not waited for: the owner of the folder may have put one there.
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 LOG_LIMIT = 50 << 20  # bytes of log that one run may write
 
-# A log is a file of ours: a link, or a pipe that nobody reads, was put there by somebody else.
-_TO_LOG = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 _encode = msgspec.json.Encoder().encode

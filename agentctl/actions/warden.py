@@ -5,8 +5,9 @@ process whose environment holds the step's marker, and all descendants of these.
 parent is gone, is found. What escapes is a process that did both *and* dropped its environment.
 Elsewhere (macOS) there is no cheap look at another process's environment: the tree is the group and its descendants.
 
-The warden is a small Python process, one for each runner, started with its first process and told of every step's tree through a
-pipe. When the pipe closes without the tree having been reported as ended, the runner was killed: the warden kills the tree.
+The warden is a small Python process, one for each runner. It starts with the first process of the runner, which reports every
+tree to it through a pipe. When the pipe closes before a tree was reported as ended, the runner was killed: the warden kills the
+tree.
 It reads its own source from the pipe, so that no command line of it names the product: `pkill -f` must not find both.
 Only the standard library, and as little of it as can be: this runs under `python -I -S`.
 """
@@ -94,7 +95,7 @@ def _read(path: str) -> bytes:
 def kill_tree(session: int, marker: bytes) -> None:
     """Stop the whole tree, then kill it: no process of it sees another one die and runs its next command.
 
-    Again until a look finds nobody twice. Returns after 2 s at the latest.
+    Repeat until two scans in a row find no process. Return after 2 s at the latest.
     """
     deadline, quiet = time.monotonic() + 2, 0
     while quiet < 2 and time.monotonic() < deadline:
@@ -106,7 +107,7 @@ def kill_tree(session: int, marker: bytes) -> None:
 
 
 def _stopped(session: int, marker: bytes, deadline: float) -> dict[int, int]:
-    """The tree, every process of it stopped: looked for until a look finds nobody new, since one may have forked meanwhile."""
+    """Stop every process of the tree; scan again until no new one is found, since one may have forked meanwhile."""
     if session:
         with contextlib.suppress(OSError):
             os.killpg(session, signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""This process's warden: started with the first tree, told of every tree, and started again as soon as it is gone."""
+"""The warden of this process: started with the first tree, informed of every tree, and replaced as soon as it dies."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from agentctl.actions import warden
 
 
 class WardenProcess:
-    """The warden of this process. A thread waits for its end, so that a dead one is noticed at once, whatever else goes on.
+    """Starts, informs and replaces the warden. A thread waits for its end, so a dead warden is noticed at once.
 
-    Between the death of a warden and the start of the next one nobody could kill the trees if this process died, too. So they
-    are stopped (SIGSTOP) for that moment: an attempt that nobody guards does not act.
+    Between the death of a warden and the start of the next one, no process could kill the trees if this process died as well.
+    So the trees are stopped (SIGSTOP) for that moment: an unguarded attempt does not act.
     """
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ def _write(process: subprocess.Popen[bytes], data: bytes) -> None:
 
 
 def _dismiss(process: subprocess.Popen[bytes], trees: dict[str, int]) -> None:
-    """Let a warden go that another one stands in for: it must kill nothing."""
+    """End a warden that was replaced while it lived: it must kill nothing."""
     with contextlib.suppress(BrokenPipeError):
         _write(process, "".join(f"- {marker}\n" for marker in trees).encode())
     if process.stdin is not None:

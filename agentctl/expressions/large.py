@@ -2,7 +2,7 @@
 
 A reference is `{file, bytes, sha256, kind}`. An expression that looks into it gets the text (`kind: text`) or the value
 (`json`); one that only hands it on hands on the reference. So it costs nothing to pass a gigabyte from step to step.
-What is read is checked against `sha256`, so a reference that somebody made up gives nothing that they could not have written.
+Content is checked against `sha256`, so a made-up reference reads only what its author knows already.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ async def test_two_engines_never_drive_the_same_run(world: World) -> None:
     run_id = await first.create(stored("mine", task("a")), {})
     driving = asyncio.create_task(first.drive(run_id))
     await eventually_async(lambda: world.shell.calls)
-    with pytest.raises(StoreBusy, match="being driven by another process"):
+    with pytest.raises(StoreBusy, match="being driven by process"):
         await second.drive(run_id)
     release.set()
     assert (await driving).status == "succeeded"
