@@ -1,33 +1,5 @@
-"""The tree of an expression, made into a closure. Nothing of Jinja2 is needed, or imported, here.
-
-A tree is JSON: `[op, operand...]`. Operands that are lists (or mappings of lists) are trees again; `?` marks one that may be
-null. `references` walks trees by this rule alone.
-
-    lit value                           a value without any expression inside, kept whole
-    int digits                          an integer literal of more than 64 bits
-    path offset name key...             scope[name][key]...; keys are constant strings and integers
-    item base key                       base[key], when base is no path or key is no constant
-    slice base start? stop? step?       base[start:stop:step]
-    and a b | or a b | not a            Python's truth, as in Jinja
-    if test then else?                  `then if test else else`; without else it may be undefined
-    cmp first sign tree [sign tree...]  chained comparison; signs == != < <= > >= in, `not in`
-    + - * / // % **  a b | neg a | pos a
-    ~ tree...                           texts put together
-    list tree... | dict [key value]...  literals inside an expression
-    range tree...                       1 to 3 integers
-    default base fallback boolean?      base may be undefined anywhere on its way
-    defined base                        the same; `is undefined` is its `not`
-    filter name base [args] {kwargs}    name in filters.FILTERS
-    test name base [args] {kwargs}      name in tests.CHECKS
-    map_attribute base attribute default?
-    map_filter name base [args] {kwargs}
-    select keep attribute? name? base [args] {kwargs}    select, reject, selectattr, rejectattr; name of a test
-
-and for a YAML value with expressions inside:
-
-    text part...                        a part is a literal string or a tree
-    seq tree... | map {key: tree}
-    entries [key value]...              a mapping with expressions in its keys
+"""The tree of an expression, made into a closure. Nothing of Jinja2 is needed, or imported, here. `tree` says
+what each op means.
 """
 
 from __future__ import annotations
@@ -36,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agentctl.errors import ExpressionError
-from agentctl.expressions.limits import MAX_BITS, spend, spend_items, spend_text, work
+from agentctl.expressions.limits import MAX_BITS, MAX_WORK, spend, spend_items, spend_text, work
 from agentctl.expressions.operators import BINARY, COMPARISONS, UNARY, add, concat
 from agentctl.expressions.paths import compile_path
 from agentctl.expressions.tree import Tree, all_ops, label, tolerates
@@ -69,11 +41,13 @@ def build(tree: Tree) -> Closure:
         return _guarded(inner)
 
     def counted(scope: Any) -> Any:
-        before = work.begin()
+        before, work.left = work.left, MAX_WORK
         try:
             return inner(scope)
         finally:
-            work.resume(before)
+            work.left = before
+            if work.until is not None:
+                work.reset()
 
     return _guarded(counted)
 

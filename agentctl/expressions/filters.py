@@ -2,7 +2,7 @@
 
 Jinja's pure ones (docs: https://jinja.palletsprojects.com/templates/#builtin-filters), with JSON where it has Python: texts
 are made by compact JSON rather than `str()`, lists stand for tuples and generators, attributes are keys of mappings. `default`,
-`map`, `select`, `reject`, `selectattr` and `rejectattr` are ops of the tree (see `evaluate`).
+`map`, `select`, `reject`, `selectattr` and `rejectattr` are ops of the tree (see `tree`).
 """
 
 from __future__ import annotations

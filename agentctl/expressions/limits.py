@@ -33,14 +33,9 @@ class _Work(threading.local):
     look = MAX_WORK - _UNITS_A_LOOK
     until: float | None = None
 
-    def begin(self) -> tuple[int, int, float | None]:
-        """Start a budget. Returns the one under way, for `resume`."""
-        before = self.left, self.look, self.until
-        self.left, self.look, self.until = MAX_WORK, MAX_WORK - _UNITS_A_LOOK, None
-        return before
-
-    def resume(self, before: tuple[int, int, float | None]) -> None:
-        self.left, self.look, self.until = before
+    def reset(self) -> None:
+        """Forget the time of an evaluation that is done."""
+        self.look, self.until = MAX_WORK - _UNITS_A_LOOK, None
 
 
 work = _Work()

@@ -1,5 +1,5 @@
 """Source of expressions -> `Template`. Jinja2 lends its grammar, and nothing else of it is used: its parser's nodes become
-our own small tree (see `evaluate`), and what is not in that tree's table cannot be written."""
+our own small tree (see `tree`), and what is not in that tree's table cannot be written."""
 
 from __future__ import annotations
 

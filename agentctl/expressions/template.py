@@ -16,7 +16,7 @@ from agentctl.expressions.tree import names_secrets
 
 
 class Template(msgspec.Struct, frozen=True, dict=True, array_like=True):
-    """`tree`: see `expressions.evaluate`.  `source`: what the user wrote, for messages."""
+    """`tree`: see `expressions.tree`.  `source`: what the user wrote, for messages."""
 
     tree: Any
     source: str = ""

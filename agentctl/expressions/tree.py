@@ -1,4 +1,34 @@
-"""Looking at trees without evaluating them. What each op means is written on top of `evaluate`."""
+"""The tree of an expression, and how to look at one without evaluating it.
+
+A tree is JSON: `[op, operand...]`. Operands that are lists (or mappings of lists) are trees again; `?` marks one that may be
+null. `references` walks trees by this rule alone.
+
+    lit value                           a value without any expression inside, kept whole
+    int digits                          an integer literal of more than 64 bits
+    path offset name key...             scope[name][key]...; keys are constant strings and integers
+    item base key                       base[key], when base is no path or key is no constant
+    slice base start? stop? step?       base[start:stop:step]
+    and a b | or a b | not a            Python's truth, as in Jinja
+    if test then else?                  `then if test else else`; without else it may be undefined
+    cmp first sign tree [sign tree...]  chained comparison; signs == != < <= > >= in, `not in`
+    + - * / // % **  a b | neg a | pos a
+    ~ tree...                           texts put together
+    list tree... | dict [key value]...  literals inside an expression
+    range tree...                       1 to 3 integers
+    default base fallback boolean?      base may be undefined anywhere on its way
+    defined base                        the same; `is undefined` is its `not`
+    filter name base [args] {kwargs}    name in filters.FILTERS
+    test name base [args] {kwargs}      name in tests.CHECKS
+    map_attribute base attribute default?
+    map_filter name base [args] {kwargs}
+    select keep attribute? name? base [args] {kwargs}    select, reject, selectattr, rejectattr; name of a test
+
+and for a YAML value with expressions inside:
+
+    text part...                        a part is a literal string or a tree
+    seq tree... | map {key: tree}
+    entries [key value]...              a mapping with expressions in its keys
+"""
 
 from __future__ import annotations
 
