@@ -46,7 +46,7 @@ class Pattern:
         self._pay(text)
         end = 0
         for done, match in enumerate(self._compiled.finditer(text), start=1):
-            spend(1)
+            spend(1 + 4 * self._compiled.groups + self._size // 64)
             check_time()  # a search may look at the rest of the text, however short its match is
             yield text[end : match.start()]
             for piece in pieces:
