@@ -120,10 +120,10 @@ def test_no_pattern_backtracks(pattern: str, subject: str) -> None:
     ["(?:){60000000}", "(?:){1000}", "()" * 300, "(()*)*" * 150, "((){1000}){1000}", "(?:(?:){1000}){1000}", "(a?){500}(a){400}"],
 )
 def test_a_pattern_of_nothing_repeated_ends_soon(pattern: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     with contextlib.suppress(ExpressionError):
         value("s | regex_replace(p, 'x')", s="a" * 20_000, p=pattern)
-    assert time.monotonic() - began < 8
+    assert time.thread_time() - began < limits.MAX_SECONDS + 1
 
 
 def test_a_regular_expression_pays_for_its_work() -> None:
