@@ -17,6 +17,7 @@ class Gather(msgspec.Struct, frozen=True, kw_only=True):
 
     `trigger`: the number of the trigger among the definition's.  `group`: events with the same are gathered together.
     `seconds`: how long it has to be quiet, or to be collected.  `size`: of a batch; None: debounce, the newest event counts.
+    `depth`: of the event, see `NewEvent`.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Gather(msgspec.Struct, frozen=True, kw_only=True):
     group: str
     seconds: float
     size: int | None = None
+    depth: int = 0
 
 
 class Gathered(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +34,7 @@ class Gathered(msgspec.Struct, frozen=True, kw_only=True):
 
     `revision` changes with every event that makes these no longer due: any further one of a debounce; of a batch none, for later
     ones wait for the next run, but it changes when these became a run.
+    `depth`: of the deepest of the events.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Gathered(msgspec.Struct, frozen=True, kw_only=True):
     group: str
     events: list[JSON]
     revision: int
+    depth: int = 0
 
 
 class Triggered(msgspec.Struct, frozen=True):

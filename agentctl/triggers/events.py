@@ -150,16 +150,18 @@ def _starts_of(stored: StoredDefinition, number: int, event: NewEvent, vars: Map
         problem = Error("expression", f"the key under which events are gathered cannot be evaluated: {reason}")
         return Triggered(runs=[_run(stored, number, document, vars, event.at, problem, depth=event.depth)])
     size = None if flow.batch is None else flow.batch.size
-    gather = Gather(name=definition.name, trigger=number, group=pile, seconds=wanted.seconds, size=size)
+    gather = Gather(name=definition.name, trigger=number, group=pile, seconds=wanted.seconds, size=size, depth=event.depth)
     return Triggered(gather=[gather])
 
 
-def run_of_gathered(stored: StoredDefinition, number: int, events: list[JSON], vars: Mapping[str, JSON], at: float) -> NewRun:
+def run_of_gathered(
+    stored: StoredDefinition, number: int, events: list[JSON], vars: Mapping[str, JSON], at: float, *, depth: int = 0
+) -> NewRun:
     """The run of gathered events, oldest first. Its event is the newest; of a batch, with all of them as `data.events`."""
     newest = events[-1]
     is_batch = stored.definition.flow.batch is not None or len(events) > 1  # they were a batch when they came
     document = {**newest, "data": {"events": events}} if is_batch else newest
-    return _run(stored, number, document, vars, at)
+    return _run(stored, number, document, vars, at, depth=depth)
 
 
 def _holds(definition: Definition, number: int, event: NewEvent, scope: dict[str, JSON]) -> bool:

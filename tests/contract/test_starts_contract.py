@@ -169,6 +169,17 @@ def test_a_batch_is_due_when_its_oldest_event_has_waited_or_at_once_when_it_is_f
     assert [ids(found) for found in store.gathered(AHEAD + 2)] == [["e0", "e1", "e2"]]
 
 
+def test_gathered_events_keep_the_depth_of_their_chain(store: Store) -> None:
+    async def scenario() -> None:
+        await deploy(store)
+        for number, depth in enumerate((3, 9, 0)):
+            [wanted] = gather(5, size=3).gather
+            await store.send(event(f"e{number}", number), Triggered(gather=[structs.replace(wanted, depth=depth)]))
+
+    asyncio.run(scenario())
+    assert [found.depth for found in store.gathered(AHEAD + 9)] == [9]
+
+
 def test_a_batch_gives_its_run_the_oldest_and_the_rest_waits_on(store: Store) -> None:
     async def scenario() -> None:
         await deploy(store)

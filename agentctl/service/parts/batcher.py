@@ -84,4 +84,4 @@ def _run_of(store: Journals, pile: Gathered, version: str, now: float, vars: Map
     except DefinitionInvalid as error:
         log.warning("the events gathered for %s wait until it can be used: %s", pile.name, error)
         return None
-    return None if stored is None else run_of_gathered(stored, pile.trigger, pile.events, vars, now)
+    return None if stored is None else run_of_gathered(stored, pile.trigger, pile.events, vars, now, depth=pile.depth)

@@ -44,6 +44,7 @@ def _to_3(database: Database) -> None:
     database.execute("UPDATE waits SET (opened, cursor) = (SELECT coalesce(max(seq), 0), coalesce(max(seq), 0) FROM events)")
     for statement in _EVENTS_THAT_ARE_NUMBERED_ONCE:
         database.execute(statement)
+    database.table("piled").add_column("depth", int, not_null_default=0)
     database.table("outputs").create(
         {"run": int, "digest": str, "value": str},
         pk=("run", "digest"),

@@ -318,6 +318,7 @@ CREATE INDEX piles_by_due ON piles (due);
 CREATE TABLE piled (
     pile INTEGER NOT NULL REFERENCES piles (id),
     event INTEGER NOT NULL REFERENCES events (seq),
+    depth INTEGER NOT NULL DEFAULT 0,   -- how many emitted events led to this one, itself included
     PRIMARY KEY (pile, event)
 ) WITHOUT ROWID;
 CREATE INDEX piled_by_event ON piled (event);

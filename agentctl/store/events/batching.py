@@ -32,7 +32,9 @@ def gather(session: Session, event_id: str, at: float, gathers: Sequence[Gather]
         number = execute(_PILE, place).fetchone()[0]
         if wanted.size is None:
             execute("DELETE FROM piled WHERE pile = ?", (number,))
-        execute("INSERT INTO piled (pile, event) SELECT ?, seq FROM events WHERE id = ?", (number, event_id))
+        execute(
+            "INSERT INTO piled (pile, event, depth) SELECT ?, seq, ? FROM events WHERE id = ?", (number, wanted.depth, event_id)
+        )
 
 
 def _put(session: Session, place: tuple[str, int, str], pile: Batch) -> None:
@@ -81,6 +83,7 @@ _EVENTS = """
 SELECT e.id, e.name, e.data, e.received_at, e.headers FROM piled p JOIN events e ON e.seq = p.event
     WHERE p.pile = ? ORDER BY p.event LIMIT ?
 """
+_DEPTH = "SELECT max(depth) FROM (SELECT depth FROM piled WHERE pile = ? ORDER BY event LIMIT ?)"
 
 
 def due(connection: sqlite3.Connection, payloads: Payloads, now: float) -> list[Gathered]:
@@ -90,7 +93,10 @@ def due(connection: sqlite3.Connection, payloads: Payloads, now: float) -> list[
         events = [event_of(row, payloads) for row in connection.execute(_EVENTS, (number, pile.ripe))]
         documents = [event.document(event.at) for event in events]
         revision = _revision(connection, number, pile)
-        found.append(Gathered(name=name, trigger=trigger, group=group, events=documents, revision=revision))
+        (depth,) = connection.execute(_DEPTH, (number, pile.ripe)).fetchone()
+        found.append(
+            Gathered(name=name, trigger=trigger, group=group, events=documents, revision=revision, depth=depth or 0)
+        )
     return found
 
 

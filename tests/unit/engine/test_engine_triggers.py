@@ -218,3 +218,29 @@ async def test_a_trigger_that_brings_out_a_bug_concerns_no_other(world: World, m
     [row] = await ended(engine, stored("first", emit()))
     assert row.status == "succeeded"
     assert (started(engine, "odd"), len(started(engine, "other"))) == ([], 1)
+
+
+async def test_a_loop_that_emits_the_event_that_starts_it_ends_at_a_depth(world: World) -> None:
+    engine = world.engine()
+    echo = stored("echo", emit(), triggers=(on_event("order.paid"),))
+    await world.deploy(engine, echo)
+    await engine.send("order.paid", {}, "first")
+    rows: list[RunRow] = []
+    while row := next((row for row in started(engine, "echo") if row.status == "queued"), None):
+        rows.append(await engine.drive(row.id))
+    assert [row.status for row in rows] == [*["succeeded"] * 32, "failed"]
+    assert rows[-1].error is not None
+    assert (rows[-1].error.type, rows[-1].error.step) == ("event.too_deep", "tell")
+
+
+async def test_a_child_run_is_as_deep_as_its_parent(world: World) -> None:
+    engine = world.engine()
+    world.skills["echo"] = stored("echo", emit(), kind="skill")
+    caller = stored("caller", skill("call", "echo"), triggers=(on_event("order.paid"),))
+    await world.deploy(engine, caller)
+    await engine.send("order.paid", {}, "first")
+    count = 0
+    while row := next((row for row in started(engine, "caller") if row.status == "queued"), None):
+        ended_row = await engine.drive(row.id)
+        count += 1
+    assert (count, ended_row.error and ended_row.error.type) == (33, "skill.failed")

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from agentctl.core.events import Parent
 from agentctl.errors import DefinitionInvalid
@@ -13,7 +14,7 @@ from agentctl.expressions.parse import parse_expression, parse_value
 from agentctl.model import Batch, Concurrency, Debounce, Flow, Input, Trigger
 from agentctl.ports import NOTHING, NewEvent, NewRun, RunRow, StoredDefinition, Subscription, Triggered
 from agentctl.testing.definitions import set_step, stored
-from agentctl.triggers.events import EventTriggers, run_of_gathered
+from agentctl.triggers.events import EventTriggers, run_of_gathered, starts_of
 
 AT = 1_800_000_000.0
 
@@ -183,6 +184,13 @@ def test_the_event_of_a_debounce_is_the_newest() -> None:
     debounced = loop(on(), input=ORDER, flow=Flow(debounce=Debounce(5.0)))
     created = run_of_gathered(debounced, 0, documents(3), {}, AT + 9).created
     assert (created.event, created.input) == (documents(3)[0], {"order": 3})
+
+
+def test_a_gathered_run_is_as_deep_as_the_deepest_of_its_events() -> None:
+    debounced = loop(on(), input=ORDER, flow=Flow(debounce=Debounce(5.0)))
+    [gathered] = starts_of(debounced, 0, structs.replace(paid({"order": 1}), depth=7), {}).gather
+    assert gathered.depth == 7
+    assert run_of_gathered(debounced, 0, documents(1), {}, AT, depth=gathered.depth).created.event_depth == 7
 
 
 def test_a_batch_of_a_definition_that_gathers_no_more_loses_no_event() -> None:
