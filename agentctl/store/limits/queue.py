@@ -31,9 +31,9 @@ SELECT p.rank, p.run, r.owner FROM places p CROSS JOIN runs r ON r.key = p.run
 """
 NEEDS = "SELECT run, grp, capacity FROM places WHERE held = 0 AND run IN (SELECT value FROM json_each(?))"
 GROUPS = """
-WITH RECURSIVE line (grp) AS (SELECT min(grp) FROM places WHERE held = 0
-    UNION ALL SELECT (SELECT min(grp) FROM places WHERE held = 0 AND grp > line.grp) FROM line WHERE line.grp IS NOT NULL)
-SELECT grp FROM line WHERE grp IS NOT NULL
+WITH RECURSIVE queues (grp) AS (SELECT min(grp) FROM places WHERE held = 0
+    UNION ALL SELECT (SELECT min(grp) FROM places WHERE held = 0 AND grp > queues.grp) FROM queues WHERE queues.grp IS NOT NULL)
+SELECT grp FROM queues WHERE grp IS NOT NULL
 """
 
 
@@ -112,12 +112,12 @@ def admit(session: Session, liveness: Liveness, asked: Sequence[int], now: float
     """Give runs that wait in the queue, by key, their places as far as there is room; returns those that must wait."""
     connection, keys = session.connection, array(asked)
     _set_back(session, keys, now)
-    line = AdmissionQueue(connection, liveness, now, set(asked))
+    admission = AdmissionQueue(connection, liveness, now, set(asked))
     groups = [row[0] for row in connection.execute(_GROUPS_OF, (keys,))]
     last = connection.execute(_LAST_OF, (keys,)).fetchone()
     waiting, admitted = set(asked), list[int]()
     needed = set[str]()
-    for run in line.startable(groups, last):
+    for run in admission.startable(groups, last):
         if run.arrival in waiting:
             waiting.discard(run.arrival)
             admitted.append(run.arrival)
@@ -125,7 +125,7 @@ def admit(session: Session, liveness: Liveness, asked: Sequence[int], now: float
             if not waiting:
                 break
     if admitted:
-        _put_back(session, [(key, group) for group in needed for key in line.used.lost.get(group, ())])
+        _put_back(session, [(key, group) for group in needed for key in admission.used.lost.get(group, ())])
         _take_places(session, admitted, now)
     return waiting
 

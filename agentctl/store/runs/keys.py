@@ -87,7 +87,7 @@ def _find(session: Session, place: Place, run: int, run_id: str, at: float, orde
     found = session.connection.execute(f"SELECT output, run, path, at FROM results WHERE {_AT}", place).fetchone()
     if found is not None and (order.ttl is None or at - found[3] < order.ttl):
         _leave(session, run, order.path, at)
-        _tell(session, [(run_id, order.path)], at, found[0], f"{found[1]}/{found[2]}")
+        _hand_over(session, [(run_id, order.path)], at, found[0], f"{found[1]}/{found[2]}")
         return
     stands = session.connection.execute(
         "SELECT name, step, key FROM claims WHERE run = ? AND path = ?", (run, order.path)
@@ -111,11 +111,11 @@ def _keep(session: Session, place: Place, run: int, run_id: str, at: float, path
         (*place, run_id, path, prepared.output, at, until),
     )
     session.connection.execute("DELETE FROM claims WHERE run = ? AND path = ?", (run, path))
-    line = session.connection.execute(
+    waiting = session.connection.execute(
         f"SELECT runs.id, c.path FROM claims c JOIN runs ON runs.key = c.run WHERE {_AT_C} AND NOT c.held ORDER BY c.id", place
     ).fetchall()
-    if line:
-        _tell(session, line, at, prepared.output, f"{run_id}/{path}")
+    if waiting:
+        _hand_over(session, waiting, at, prepared.output, f"{run_id}/{path}")
         session.connection.execute(f"DELETE FROM claims WHERE {_AT} AND NOT held", place)
 
 
@@ -142,9 +142,9 @@ def _leave(session: Session, run: int, path: str, at: float) -> None:
         post(session, [(run_id, session.payloads.event(ResultMissing(at=at, path=next_path)))])
 
 
-def _tell(session: Session, line: Sequence[tuple[str, str]], at: float, output: str | None, source: str) -> None:
+def _hand_over(session: Session, waiting: Sequence[tuple[str, str]], at: float, output: str | None, source: str) -> None:
     value = session.payloads.read_json(output)
-    found = [(run_id, ResultFound(at=at, path=path, output=value, source=source)) for run_id, path in line]
+    found = [(run_id, ResultFound(at=at, path=path, output=value, source=source)) for run_id, path in waiting]
     post(session, [(run_id, session.payloads.event(event)) for run_id, event in found])
 
 
