@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import re
 import sys
@@ -145,24 +144,25 @@ def _source(path: Path) -> str:
         return ""
 
 
-class _OneLine(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        from agentctl.render.text import visible
-
-        error = record.exc_info[1] if record.exc_info else None
-        cause = "" if error is None else f": {type(error).__name__}: {error}"
-        note(f"{record.levelname.lower()}: {visible(record.getMessage() + cause)}")
-
-
 def show_log() -> None:
     """Print our own warnings and errors on stderr; other packages are silent. AGENTCTL_DEBUG=1: everything, with tracebacks."""
+    import logging
+
+    from agentctl.render.text import visible
+
+    class OneLine(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            error = record.exc_info[1] if record.exc_info else None
+            cause = "" if error is None else f": {type(error).__name__}: {error}"
+            note(f"{record.levelname.lower()}: {visible(record.getMessage() + cause)}")
+
     if os.environ.get("AGENTCTL_DEBUG") == "1":
         logging.basicConfig(level=logging.INFO)
         return
     logging.getLogger().addHandler(logging.NullHandler())
     ours = logging.getLogger("agentctl")
     ours.setLevel(logging.WARNING)
-    ours.addHandler(_OneLine())
+    ours.addHandler(OneLine())
     ours.propagate = False
 
 

@@ -118,21 +118,21 @@ class Asker:
     async def _form(self, form: dict[str, Any]) -> dict[str, Any]:
         from agentctl.language.forms import read_field
         from agentctl.language.inputs import expected, has_default
-        from agentctl.render.text import visible
+        from agentctl.render.text import unambiguous, visible
         from agentctl.render.waits import default_text
 
         values = {}
         for name, schema in form.items():
             default = f", default {default_text(schema)}" if has_default(schema) else ""
             while name not in values:
-                text = await self._keyboard.line(f"{visible(name)} ({expected(schema)}{default}): ")
+                text = await self._keyboard.line(f"{unambiguous(name)} ({unambiguous(expected(schema))}{default}): ")
                 if not text and default:
                     values[name] = schema["default"]
                     continue
                 try:
                     values[name] = read_field(name, text, schema)
                 except InputInvalid as error:
-                    output.note(str(error))
+                    output.note(visible(str(error), lines=True))
         return values
 
 
