@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import socket
 
-LONGEST = 500  # characters
-
 
 def chain(error: BaseException | None) -> list[BaseException]:
     """An error and what caused it, the innermost last. Of a group, the first error counts."""
@@ -29,7 +27,7 @@ def cause(error: BaseException, *, without: str = "Connection error") -> str:
             return link.strerror
         text = " ".join(str(link).split()).rstrip(".")
         if text and without not in text:
-            return text[:LONGEST]
+            return text
     return "the connection failed"
 
 

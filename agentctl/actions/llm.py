@@ -61,7 +61,10 @@ class LlmAction:
                     raise
                 failures.append(failure)
         # One that passes by itself, if there is one: so the step's retry gets its chance.
-        raise next((failure for failure in failures if failure.type in _PASSING), failures[0])
+        shown = next((failure for failure in failures if failure.type in _PASSING), failures[0])
+        if any(failure.outcome == "unknown" for failure in failures):
+            shown.outcome = "unknown"
+        raise shown
 
     async def _ask(self, model: Model, call: Call, around: Surroundings) -> Outcome:
         litellm = await library()
@@ -73,14 +76,15 @@ class LlmAction:
             if model.stream:
                 response = await _whole(litellm, response, arguments)
         except Exception as error:
-            raise translate(error, model.name) from error
+            raise translate(error, model.name, around.scrub) from error
         latency = int(1000 * (time.monotonic() - started))
         usage, is_counted = usage_of(litellm, response, model, call.params, latency)
         if not is_counted:
             total = usage.input_tokens + usage.output_tokens
             around.log(call, "note", f"{model.name} did not report all tokens: the call counts as {total:,}, as reserved.")
-        text = _text_of(response, usage)
-        return Outcome(text if schema is None else _validated(text, schema, usage), usage)
+        failed = _Failed(usage, around)
+        text = _text_of(response, failed)
+        return Outcome(text if schema is None else _validated(text, schema, failed), usage)
 
 
 def _another_may_help(failure: ActionError) -> bool:
@@ -95,29 +99,50 @@ async def _whole(litellm: Any, pieces: Any, arguments: dict[str, JSON]) -> Any:
     return litellm.stream_chunk_builder(chunks, messages=arguments["messages"])
 
 
-def _text_of(response: Any, usage: Usage) -> str:
+class _Failed:
+    """Makes the errors of an answered call. What they show of the answer is masked before it is cut."""
+
+    def __init__(self, usage: Usage, around: Surroundings) -> None:
+        self._usage = msgspec.to_builtins(usage)
+        self._scrub = around.scrub
+
+    def invalid(self, message: str, text: str, problems: list[str]) -> ActionError:
+        return ActionError("llm.invalid_output", message, {"output": self.shown(text), "problems": problems}, usage=self._usage)
+
+    def because(self, kind: str, message: str, text: str) -> ActionError:
+        return ActionError(kind, message, {"output": self.shown(text)}, usage=self._usage)
+
+    def shown(self, text: str) -> str:
+        return str(self._scrub(text))[:SHOWN]
+
+    def masked(self, values: list[JSON]) -> list[JSON]:
+        """The same values as they may be quoted."""
+        return [self._scrub(value) for value in values]
+
+
+def _text_of(response: Any, failed: _Failed) -> str:
     """The text that a model answered. Raises ActionError when there is none, or only a part: each reason has its own words."""
     choices = getattr(response, "choices", None)  # a server that is none answers 200 with anything
     if not choices:
-        raise _invalid("The model answered nothing.", "", ["the answer is empty"], usage)
+        raise failed.invalid("The model answered nothing.", "", ["the answer is empty"])
     message, reason = choices[0].message, choices[0].finish_reason
     whole = message.content or ""
     text = spoken(whole)
     if reason == "content_filter":
-        raise _told("llm.refused", "The provider's content filter stopped the answer.", whole, usage)
+        raise failed.because("llm.refused", "The provider's content filter stopped the answer.", whole)
     refusal = _refusal(message)
     if refusal and not text.strip():
-        raise _told("llm.refused", f"The model refused: {refusal[:SHOWN]}", whole, usage)
+        raise failed.because("llm.refused", f"The model refused: {failed.shown(refusal)}", whole)
     if reason == "length":
         what = "answer" if text.strip() else "reasoning"
-        raise _told("llm.cut", f"The {what} was cut at the limit of tokens: raise `max_tokens`.", whole, usage)
+        raise failed.because("llm.cut", f"The {what} was cut at the limit of tokens: raise `max_tokens`.", whole)
     if text.strip():
         return text
     if getattr(message, "tool_calls", None):
-        raise _invalid("The model asked for a tool instead of an answer; `llm` offers none.", "", ["it is a tool call"], usage)
+        raise failed.invalid("The model asked for a tool instead of an answer; `llm` offers none.", "", ["it is a tool call"])
     if whole.strip() or getattr(message, "reasoning_content", None):
-        raise _invalid("The model reasoned and gave no answer.", "", ["the answer after the reasoning is empty"], usage)
-    raise _invalid("The model answered nothing.", "", ["the answer is empty"], usage)
+        raise failed.invalid("The model reasoned and gave no answer.", "", ["the answer after the reasoning is empty"])
+    raise failed.invalid("The model answered nothing.", "", ["the answer is empty"])
 
 
 def _refusal(message: Any) -> str:
@@ -168,21 +193,12 @@ def _messages(call: Call, schema: dict[str, JSON] | None) -> list[JSON]:
     return messages
 
 
-def _validated(text: str, schema: dict[str, JSON], usage: Usage) -> JSON:
+def _validated(text: str, schema: dict[str, JSON], failed: _Failed) -> JSON:
     try:
         values = read_answers(text)
     except ValueError as error:
-        raise _invalid(f"The answer is not JSON: {error}.", text, [f"it is not JSON: {error}"], usage) from None
-    value, problems = chosen(values, schema)
+        raise failed.invalid(f"The answer is not JSON: {error}.", text, [f"it is not JSON: {error}"]) from None
+    value, problems = chosen(failed.masked(values), schema)
     if problems:
-        raise _invalid(f"The answer does not fit the schema: {problems[0]}", text, problems, usage)
+        raise failed.invalid(f"The answer does not fit the schema: {problems[0]}", text, problems)
     return value
-
-
-def _invalid(message: str, text: str, problems: list[str], usage: Usage) -> ActionError:
-    data = {"output": text[:SHOWN], "problems": problems}
-    return ActionError("llm.invalid_output", message, data, usage=msgspec.to_builtins(usage))
-
-
-def _told(kind: str, message: str, text: str, usage: Usage) -> ActionError:
-    return ActionError(kind, message, {"output": text[:SHOWN]}, usage=msgspec.to_builtins(usage))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
+from agentctl import JSON
 from agentctl.actions.causes import cause, chain, was_not_made
 from agentctl.actions.http import retry_after
 from agentctl.errors import ActionError, ErrorOutcome
@@ -25,9 +27,9 @@ _LONGEST = 500  # characters of a provider's message
 _CLASS = r"(litellm\.)?(\w+Error: |\w+Exception( - |: ))+"
 
 
-def translate(error: Exception, model: str) -> ActionError:
-    """The ActionError for what a call of `model` raised."""
-    text = _sentence(error)
+def translate(error: Exception, model: str, scrub: Callable[[JSON], JSON]) -> ActionError:
+    """The ActionError for what a call of `model` raised. `scrub`: masks secrets, before the text is cut."""
+    text = str(scrub(_sentence(error)))[:_LONGEST]
     status = _status(error)
     kind = _kind(status, text, {type(link).__name__ for link in chain(error)})
     wait = retry_after(_headers(error), time.time()) if kind in ("llm.rate_limit", "llm.unavailable") else None
@@ -84,7 +86,7 @@ def _sentence(error: Exception) -> str:
     plain = re.sub(f"^{_CLASS}", "", re.sub(r"litellm\.", "", " ".join(text.partition(_REPEATED)[0].split())))
     if plain.rstrip(".") == "Connection error":
         return f"no answer: {cause(error)}"
-    return plain[:_LONGEST] or type(error).__name__
+    return plain or type(error).__name__
 
 
 def _detail(error: Exception) -> str:
@@ -95,4 +97,4 @@ def _detail(error: Exception) -> str:
     lines = [line.strip() for line in str(innermost).splitlines() if line.strip()]
     if type(innermost).__name__ == "ValidationError" and len(lines) > 2:  # of pydantic: a head, then a place and a reason each
         return f": {lines[1]}: {lines[2].partition(' [type=')[0]}"
-    return f": {lines[0][:_LONGEST]}" if lines and "Traceback" not in str(innermost) else ""
+    return f": {lines[0]}" if lines and "Traceback" not in str(innermost) else ""

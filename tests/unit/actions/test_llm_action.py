@@ -446,3 +446,21 @@ def test_a_model_that_is_neither_alias_nor_provider_says_what_to_write(call: Mak
     failure = models.failure(call(prompt="hi", model="defualt"), around)
     assert failure.type == "llm.bad_request"
     assert "no alias under `models:`" in failure.message
+
+
+def test_what_an_error_shows_of_an_answer_is_masked_before_it_is_cut(
+    call: Make, make_around: Callable[..., Any], models: Models
+) -> None:
+    around = make_around({"KEY": "s3cret-value-0123"})
+    around.secrets.read("KEY")
+    for length in (8180, 8185, 8190):
+        models.server.answer = lambda request, length=length: said("x" * length + "s3cret-value-0123" * 3)
+        error = models.failure(call(prompt="x", schema=SCHEMA), around)
+        assert error.data is not None
+        assert set(error.data["output"]) <= set("x*")
+    models.server.answer = lambda request: refused(400, "x" * 470 + "s3cret-value-0123" * 5)
+    assert set(models.failure(call(prompt="x"), around).message.rpartition(" ")[2]) <= set("x*")
+    models.server.answer = lambda request: said(json.dumps({"severity": "y" * 280 + "s3cret-value-0123" * 3}))
+    error = models.failure(call(prompt="x", schema=SCHEMA), around)
+    assert error.data is not None
+    assert "s3c" not in str(error.data["problems"]) + error.message
