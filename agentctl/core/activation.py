@@ -28,19 +28,18 @@ import msgspec
 from agentctl import JSON
 from agentctl.core import interpreter
 from agentctl.core.commands import Command, Execute
-from agentctl.core.effects import Effects, effects_of
+from agentctl.core.effects import NO_EFFECTS, Effects, effects_of
 from agentctl.core.emission import NewEvent, emission, run_event
 from agentctl.core.events import AnyEvent, CancelRequested, RunResumed
 from agentctl.core.interpreter import Decision
 from agentctl.core.snapshot import is_worthwhile, save
 from agentctl.core.state import RunState
 
+IN_MEMORY = 10  # times as many events are journaled between two snapshots of a run that stays in memory
 MAX_ITEMS = 500  # answers in one activation: bounds what a wide foreach holds in memory
 
 # Answers an attempt of an action that needs no time and touches nothing (`set`); None: the driver has to perform it.
 Instant = Callable[[Execute], "AnyEvent | None"]
-
-_NO_EFFECTS = Effects()
 
 
 class Activation(msgspec.Struct, frozen=True):
@@ -76,9 +75,7 @@ class ActiveRun:
     `saved`: the snapshot that the driver has of it.
     """
 
-    def __init__(
-        self, state: RunState, head: int, instant: Instant = lambda command: None, saved: Saved = _NOT_SAVED
-    ) -> None:
+    def __init__(self, state: RunState, head: int, instant: Instant = lambda command: None, saved: Saved = _NOT_SAVED) -> None:
         self.state = state
         self.head = head
         self._instant = instant
@@ -114,12 +111,14 @@ class ActiveRun:
         """Drop what no decision looks at again. To be called between activations, when nothing is left to perform."""
         interpreter.forget(self.state)
 
-    def snapshot(self) -> bytes | None:
+    def snapshot(self, *, rests: bool) -> bytes | None:
         """Return the state, to be kept with the events of the last activation in place of the snapshot before, if that pays.
 
+        `rests`: the run leaves memory, so it will be loaded again; else only a crash reads the snapshot.
         None: the journal has not grown enough since the last one, or the state has no snapshot.
         """
-        if not is_worthwhile(self.head - self._saved.head, self._saved.size) or len(self.state.ended) > MAX_ITEMS:
+        events = self.head - self._saved.head
+        if not is_worthwhile(events if rests else events // IN_MEMORY, self._saved.size) or len(self.state.ended) > MAX_ITEMS:
             return None  # what `forget` drops next need not be kept
         data = save(self.state)
         self._saved = Saved(self.head, self._saved.size if data is None else len(data))
@@ -142,7 +141,7 @@ class ActiveRun:
         for left in reversed(range(min(len(self._answers), MAX_ITEMS - taken))):
             self._decide(self._answers.popleft(), now, events, commands, emitted, more=left > 0 or taken < len(inbox))
         if not events and not commands:
-            return Activation(events, commands, _NO_EFFECTS, taken)
+            return Activation(events, commands, NO_EFFECTS, taken)
         self.head += len(events)
         effects = effects_of(self.state, events, commands, emitted=emitted, run_event=self._run_event(events, now), at=now)
         return Activation(events, self._answer_instants(commands), effects, taken)
@@ -166,7 +165,7 @@ class ActiveRun:
 
     def _run_event(self, events: list[AnyEvent], now: float) -> NewEvent | None:
         found = run_event(self.state, events, head=self.head, was_blocked=self._was_blocked, at=now)
-        self._was_blocked = self.state.status == "blocked"
+        self._was_blocked = bool(self.state.unknown) and self.state.status == "blocked"
         return found
 
     def _answer_instants(self, commands: Iterable[Command]) -> list[Command]:

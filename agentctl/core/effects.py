@@ -13,10 +13,16 @@ import msgspec
 
 from agentctl import JSON
 from agentctl.core import commands as cmd
-from agentctl.core.budget import Reservation, Settlement, reservations, settlements
+from agentctl.core.budget import Reservation, Settlement, accounts_of, reservations, settlements
 from agentctl.core.emission import NewEvent
 from agentctl.core.events import AnyEvent
 from agentctl.core.state import RunState
+
+# Commands that change something shared.
+_SHARED = (
+    cmd.CancelWait, cmd.AwaitEvent, cmd.AwaitPerson, cmd.LookupResult, cmd.StoreResult, cmd.ReleaseClaim, cmd.InvalidateResult,
+    cmd.Remember,
+)  # fmt: skip
 
 # What is asked about results that are recorded under a key. The answer to LookupResult comes as mail.
 KeyOrder = cmd.LookupResult | cmd.StoreResult | cmd.ReleaseClaim | cmd.InvalidateResult
@@ -66,6 +72,9 @@ class Effects(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.waits or self.keys or self.emitted)
 
 
+NO_EFFECTS = Effects()
+
+
 def effects_of(
     state: RunState,
     events: Sequence[AnyEvent],
@@ -76,6 +85,9 @@ def effects_of(
     at: float,
 ) -> Effects:
     """What an activation that led to `state` changes. `at`: epoch seconds, for the budgets of a day."""
+    changes = any(isinstance(command, _SHARED) for command in commands)
+    if not (changes or emitted or run_event or accounts_of(state)):
+        return NO_EFFECTS
     waits, closed = _waits(state, commands)
     return Effects(
         emitted=emitted,

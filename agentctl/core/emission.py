@@ -51,6 +51,8 @@ def run_event(state: RunState, events: Sequence[AnyEvent], *, head: int, was_blo
 
     `events`: those of one activation.  `head`: length of the journal with them.
     """
+    if not state.is_finished and not state.unknown:
+        return None
     if state.is_finished:
         if not events or not isinstance(events[-1], RunFinished):  # it had ended before
             return None

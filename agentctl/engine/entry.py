@@ -44,7 +44,7 @@ def entry_of(
         reserve=effects.reserve,
         release=release,
         alone=alone,
-        snapshot=run.snapshot(),
+        snapshot=run.snapshot(rests=release),
     )
 
 

@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # Commands after whose commit nothing is left to do.
-_NO_WORK = SetTimer | AwaitEvent | AwaitPerson | CancelWait | Remember | StoreResult | ReleaseClaim | InvalidateResult
+_NO_WORK = (SetTimer, AwaitEvent, AwaitPerson, CancelWait, Remember, StoreResult, ReleaseClaim, InvalidateResult)
 
 LONG = 2_000  # events; a longer journal is read in a thread, so that the other runs go on meanwhile
 
