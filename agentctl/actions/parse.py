@@ -30,7 +30,7 @@ async def parsed(kept: Kept, how: str, around: Surroundings, limit: int) -> JSON
     try:
         return read_output(kept.data, how)
     except ValueError as error:
-        raise _invalid(how, str(error), kept.data) from None
+        raise _invalid(how, str(error), kept.data, around) from None
 
 
 async def _in_a_process(kept: Kept, how: str, around: Surroundings, limit: int) -> JSON | LargeOutput:
@@ -58,7 +58,7 @@ async def _in_a_process(kept: Kept, how: str, around: Surroundings, limit: int) 
             reason = last_lines(stderr.decode("utf-8", "replace")) or f"exit code {code}"
             raise ActionError("output.invalid", f"The output could not be read as {how.upper()}: {reason}.")
         if answer.is_failure:
-            raise _invalid(how, answer.failure["failure"], kept.data)
+            raise _invalid(how, answer.failure["failure"], kept.data, around)
         return answer.result()
 
 
@@ -75,6 +75,7 @@ def _contents(kept: Kept) -> IO[bytes]:
     return large.file
 
 
-def _invalid(how: str, reason: str, data: bytes) -> ActionError:
-    shown = last_lines(data.decode("utf-8", "replace"), 1)[:200]
+def _invalid(how: str, reason: str, data: bytes, around: Surroundings) -> ActionError:
+    clean = str(around.scrub(data.decode("utf-8", "replace")))  # before it is cut: a part of a secret cannot be found
+    shown = last_lines(clean, 1)[:200]
     return ActionError("output.invalid", f"The output is no {how.upper()}: {reason}.", {"output": shown})

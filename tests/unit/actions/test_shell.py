@@ -287,3 +287,12 @@ def test_yaml_that_would_fill_the_memory_or_is_no_document_is_invalid_output(
     error = failure(call(argv=["cat"], stdin=text, parse="yaml"), around)
     assert error.type == "output.invalid"
     assert said in error.message
+
+
+def test_what_an_error_shows_of_an_output_is_masked_before_it_is_cut(call: Make, make_around: Any) -> None:
+    around = make_around({"KEY": "s3cret-value-0123"})
+    around.secrets.read("KEY")
+    for length in (190, 195, 199):
+        error = failure(call(run=f"printf '%s' '{'x' * length}s3cret-value-0123'", parse="json"), around)
+        assert error.type == "output.invalid"
+        assert set(error.data["output"]) <= set("x*")
