@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,9 @@ def build_engine(project: Project, store: Store, *, observers: Sequence[Observer
     from agentctl.language.catalog import Catalog
 
     secrets = Secrets(project.root, project.secrets_from)
+    with suppress(OSError):  # the token that `serve` made lies beside the store, where a step can read it
+        token = project.store_path.with_name(f"{project.store_path.name}.token")
+        secrets.mask([token.read_text(encoding="utf-8", errors="replace").strip()])
     return Engine(_engine_config(project, store, secrets, skill_loader(store, Catalog(project)), observers, workers))
 
 

@@ -161,3 +161,11 @@ def test_a_pipe_without_a_writer_in_place_of_env_does_not_hang(project: Any, age
     assert "is a pipe, and no program writes to it" in done.err
     assert agentctl("history", "--json").json == []
     assert "secrets.env" in agentctl("doctor", timeout=30).out
+
+
+def test_the_token_that_serve_made_is_masked(project: Any, agentctl: Any) -> None:
+    project.write("loops/s.yaml", "loop: s\nsteps: [{shell: 'cat .agentctl/*.token'}]\n")
+    project.write(".agentctl/agentctl.db.token", "made-by-serve-0123456789\n")
+    done = agentctl("run", "s")
+    assert done.code == 0, done.err
+    assert "made-by-serve" not in done.out + agentctl("show", "last", "--json").out + agentctl("logs", "last").out
