@@ -14,6 +14,7 @@ from agentctl.core.events import Error
 from agentctl.core.flow import group
 from agentctl.core.timestamps import rfc3339
 from agentctl.errors import DefinitionInvalid, ExpressionError, InputInvalid
+from agentctl.expressions.large import loaded
 from agentctl.expressions.template import Template
 from agentctl.model import RUN_EVENTS, Definition, Trigger
 from agentctl.ports import NOTHING, Deployments, Gather, Journals, NewEvent, NewRun, Runs, StoredDefinition, Triggered
@@ -224,7 +225,7 @@ def _input(
         else:
             for name, value in trigger.input.items():
                 given[name] = value.evaluate(scope)
-        return check_inputs(definition, given), None
+        return check_inputs(definition, loaded(given)), None
     except ExpressionError as error:
         flaw = f"the `input` of the trigger cannot be evaluated on event {document['name']}: {error.message}"
     except InputInvalid as error:

@@ -56,6 +56,30 @@ def test_a_run_whose_output_is_large_shows_its_file_and_keeps_it_once(project, a
     assert [file.name for file in (project.store.parent / "payloads").iterdir()] == [output["sha256"]]
 
 
+def test_a_large_output_goes_on_through_skills_events_and_memory(project, agentctl):
+    project.write(
+        "loops/sender.yaml",
+        """
+        loop: sender
+        steps:
+          - {id: log, shell: seq 1 200000}
+          - {id: counted, skill: count, with: {text: "${{ steps.log.output }}"}}
+          - {emit: {event: log.made, data: {log: "${{ steps.log.output }}"}}}
+          - {remember: {log: "${{ steps.log.output }}"}}
+        output: ${{ steps.counted.output }}
+        """,
+    )
+    count = "input: {text: {type: string}}\nsteps: [{shell: [wc, -c], stdin: '${{ input.text }}', parse: json}]\n"
+    project.write("skills/count.yaml", "skill: count\n" + count)
+    receiver = "triggers: [{event: log.made, if: \"'199999' in event.data.log\", input: {text: event.data.log}}]\n"
+    project.write("loops/receiver.yaml", "loop: receiver\n" + receiver + count)
+    assert agentctl("run", "sender", "--json").json["output"] == 1_288_894
+    assert set(agentctl("state", "sender", "--json").json["log"]) == {"file", "bytes", "sha256"}
+    [received] = [row for row in agentctl("history", "--json").json if row["loop"] == "receiver"]
+    resumed = agentctl("resume", received["run_id"], "--json")
+    assert resumed.json["output"] == 1_288_894, resumed.err
+
+
 def test_an_expression_reads_up_to_16_mib_and_stdin_takes_any_size(project, agentctl):
     project.write(
         "loops/huge.yaml",

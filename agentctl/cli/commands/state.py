@@ -9,6 +9,7 @@ import typer
 
 from agentctl.cli import complete, context, output, params
 from agentctl.errors import NotFound
+from agentctl.expressions.large import shown
 from agentctl.expressions.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def command(
     with context.reading(db) as store:
         remembered = _remembered(context.project(db), store, loop)
     if json:
-        output.print_json(remembered)
+        output.print_json(shown(remembered))
         return
     for name, value in remembered.items():
         output.say(f"{visible(name)}: {_text(value)}")
@@ -50,7 +51,7 @@ def get(loop: Loop, key: Key, db: params.Db = None, json: params.Json = False) -
     with context.reading(db) as store:
         remembered = _remembered(context.project(db), store, loop)
     _demand(loop, key, remembered)
-    output.print_json(remembered[key]) if json else output.say(_text(remembered[key]))
+    output.print_json(shown(remembered[key])) if json else output.say(_text(remembered[key]))
 
 
 def set(
@@ -121,6 +122,6 @@ def _edit(loop: str, values: dict[str, Any], unset: Sequence[str], db: str | Non
 
     remembered = asyncio.run(write())
     if json:
-        output.print_json(remembered)
+        output.print_json(shown(remembered))
     else:
         output.note(f"{change}; runs of {loop} that start from now on see it")
