@@ -3,6 +3,7 @@
     AgentctlError                  anything we tell the user about; never a traceback
     ├── UsageError           (2)   the command line makes no sense
     │   ├── InputInvalid     (2)   the input does not fit what the definition declares
+    │   ├── PermissionDenied (2)   what a person alone may do, asked for from within a run
     │   ├── AmbiguousPrefix  (2)   several runs begin with what was typed
     │   └── NothingToResume  (2)   the run has already finished well
     ├── DefinitionInvalid    (2)   a YAML file has problems; carries every one of them
@@ -48,6 +49,10 @@ class UsageError(AgentctlError):
 
 class InputInvalid(UsageError):
     kind = "input.invalid"
+
+
+class PermissionDenied(UsageError):
+    kind = "permission.denied"
 
 
 class AmbiguousPrefix(UsageError):

@@ -52,6 +52,8 @@ class Task(msgspec.Struct, frozen=True, tag="task", tag_field="kind"):
 
 
 class Skill(msgspec.Struct, frozen=True, tag="skill", tag_field="kind"):
+    """`name` "": of the tool `use_skill`, whose argument `name` says which."""
+
     name: str
     arguments: Template  # `with`: evaluates to a mapping
     detach: bool = False
@@ -101,12 +103,61 @@ class Approve(msgspec.Struct, frozen=True, tag="approve", tag_field="kind", omit
     on_timeout: Literal["fail", "reject", "approve"] = "fail"
 
 
+class Signature(msgspec.Struct, frozen=True, omit_defaults=True):
+    """That a person signs a call of a tool before it is made. `condition`: an expression over `args`; None: every call.
+
+    `edit`: the arguments for which a person may sign other values.
+    """
+
+    condition: Template | None = None
+    timeout: float | None = None
+    on_timeout: Literal["reject", "approve"] = "reject"
+    edit: tuple[str, ...] = ()
+
+
+class Tool(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One tool of an agent: a step whose templates also see `args`.
+
+    name: how the model calls it.
+    kind: `step` (the model fills the holes of a step), or the word of a short form: skill, python, shell, http, emit, ask ...
+    parameters: JSON Schema of the arguments; None: the driver looks it up when the agent starts.
+    step: what a call does; its id is `call`.
+    serial: its calls run one at a time.
+    memory: of `remember`, the keys of the state that the model may set, each with its JSON Schema.
+    library: of `find_skill`, the pattern of the names of the skills that it finds.
+    """
+
+    name: str
+    kind: str
+    step: Step
+    description: str = ""
+    parameters: JSON = None
+    signature: Signature | None = None
+    max_calls: int | None = None
+    serial: bool = False
+    memory: dict[str, JSON] | None = None
+    library: str | None = None
+
+
 class Agent(msgspec.Struct, frozen=True, tag="agent", tag_field="kind", omit_defaults=True):
-    """Params as written: {goal, system, model, tools, skills, max_turns, schema, stall}."""
+    """`params` evaluates to {goal, system, model, fallback_models, max_tokens, temperature, schema}.
+
+    `retry`, `turn_timeout`: of each turn.  `observation`: bytes of one result that the model reads.
+    """
 
     params: Template
+    tools: tuple[Tool, ...] = ()
     max_turns: int = 20
+    on_limit: Literal["fail", "answer"] = "fail"
     stall: int = 3
+    max_parallel: int = 8
+    observation: int = 32768
+    retry: Retry = Retry(attempts=3)
+    turn_timeout: float | None = None
+
+
+class Turn(msgspec.Struct, frozen=True, tag="turn", tag_field="kind"):
+    """One request of an agent. It stands in no definition: the interpreter makes such steps while an agent runs."""
 
 
 class Fail(msgspec.Struct, frozen=True, tag="fail", tag_field="kind"):
@@ -119,7 +170,7 @@ class Return(msgspec.Struct, frozen=True, tag="return", tag_field="kind"):
     value: Template
 
 
-Action = Task | Skill | Group | Foreach | Repeat | Wait | Approve | Agent | Fail | Return
+Action = Task | Skill | Group | Foreach | Repeat | Wait | Approve | Agent | Turn | Fail | Return
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):

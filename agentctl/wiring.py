@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from agentctl.store.ledger import open_store
 
 if TYPE_CHECKING:
+    from agentctl import JSON
     from agentctl.actions.secrets import Secrets
     from agentctl.engine.engine import Engine
     from agentctl.engine.host import EngineConfig
     from agentctl.language.catalog import Catalog
     from agentctl.language.project.project import Project
-    from agentctl.ports import Admission, Client, Finding, Journals, Observer, Store, StoredDefinition
+    from agentctl.ports import Admission, Client, DescribeSkill, Finding, Journals, Observer, Store, StoredDefinition
     from agentctl.service.component import Component, TriggerContext
     from agentctl.service.http.address import Address
     from agentctl.service.http.counters import Counters
@@ -77,11 +78,19 @@ def _engine_config(
     from agentctl.actions.surroundings import LocalSurroundings
     from agentctl.engine.clock import SystemClock
     from agentctl.engine.host import EngineConfig
+    from agentctl.language.catalog import Catalog
     from agentctl.triggers.events import EventTriggers
 
     return EngineConfig(
         store=store,
-        actions=build(project.models, secrets, store, project.policy),
+        actions=build(
+            project.models,
+            secrets,
+            store,
+            project.policy,
+            skill_describer(store, load_skill),
+            lambda: Catalog(project).names("skill"),
+        ),
         surroundings=LocalSurroundings(project.root, store, secrets),
         clock=SystemClock(),
         load_skill=load_skill,
@@ -221,6 +230,19 @@ def skill_loader(store: Journals, catalog: Catalog) -> Callable[[str], StoredDef
         return load_definition(store, catalog, catalog.path(name))[0]
 
     return load_skill
+
+
+def skill_describer(store: Store, load_skill: Callable[[str], StoredDefinition]) -> DescribeSkill:
+    """What an agent is told of a skill: of the version that its run is pinned to, else of the one on disk now."""
+    from agentctl.language.tools import described_skill
+    from agentctl.ports import HistoryFilter
+
+    def describe(run_id: str, name: str) -> dict[str, JSON]:
+        earlier = store.history(HistoryFilter(parent=run_id, name=name, limit=1))
+        pinned = store.definition(earlier[0].version) if earlier else None
+        return described_skill((pinned or load_skill(name)).definition)
+
+    return describe
 
 
 def load_definition(store: Journals | None, catalog: Catalog, path: Path) -> tuple[StoredDefinition, list[Any]]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from model_server import ModelServer, Script
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -269,3 +270,17 @@ def install(tmp_path: Path, agentctl: Agentctl) -> Callable[[Path], None]:
         agentctl.env["PYTHONPATH"] = os.pathsep.join([str(target), clean_environment()["PYTHONPATH"]])
 
     return install_package
+
+
+@pytest.fixture
+def make_model() -> Iterator[Callable[[Script], ModelServer]]:
+    """A scripted model that answers over HTTP, closed at the end of the test."""
+    made: list[ModelServer] = []
+
+    def make(script: Script) -> ModelServer:
+        made.append(ModelServer(script))
+        return made[-1]
+
+    yield make
+    for model in made:
+        model.close()

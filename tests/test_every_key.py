@@ -110,7 +110,7 @@ def used_by_tests(*, checked_only: bool) -> set[Key]:
 
 def performed() -> set[Key]:
     """The keys that mean something in this version: not those of actions that it refuses."""
-    idle = "|".join(["permissions", "tool", *NOT_YET])
+    idle = "|".join(["permissions", *NOT_YET])
     where = re.compile(rf"#/\$defs/(step/properties/)?({idle})(/|$)")
     words = {*NOT_YET, "permissions"}
     return {(place, key) for place, key in keys_of(schema()) if not where.match(place) and key not in words}

@@ -46,12 +46,12 @@ BUILT: list[tuple[dict[str, Any], type, dict[str, str]]] = [
 # Keys that are told in a type's `params`, or that other types and rooms have.
 ELSEWHERE_IN_CODE = {
     model.Step: {*ACTIONS, "parse", "env", "stdin", "cwd", "max_output", "with", "detach", "as", "max_parallel", "output"},
-    model.Agent: {"goal", "system", "model", "tools", "skills", "schema"},
+    model.Agent: {"goal", "system", "model", "fallback_models", "max_tokens", "temperature", "schema", "tools", "observation"},
     model.Definition: {"loop", "skill", "defaults", *FLOW},
     Schedule: {"cron", "every", "event", "webhook", "file", "dst", "if", "input", "secret", "scheme", "on"},
 }
 ERRORS = re.compile(
-    r"(?:(?:shell|python|http|llm|agent|budget|approval|wait|repeat|skill|output|input|permission|step)\.[a-z_]+|event\.too_deep)"
+    r"(?:(?:shell|python|http|llm|agent|budget|approval|wait|repeat|skill|tool|output|input|permission|step)\.[a-z_]+|event\.too_deep)"
 )
 PLAIN_ERRORS = re.compile(r'Error\((?:type=)?"([a-z]+)"')  # of one word, as in ActionError("timeout", ...)
 ERROR_TABLE = LANGUAGE.split("| type | when | retried |")[1].split("\n\n")[0].splitlines()[2:]
@@ -99,7 +99,7 @@ def test_the_defaults_of_actions_are_those_that_are_told():
 
 def test_every_action_of_the_schema_is_performed_is_the_interpreters_or_is_refused():
     kinds = {tag.lower() for tag in (kind.__struct_config__.tag for kind in get_args(model.Action))}
-    of_the_core = kinds - {"task", "group", "agent"} | {"steps"}  # `steps` makes a group; a task is what the registry performs
+    of_the_core = kinds - {"task", "group", "turn"} | {"steps"}  # `steps` makes a group; a task is what the registry performs
     offered = {choice["required"][0] for choice in DEFINITIONS["step"]["oneOf"]}
     performed = set(registry.build())
     assert offered == set(ACTIONS) == performed | of_the_core | NOT_YET

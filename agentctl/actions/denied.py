@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import httpcore2
 import httpx2
 
+from agentctl.actions.walls import address_of
 from agentctl.errors import ActionError
 
 if TYPE_CHECKING:
@@ -35,11 +36,14 @@ _UNSPECIFIED: dict[Address, Address] = {
 
 
 class DenyingTransport(httpx2.AsyncBaseTransport):
-    """`deny`: networks such as 169.254.0.0/16, all valid. A request into one raises ActionError permission.denied, unsent."""
+    """`deny`: networks such as 169.254.0.0/16, all valid. A request into one raises ActionError permission.denied, unsent.
 
-    def __init__(self, context: ssl.SSLContext, deny: Sequence[str]) -> None:
-        networks = [ipaddress.ip_network(text, strict=False) for text in deny]
-        self._pool = httpcore2.AsyncConnectionPool(ssl_context=context, network_backend=_CheckedNetwork(networks))
+    `deny_names`: networks that a name may not resolve to; an address may be called all the same.
+    """
+
+    def __init__(self, context: ssl.SSLContext, deny: Sequence[str], deny_names: Sequence[str] = ()) -> None:
+        networks, named = ([ipaddress.ip_network(text, strict=False) for text in texts] for texts in (deny, deny_names))
+        self._pool = httpcore2.AsyncConnectionPool(ssl_context=context, network_backend=_CheckedNetwork(networks, named))
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         url = request.url
@@ -73,8 +77,9 @@ class _Body(httpx2.AsyncByteStream):
 
 
 class _CheckedNetwork(httpcore2.AnyIOBackend):
-    def __init__(self, networks: Sequence[Network]) -> None:
+    def __init__(self, networks: Sequence[Network], named: Sequence[Network]) -> None:
         self._networks = networks
+        self._named = named
 
     async def connect_tcp(
         self,
@@ -101,6 +106,9 @@ class _CheckedNetwork(httpcore2.AnyIOBackend):
         if network is not None:
             what = host if host == address else f"{host} ({address})"
             message = f"No request is sent to {what}: `policy.http.deny` of agentctl.yaml denies {network}."
+            raise ActionError("permission.denied", message, outcome="not_begun")
+        if self._named and address_of(host) is None and denying(address, self._named) is not None:
+            message = f"No request is sent to {host}: it resolves to {address}, and the tool may call no private addresses."
             raise ActionError("permission.denied", message, outcome="not_begun")
 
 

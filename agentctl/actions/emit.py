@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentctl.actions.walls import check_event
 from agentctl.errors import ActionError
 from agentctl.language.event_names import event_id_flaw, event_name_flaw
 from agentctl.ports import ActionContext, Call, Outcome, Surroundings
@@ -15,6 +16,8 @@ class EmitAction:
         flaw = event_name_flaw(name)
         if flaw is not None:
             raise ActionError("input.invalid", flaw)
+        if "walls" in call.params:
+            check_event(name, call.params["walls"])
         if isinstance(event_id, int) and not isinstance(event_id, bool):
             event_id = str(event_id)
         if "id" in call.params and (flaw := event_id_flaw(event_id)) is not None:

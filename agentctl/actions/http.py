@@ -19,7 +19,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -28,6 +28,7 @@ from agentctl.actions.causes import cause, was_not_made
 from agentctl.actions.http_body import error_text, parsed
 from agentctl.actions.streamed import Streamed, opened
 from agentctl.actions.text import as_text
+from agentctl.actions.walls import check_url, denied_to_names
 from agentctl.errors import ActionError
 from agentctl.expressions.duration import format_duration
 from agentctl.ports import ActionContext, Call, Outcome, Surroundings
@@ -64,7 +65,7 @@ class HttpAction:
         try:
             async with self._client(context, call) as client:
                 with opened(params.get("body"), around) as body:
-                    response = await _send(client, _request(client, call, body))
+                    response = await _send(client, _request(client, call, body), params.get("walls"))
                 try:
                     return Outcome(await _answer(response, call, around))
                 finally:
@@ -88,18 +89,19 @@ class HttpAction:
         silence = SILENCE_TIMEOUT if call.timeout is None else None
         timeout = httpx2.Timeout(silence, connect=CONNECT_TIMEOUT)
         try:
-            return httpx2.AsyncClient(verify=context, timeout=timeout, transport=self._transport(context))
+            transport = self._transport(context, call.params.get("walls"))
+            return httpx2.AsyncClient(verify=context, timeout=timeout, transport=transport)
         except (ValueError, httpx2.InvalidURL):
             why = f"a proxy cannot be used: it takes http://, https:// or socks5:// and a port up to 65535; {_proxies()}"
             raise ActionError("http.connect", f"No answer from {call.params.get('url')}: {why}.", {"sent": False}) from None
 
-    def _transport(self, context: ssl.SSLContext) -> httpx2.AsyncBaseTransport | None:
+    def _transport(self, context: ssl.SSLContext, walls: dict[str, Any] | None) -> httpx2.AsyncBaseTransport | None:
         """None: httpx2's own."""
-        if not self.deny:
+        if not self.deny and walls is None:
             return None
         from agentctl.actions.denied import DenyingTransport
 
-        return DenyingTransport(context, self.deny)
+        return DenyingTransport(context, self.deny, () if walls is None else denied_to_names(walls))
 
 
 def make(context: ActionContext) -> HttpAction:
@@ -174,9 +176,11 @@ def _query(query: dict[str, JSON]) -> list[tuple[str, str]]:
     return [(name, as_text(item)) for name, item in pairs if item is not None]
 
 
-async def _send(client: httpx2.AsyncClient, request: httpx2.Request) -> httpx2.Response:
-    """The answer, its body not yet read; redirects of GET and HEAD followed."""
+async def _send(client: httpx2.AsyncClient, request: httpx2.Request, walls: dict[str, JSON] | None) -> httpx2.Response:
+    """The answer, its body not yet read; redirects of GET and HEAD followed. `walls`: of a tool, for each request of them."""
     for _ in range(REDIRECTS):
+        if walls is not None:
+            check_url(request.url, walls)
         response = await client.send(request, stream=True, follow_redirects=False)
         onward = response.next_request
         if request.method not in ("GET", "HEAD") or onward is None:
@@ -187,6 +191,8 @@ async def _send(client: httpx2.AsyncClient, request: httpx2.Request) -> httpx2.R
             for name in set(onward.headers) - PUBLIC - {"host"}:
                 del onward.headers[name]
         request = onward
+    if walls is not None:
+        check_url(request.url, walls)
     return await client.send(request, stream=True, follow_redirects=False)
 
 

@@ -74,7 +74,7 @@ class LlmAction:
         try:
             response = await litellm.acompletion(**arguments)
             if model.stream:
-                response = await _whole(litellm, response, arguments)
+                response = await joined(litellm, response, arguments)
         except Exception as error:
             raise translate(error, model.name, around.scrub) from error
         latency = int(1000 * (time.monotonic() - started))
@@ -93,7 +93,7 @@ def _another_may_help(failure: ActionError) -> bool:
     return failure.type in _ANOTHER_MAY_HELP or status in (402, 404)
 
 
-async def _whole(litellm: Any, pieces: Any, arguments: dict[str, JSON]) -> Any:
+async def joined(litellm: Any, pieces: Any, arguments: dict[str, JSON]) -> Any:
     """The answer of a streamed call, put together."""
     chunks = [piece async for piece in pieces]
     return litellm.stream_chunk_builder(chunks, messages=arguments["messages"])
@@ -130,7 +130,7 @@ def _text_of(response: Any, failed: _Failed) -> str:
     text = spoken(whole)
     if reason == "content_filter":
         raise failed.because("llm.refused", "The provider's content filter stopped the answer.", whole)
-    refusal = _refusal(message)
+    refusal = refusal_of(message)
     if refusal and not text.strip():
         raise failed.because("llm.refused", f"The model refused: {failed.shown(refusal)}", whole)
     if reason == "length":
@@ -145,7 +145,7 @@ def _text_of(response: Any, failed: _Failed) -> str:
     raise failed.invalid("The model answered nothing.", "", ["the answer is empty"])
 
 
-def _refusal(message: Any) -> str:
+def refusal_of(message: Any) -> str:
     """The text by which a model declines, wherever litellm has put it."""
     fields = getattr(message, "provider_specific_fields", None) or {}
     refusal = getattr(message, "refusal", None) or fields.get("refusal")

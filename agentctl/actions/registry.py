@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from agentctl import spec
 from agentctl.actions.models import named_secrets, written_keys
-from agentctl.ports import Action, ActionContext, Store
+from agentctl.ports import Action, ActionContext, DescribeSkill, Store
 
 if TYPE_CHECKING:
     from agentctl.actions.secrets import Secrets
+
+
+# What an agent performs while it runs; no step of a definition is one of these.
+INTERNAL = {"turn": "agentctl.actions.model_turn:make", "tools": "agentctl.actions.tool_list:make"}
 
 
 class Actions(Mapping[str, Action]):
@@ -35,10 +39,13 @@ class Actions(Mapping[str, Action]):
         return sum(1 for _ in self)
 
     def _make(self, name: str) -> Action:
-        found = spec.action(name)
-        if found is None or not is_performed(found):
-            raise KeyError(name)
-        module, _, function = found.implementation.partition(":")
+        implementation = INTERNAL.get(name)
+        if implementation is None:
+            found = spec.action(name)
+            if found is None or not is_performed(found):
+                raise KeyError(name)
+            implementation = found.implementation
+        module, _, function = implementation.partition(":")
         return cast(Action, getattr(import_module(module), function)(self._context))
 
 
@@ -52,16 +59,27 @@ def build(
     secrets: Secrets | None = None,
     store: Store | None = None,
     policy: Mapping[str, Any] | None = None,
+    describe_skill: DescribeSkill | None = None,
+    skill_names: Callable[[], list[str]] = list,
 ) -> Actions:
     """All actions of a project. `models`, `policy`: of its file; `secrets`: where API keys are, if not in the environment alone.
 
-    `store`: that of the project, for `history`.
+    `store`: that of the project, for `history`.  `describe_skill`, `skill_names`: see `ActionContext`.
     """
     read_key = os.environ.get if secrets is None else secrets.get
     if secrets is not None and models:
         secrets.mask(written_keys(models))
         secrets.expect(named_secrets(models))
-    return Actions(ActionContext(models=models or {}, read_key=read_key, store=store, policy=policy or {}))
+    return Actions(
+        ActionContext(
+            models=models or {},
+            read_key=read_key,
+            store=store,
+            policy=policy or {},
+            describe_skill=describe_skill,
+            skill_names=skill_names,
+        )
+    )
 
 
 def action(name: str) -> Action:

@@ -21,6 +21,7 @@ from agentctl.actions.pipes import Feeder
 from agentctl.actions.process import GRACE
 from agentctl.actions.streamed import opened
 from agentctl.actions.text import as_text
+from agentctl.actions.walls import check_arguments
 from agentctl.errors import ActionError
 from agentctl.language.sizes import parse_size
 from agentctl.ports import ActionContext, Call, Outcome, Surroundings
@@ -43,6 +44,9 @@ class ShellAction:
         limit = parse_size(params.get("max_output", MAX_OUTPUT))
         with ExitStack() as stack:
             argv, fds = _command(params, stack)
+            cwd = around.root / (params.get("cwd") or "")
+            if "arguments" in params:  # of a tool whose model gives them
+                argv += check_arguments(params["arguments"], cwd, around.root)
             stdin = stack.enter_context(_stdin(params.get("stdin"), around))
             stdout, stderr = Stdout(call, around, "stdout", limit), Stderr(call, around, "stderr")
             stack.callback(stdout.kept.close)
@@ -50,7 +54,7 @@ class ShellAction:
                 argv,
                 call,
                 around,
-                cwd=around.root / (params.get("cwd") or ""),
+                cwd=cwd,
                 env=params.get("env") or {},
                 stdin=stdin,
                 stdout=stdout,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agentctl.cli import complete, context, output, queries
-from agentctl.errors import NotFound, UsageError
+from agentctl.errors import NotFound, PermissionDenied, UsageError
 from agentctl.expressions.suggestions import did_you_mean
 from agentctl.ports import FINISHED, Events
 
@@ -34,13 +34,12 @@ _INSIDE = "AGENTCTL_RUN_ID"  # set in the environment of every step
 def sign(run: str, step: str | None, comment: str | None, data: list[str], db: str | None, *, approved: bool, json: bool) -> None:
     """Answer the approval that `run` (and `step`) names, as the login user.
 
-    Raises UsageError (inside a step, ambiguous, nothing asked, a wrong form, changed meanwhile), NotFound.
+    Raises PermissionDenied inside a step, UsageError (ambiguous, nothing asked, a wrong form, changed meanwhile), NotFound.
     """
     from agentctl.language.forms import read_form
     from agentctl.views.runs import status_document
 
-    if inside_a_step():
-        raise UsageError("this is a step of a run, and steps sign nothing: only a person approves")
+    refuse_inside_a_step("only a person approves")
     project = context.project(db)
     with context.recorded(db, run) as (store, row):
         waiting = _meant(store, row, step)
@@ -131,6 +130,12 @@ def login_name() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"uid {os.getuid()}"
+
+
+def refuse_inside_a_step(why: str) -> None:
+    """Raises PermissionDenied in a process that a step started."""
+    if inside_a_step():
+        raise PermissionDenied(f"this is a step of a run, and steps sign nothing: {why}")
 
 
 def inside_a_step() -> bool:

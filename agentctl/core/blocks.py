@@ -19,7 +19,7 @@ def look_at_frame(run: Transition, frame: Frame) -> None:
         ending.look_at_halted(run, frame)
         return
     while frame.ready and frame.failure is None and not frame.is_halted():
-        if run.holds_back(frame):
+        if (frame.limit is not None and len(frame.live) >= frame.limit) or run.holds_back(frame):
             return
         steps.start(run, frame.steps[frame.ready[0]])
     if run.state.frames.get(frame.key) is not frame:

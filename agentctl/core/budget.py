@@ -40,11 +40,14 @@ from agentctl.core.timestamps import rfc3339
 
 ANSWER_TOKENS = 500  # reserved for the answer of a call that sets no `max_tokens`
 CHARACTERS_A_TOKEN = 4  # of what the model reads: the usual rule of thumb
+CALLS = frozenset({"llm", "turn"})  # what calls a model
 _READ = ("prompt", "messages", "system", "schema")
 
 
 def estimate(params: JSON) -> int:
     """Tokens to reserve for an llm call: what it reads, by length, and `max_tokens` (or ANSWER_TOKENS) for the answer."""
+    if "estimate" in params:  # of an agent's turn, which counts what was said before
+        return int(params["estimate"])
     wanted = params.get("max_tokens")
     answer = wanted if isinstance(wanted, int) and wanted > 0 else ANSWER_TOKENS
     return estimated_input(params) + answer
@@ -52,6 +55,8 @@ def estimate(params: JSON) -> int:
 
 def estimated_input(params: JSON) -> int:
     """The part of the estimate for what the model reads."""
+    if "estimate" in params:
+        return max(0, int(params["estimate"]) - int(params.get("max_tokens") or ANSWER_TOKENS))
     read = [params[name] for name in _READ if params.get(name) is not None]
     characters = sum(len(part) if isinstance(part, str) else len(json.dumps(part)) for part in read)
     return -(-characters // CHARACTERS_A_TOKEN)
@@ -177,7 +182,7 @@ def settlements(state: RunState, events: Iterable[AnyEvent]) -> list[Settlement]
 
 def reservations(state: RunState, commands: Iterable[Command], at: float) -> list[Reservation]:
     """What the model calls that are about to begin may take. `at`: epoch seconds, for the budgets of a day."""
-    calls = [command for command in commands if isinstance(command, Execute) and command.uses == "llm"]
+    calls = [command for command in commands if isinstance(command, Execute) and command.uses in CALLS]
     accounts = [dated(account, at) for account in accounts_of(state)] if calls else []
     return [Reservation(call.path, estimate(call.params), accounts) for call in calls] if accounts else []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
+from agentctl.core import signatures
 from agentctl.core.kinds.registry import kind_of
 from agentctl.core.state import RunState, StepState
 from agentctl.paths import repeated_step
@@ -34,6 +35,9 @@ def called_for(state: RunState, event: ev.AnyEvent) -> list[cmd.Command]:
             found += _timers(state, repeated_step(event.path), ("pause",))
         case ev.RunStarted() | ev.RunResumed():
             found += all_timers(state)
+        case ev.SignatureAsked():
+            found += launch(state, state.steps[event.path])
+            found += _timers(state, event.path, ("wait",))
         case ev.StepKeyed():
             found.append(find_result(state.steps[event.path]))
         case ev.StepFailed() | ev.StepCancelled():
@@ -81,7 +85,11 @@ def all_timers(state: RunState) -> list[cmd.Command]:
 
 def launch(state: RunState, step: StepState) -> list[cmd.Command]:
     """Return what makes a driver start what `step` waits for. Timers are not part of it."""
-    return [find_result(step)] if step.path in state.lookups else kind_of(step).commands(state, step)
+    if step.path in state.lookups:
+        return [find_result(step)]
+    if signatures.is_waited_for(state, step):
+        return [cmd.AwaitPerson(step.path, "approval", state.approvals[step.path], step.input)]
+    return kind_of(step).commands(state, step)
 
 
 def _stops(state: RunState) -> list[cmd.Command]:
@@ -151,6 +159,6 @@ def place_in_definition(step: StepState) -> str:
     ids: list[str] = []
     inner: StepState | None = step
     while inner is not None:
-        ids.append(inner.node.step.id)
+        ids.append(inner.node.step.id if inner.call is None else f"tool.{inner.call.name}")
         inner = inner.frame.owner
     return ".".join(reversed(ids))

@@ -186,12 +186,14 @@ class CancelRequested(Event, frozen=True, omit_defaults=True, kw_only=True, tag=
 class BlockStarted(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="BlockStarted"):
     """A list of steps begins whose start is a decision: `poll[0]`, `assess.fallback`, `charge.undo`, `on_failure@2`.
 
-    `role`: iteration, fallback, undo, handler.  `owner`: path of the step that holds the list; None for handlers.
+    `role`: iteration, fallback, undo, handler; of an agent tools, turn, calls.
+    `owner`: path of the step that holds the list; None for handlers.
     (A group's list and a foreach's items begin with their step, without an event.)
     """
 
     role: str
     owner: str | None = None
+    input: JSON = None  # of a turn: what it is told beside what the calls before it came to, see `kinds.agent`
 
 
 class BlockFinished(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="BlockFinished"):
@@ -322,6 +324,17 @@ class StepResolved(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag
     by: str | None = None
 
 
+class SignatureAsked(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="SignatureAsked"):
+    """A call of an agent's tool waits until a person signs it.
+
+    `shown`: {message, show, form}; `show` is what is signed, {tool, arguments, description, why, untrusted}.
+    `digest`: the hash of `show`.
+    """
+
+    shown: dict[str, JSON]
+    digest: str
+
+
 class EventReceived(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="EventReceived"):
     """The event that an open `wait: {event}` took. `event`: {name, data, id, received_at, headers?}."""
 
@@ -399,6 +412,7 @@ Decision = (
     | StepCancelled
     | OutcomeUnknown
     | StepKeyed
+    | SignatureAsked
 )
 AnyEvent = RunCreated | External | Decision
 

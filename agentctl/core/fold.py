@@ -19,6 +19,7 @@ from agentctl.core.fold_answers import (
     outcome_unknown,
     result_found,
     result_missing,
+    signature_asked,
     step_keyed,
     step_resolved,
     timer_fired,
@@ -158,6 +159,7 @@ _APPLY: dict[type, Callable[[RunState, Any], None]] = {
     ev.EventReceived: event_received,
     ev.ApprovalGiven: approval_given,
     ev.StepKeyed: step_keyed,
+    ev.SignatureAsked: signature_asked,
     ev.ResultFound: result_found,
     ev.ResultMissing: result_missing,
 }

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from agentctl import JSON
 from agentctl.core import events as ev
-from agentctl.core import lifecycle
+from agentctl.core import lifecycle, signatures, tool_calls
 from agentctl.core.fold_attempts import add_usage, go_live, let_go
 from agentctl.core.kinds.registry import kind_of
 from agentctl.core.state import RunState, StepState, live_below
 from agentctl.core.timestamps import rfc3339
-from agentctl.paths import without_rounds
 
 
 def outcome_unknown(state: RunState, e: ev.OutcomeUnknown) -> None:
@@ -19,7 +18,7 @@ def outcome_unknown(state: RunState, e: ev.OutcomeUnknown) -> None:
         go_live(step, e.at)
     if not step.begun:
         _take_doubt_over(state, step)
-    state.doubts[without_rounds(e.path)] = step
+    state.doubts[tool_calls.identity(step)] = step
     let_go(state, step)
     step.error, step.lost, step.stopping, step.probed = e.error, False, False, False
     state.unknown[e.path] = step
@@ -28,7 +27,7 @@ def outcome_unknown(state: RunState, e: ev.OutcomeUnknown) -> None:
 
 def _take_doubt_over(state: RunState, step: StepState) -> None:
     """From the same step in an earlier round of its list: there is one effect to look up, and one key that is claimed."""
-    doubted = state.doubts.get(without_rounds(step.path))
+    doubted = state.doubts.get(tool_calls.identity(step))
     if doubted is not None:
         step.key, step.claim = doubted.key, doubted.claim
         if doubted.status == "unknown":
@@ -38,7 +37,7 @@ def _take_doubt_over(state: RunState, step: StepState) -> None:
 def step_resolved(state: RunState, e: ev.StepResolved) -> None:
     """Settle a doubt. A run that has ended takes the answer too: it changes what is to be undone, and not the outcome."""
     step = state.steps[e.path]
-    state.doubts.pop(without_rounds(e.path), None)
+    state.doubts.pop(tool_calls.identity(step), None)
     if state.phase == "finished":
         lifecycle.move_run(state, "StepResolved")
         state.drop_marks()  # the step is looked at first: what it was decides whether there is anything to undo
@@ -66,8 +65,17 @@ def approval_given(state: RunState, e: ev.ApprovalGiven) -> None:
     answer = {"approved": e.approved, "by": e.by, "comment": e.comment, "data": e.data, "at": rfc3339(e.at)}
     comment = f": {e.comment}" if e.comment else ""
     error = None if e.approved else ev.Error("approval.rejected", f"rejected by {e.by}{comment}", data=answer)
+    if signatures.is_waited_for(state, step) and e.approved:
+        signatures.signed(state, step, e.data, e.by)
+        return
     step.answer = (answer, error)
     state.look_at(step)
+
+
+def signature_asked(state: RunState, e: ev.SignatureAsked) -> None:
+    step = state.steps[e.path]
+    go_live(step, e.at)
+    signatures.asked(state, step, e)
 
 
 def step_keyed(state: RunState, e: ev.StepKeyed) -> None:

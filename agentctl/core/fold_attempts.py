@@ -8,7 +8,7 @@ from msgspec import structs
 
 from agentctl import JSON
 from agentctl.core import events as ev
-from agentctl.core import lifecycle
+from agentctl.core import lifecycle, tool_calls
 from agentctl.core.frames import close_frame
 from agentctl.core.kinds.registry import kind_of
 from agentctl.core.reopen import continue_round
@@ -28,7 +28,7 @@ def step_started(state: RunState, e: ev.StepStarted) -> None:
     if state.unknown.pop(e.path, None) is not None:
         state.cancelled_waits.append(e.path)
     if node.is_once and state.doubts:
-        state.doubts.pop(without_rounds(e.path), None)
+        state.doubts.pop(tool_calls.identity(step), None)
     if node.index not in step.frame.live:
         go_live(step, e.at)
     if e.input is not None:
@@ -73,11 +73,14 @@ def step_succeeded(state: RunState, e: ev.StepSucceeded) -> None:
     if e.usage is None:  # what the call cost is not known: its reservation counts
         state.lost_tokens += state.reserved.get(e.path, 0) if state.replay_version > 2 else 0
     add_usage(state, step, e.usage)
-    if e.status != "reused":
+    handed_over = step.call is not None and step.node.is_once and tool_calls.keep(state, step, e.source)
+    if e.status != "reused" or handed_over:
         if step.node.undo is not None and (_is_work(step.frame) or state.replay_version < 2):
             state.undoable.append(step)
-        if step.node.is_once:
+        if step.node.is_once and step.call is None:
             state.once[without_rounds(e.path)] = e.output
+    if step.uses == "remember" and e.attempt:
+        state.remembered.update(e.output)
     end(state, step, e.at)
     if step.node.kind == "return" and (_is_work(step.frame) or state.replay_version > 1):
         _return(state, _outermost(step.frame), e.output)
@@ -176,7 +179,7 @@ def step_cancelled(state: RunState, e: ev.StepCancelled) -> None:
     lifecycle.move(step, "StepCancelledInDoubt" if in_doubt else "StepCancelled")
     if in_doubt:
         step.error = step.error or outcome_lost(step)
-        state.doubts[without_rounds(e.path)] = step
+        state.doubts[tool_calls.identity(step)] = step
     step.lost = False
     end(state, step, e.at)
 
@@ -206,6 +209,9 @@ def add_usage(state: RunState, step: StepState, usage: ev.Usage | None) -> None:
     if usage is not None:
         step.usage = ev.add_usage(step.usage, usage)
         state.usage = ev.add_usage(state.usage, usage)
+        holder = step.frame.owner
+        if holder is not None and holder.agent is not None:  # it sums its turns and the runs of its calls
+            holder.usage = ev.add_usage(holder.usage, usage)
 
 
 def let_go(state: RunState, step: StepState) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agentctl.core import events as ev
-from agentctl.core import lifecycle
+from agentctl.core import lifecycle, tool_calls
 from agentctl.core.frames import close_frame, open_frame, undo_counter
 from agentctl.core.kinds.registry import kind_of
 from agentctl.core.state import Frame, RunState, StepState
@@ -32,13 +32,15 @@ def block_started(state: RunState, e: ev.BlockStarted) -> None:
         open_frame(state, frame, f"{step.path}.fallback")
     elif e.role == "probe":
         assert node.probe is not None
-        frame = Frame(e.path, node.probe, "probe", owner=step, outer=step.frame)
+        frame = Frame(e.path, node.probe, "probe", owner=step, outer=step.frame, vars=step.names)
         open_frame(state, frame, f"{step.path}.probe")
     elif e.role == "undo":
         assert node.undo is not None
         state.undoable.remove(step)
         step.undone = True
         names = {"error": state.error.to_json() if state.error else None}
+        if step.call is not None:
+            names |= {**step.names, "output": step.output}
         frame = Frame(e.path, node.undo, "undo", outer=step.frame, prefix=f"{step.path}.", vars=names)
         open_frame(state, frame, undo_counter(state, step.path))
     else:
@@ -71,13 +73,16 @@ def _after_undo(state: RunState, step: StepState, *, undone: bool) -> None:
     if undone:
         _forget_once(state, step)
     elif step.node.is_once:
-        state.once[without_rounds(step.path)] = step.output
+        if step.call is None:
+            state.once[without_rounds(step.path)] = step.output
         step.undone = False
         state.failed_undos.append(step)
 
 
 def _forget_once(state: RunState, step: StepState) -> None:
     state.once.pop(without_rounds(step.path), None)
+    if step.call is not None:
+        tool_calls.forget(state, step)
     for body in step.bodies:
         for inner in body.steps:
             _forget_once(state, inner)
@@ -88,7 +93,7 @@ def _after_probe(state: RunState, step: StepState, e: ev.BlockFinished) -> None:
     found = e.output
     step.probed = True
     if e.error is None and isinstance(found, dict) and isinstance(found.get("done"), bool):
-        state.doubts.pop(without_rounds(step.path), None)
+        state.doubts.pop(tool_calls.identity(step), None)
         if found["done"]:
             step.answer = (found.get("output"), None)
         else:

@@ -10,7 +10,7 @@ import msgspec
 from agentctl import model
 from agentctl.model import HANDLERS, Definition, Step
 
-KindName = Literal["task", "group", "foreach", "repeat", "skill", "wait", "approve", "fail", "return"]
+KindName = Literal["task", "group", "foreach", "repeat", "skill", "wait", "approve", "agent", "turn", "fail", "return"]
 
 _KINDS: dict[type, KindName] = {
     model.Task: "task",
@@ -20,6 +20,8 @@ _KINDS: dict[type, KindName] = {
     model.Skill: "skill",
     model.Wait: "wait",
     model.Approve: "approve",
+    model.Agent: "agent",
+    model.Turn: "turn",
     model.Fail: "fail",
     model.Return: "return",
 }
@@ -79,6 +81,8 @@ def _leaves_traces(node: Node) -> bool:
     step = node.step
     if step.undo is not None or node.is_once or step.cache is not None or step.idempotency_key is not None:
         return True
+    if isinstance(step.action, model.Agent) and any(_leaves_traces(Node(tool.step, 0)) for tool in step.action.tools):
+        return True
     return any(block.leaves_traces for block in (node.body, node.probe, node.fallback) if block is not None)
 
 
@@ -98,6 +102,9 @@ def _uses(blocks: Iterable[Block | None]) -> Iterator[str]:
     for block in blocks:
         for node in block.nodes if block is not None else ():
             yield node.step.uses
+            if isinstance(node.step.action, model.Agent):
+                yield "turn"
+                yield from (tool.step.uses for tool in node.step.action.tools)
             yield from _uses((node.body, node.fallback, node.probe, node.undo))
 
 

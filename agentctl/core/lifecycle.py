@@ -39,7 +39,8 @@ WAITING_KINDS = frozenset({"wait", "approve", "skill", "return"})
 # status -> event -> the next status. Names that are no event of the journal stand for an event and what it says, or for what a
 # fold derives: StepRecovered and StepReused (StepSucceeded with that status), FallbackStarted (BlockStarted of a fallback),
 # StepCancelledInDoubt (an `effect: once` attempt that gave no answer), NotRun (its list ended without it), Reopened (a container
-# that a resume continues), DoubtMoved (a later round of the step has taken the doubt over).
+# that a resume continues), Signed
+# (ApprovalGiven for a call that waits to be made), DoubtMoved (a later round of the step has taken the doubt over).
 STEP: dict[str, dict[str, str]] = {
     # AttemptFailed while pending: an expression of its inputs failed.  StepKeyed: a recorded result is looked for first.
     # OutcomeUnknown while pending: its attempt in an earlier round of the list is in doubt.
@@ -49,6 +50,7 @@ STEP: dict[str, dict[str, str]] = {
         "StepReused": "reused",
         "AttemptFailed": "failing",
         "StepKeyed": "waiting",
+        "SignatureAsked": "waiting",
         "OutcomeUnknown": "unknown",
         "NotRun": "not_run",
         "Reopened": "running",
@@ -72,6 +74,7 @@ STEP: dict[str, dict[str, str]] = {
         "AttemptFailed": "failing",
         "StepCancelled": "cancelled",
         "ResultMissing": "pending",
+        "Signed": "pending",
     },
     "failing": {
         "RetryScheduled": "retrying",

@@ -6,7 +6,7 @@ Dropped with all that is below it: a step named in `redo`, and one whose undo ha
 
 from __future__ import annotations
 
-from agentctl.core import lifecycle
+from agentctl.core import lifecycle, tool_calls
 from agentctl.core.frames import open_frame
 from agentctl.core.graph import Block, Plan
 from agentctl.core.lifecycle import WELL
@@ -76,7 +76,7 @@ def _reopen_step(state: RunState, step: StepState, redo: set[str]) -> None:
     if step.path in redo or step.undone:
         step.child = None  # a new run of the skill, not the old one's result
         state.once.pop(without_rounds(step.path), None)
-        state.doubts.pop(without_rounds(step.path), None)
+        state.doubts.pop(tool_calls.identity(step), None)
     elif step.status == "unknown":
         step.finished_at, step.answer, step.timer_fired = None, None, False
         state.unknown[step.path] = step
@@ -86,7 +86,7 @@ def _reopen_step(state: RunState, step: StepState, redo: set[str]) -> None:
     elif is_kept(step):
         return
     elif step.status == "failed":
-        state.doubts.pop(without_rounds(step.path), None)  # `on_unknown: fail`: a resume asks for it to execute again
+        state.doubts.pop(tool_calls.identity(step), None)  # `on_unknown: fail`: a resume asks for it to execute again
     if step.status not in ("pending", "not_run"):
         state.steps_done -= 1
     step.reset()
@@ -101,12 +101,16 @@ def _is_stale(frame: Frame, redo: set[str]) -> bool:
     return any(step.path in redo or step.undone or _holds_dropped(step, redo) for step in frame.steps)
 
 
-_KEPT = ("started_at", "input", "outputs", "last", "iteration", "bodies")
+_KEPT = ("started_at", "input", "outputs", "last", "iteration", "bodies", "agent", "secrets", "usage")
+# Failures after which a resumed agent gets its turns again.
+_USED_UP = ("agent.max_turns", "agent.stalled")
 
 
 def _keep_round(state: RunState, step: StepState, redo: set[str]) -> None:
     """Keep the last round of a container until what it needs, and what was undone or dropped of that, has run again."""
     held = step.resumed_from or {name: getattr(step, name) for name in _KEPT}
+    if step.agent is not None and step.error is not None and step.error.type in _USED_UP:
+        step.agent.granted = len(step.agent.turns)
     if step.status not in ("pending", "not_run"):
         state.steps_done -= 1
     step.reset()
@@ -123,6 +127,8 @@ def continue_round(state: RunState, step: StepState, at: float) -> None:
     step.attempt, step.begun = 1, True
     if step.node.step.timeout is not None:
         state.set_timer(step.path, "timeout", at + step.node.step.timeout)
+    if step.agent is not None:
+        _drop_turns(state, step, redo)
     step.waiting_items = [frame for frame in step.bodies if not frame.ended_well or _is_stale(frame, redo)]
     if step.node.kind == "foreach":
         open_items(state, step, at)
@@ -132,6 +138,49 @@ def continue_round(state: RunState, step: StepState, at: float) -> None:
         step.waiting_items = []
     step.timer_fired = not step.frames  # a repeat whose last iteration succeeded continues with the next
     state.look_at(step)
+
+
+def _drop_turns(state: RunState, step: StepState, redo: set[str]) -> None:
+    """Take out of an agent's conversation what a resume drops: the first turn that is stale, and all after it.
+
+    A turn of which only a call is stale stays, and so do its other calls. What dropped `effect: once` calls did is there for the
+    same calls of later turns.
+    """
+    talk = step.agent
+    assert talk is not None
+    kept = len(talk.turns)
+    for number, turn in enumerate(talk.turns):
+        if turn.step.path in redo:
+            kept = number
+            break
+        if turn.calls_frame is not None and _is_stale(turn.calls_frame, redo):
+            kept = number + 1
+            break
+    for turn in talk.turns[kept:]:
+        for frame in filter(None, (turn.frame, turn.calls_frame)):
+            _drop_frame(state, step, frame)
+    del talk.turns[kept:]
+    for turn in talk.turns[-1:]:
+        for call in turn.calls.values():
+            if call.path in redo:
+                tool_calls.drop(state, call)
+    del talk.said[max(0, len(talk.turns) - 1) :]
+    talk.granted = min(talk.granted, len(talk.turns))
+    talk.counted_from, talk.invalid = len(talk.turns), 0
+    for frame in step.bodies:  # all but the last are over
+        frame.ended_well = all(map(is_kept, frame.steps))
+
+
+def _drop_frame(state: RunState, owner: StepState, frame: Frame) -> None:
+    owner.bodies = [body for body in owner.bodies if body is not frame]
+    owner.frame.below.pop(frame.key, None)
+    state.steps_total -= len(frame.steps)
+    for step in frame.steps:
+        state.steps.pop(step.path, None)
+        state.steps_done -= step.finished_at is not None
+        state.undoable = [other for other in state.undoable if other is not step]
+        if step.call is not None:
+            tool_calls.drop(state, step)
 
 
 def open_items(state: RunState, step: StepState, at: float) -> None:
@@ -171,5 +220,9 @@ def _moved(state: RunState, old: Frame, block: Block, owner: StepState | None, o
         if step is None or step.node.kind != node.kind:
             continue
         step.node, step.frame, new.steps[i] = node, new, step
+        if step.agent is not None:  # its lists are made while it runs, and it has not changed
+            for body in step.bodies:
+                body.outer = new
+            continue
         step.bodies = [_moved(state, body, node.body, step, new) for body in step.bodies] if node.body is not None else []
     return new

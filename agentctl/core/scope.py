@@ -106,6 +106,14 @@ def scope_of(state: RunState, frame: Frame) -> dict[str, Any]:
     return scope
 
 
+def scope_at(state: RunState, place: Frame | StepState) -> dict[str, Any]:
+    """The scope of expressions in a list, or of one step: the call of a tool sees its arguments as well."""
+    if isinstance(place, Frame):
+        return scope_of(state, place)
+    scope = scope_of(state, place.frame)
+    return Scope(state, {**scope, **place.names}) if place.names else scope
+
+
 def _run_names(state: RunState) -> dict[str, Any]:
     names: dict[str, Any] = {
         "input": state.input,

@@ -121,6 +121,7 @@ class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     at: float
     attempt: int
     memory: dict[str, JSON]
+    remembered: dict[str, JSON]
     started_at: float | None
     finished_at: float | None
     steps_done: int
@@ -184,12 +185,12 @@ def is_worthwhile(events: int, size: int) -> bool:
 
 def save(state: RunState) -> bytes | None:
     """Return the snapshot of a state; None when it has one that cannot be restored, so that its journal has to be folded."""
-    if state.is_finished or state.root is None:
+    if state.is_finished or state.root is None or state.once_calls:
         return None
     frames = list(_frames(state))
     numbers = {id(frame): number for number, frame in enumerate(frames)}
     if any(_block(state, frame) is not frame.block for frame in frames):
-        return None  # of an earlier version of the definition, or made while it ran
+        return None  # of an earlier version of the definition, or made while it ran, as those of an agent are
     if any(state.steps.get(step.path) is not step for frame in frames for step in frame.steps):
         return None
     record = RunRecord(
@@ -278,9 +279,14 @@ def _step_record(step: StepState, numbers: dict[int, int]) -> StepRecord:
         frames=_numbers(step.frames.values(), numbers),
         bodies=_numbers(step.bodies, numbers),
         waiting_items=_numbers(step.waiting_items, numbers),
-        resumed_from=None if held is None else RoundRecord(**{**held, "bodies": _numbers(held["bodies"], numbers)}),
+        resumed_from=None if held is None else _round_record(held, numbers),
         **{name: getattr(step, name) for name in _STEP_COPIED},
     )
+
+
+def _round_record(held: dict[str, JSON], numbers: dict[int, int]) -> RoundRecord:
+    kept = {name: held[name] for name in RoundRecord.__struct_fields__}
+    return RoundRecord(**{**kept, "bodies": _numbers(held["bodies"], numbers)})
 
 
 # --- restore -----------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from agentctl import JSON
 from agentctl.core import lifecycle
+from agentctl.core.conversation import Call, Conversation, OnceCall
 from agentctl.core.events import Account, Error, Parent, Usage
 from agentctl.core.graph import Block, Node, Plan
 from agentctl.core.timestamps import LATEST
@@ -23,12 +24,15 @@ class StepState:
     """One step of one frame. `attempt`: 0 before the first.  `launches`: attempts ever, which a resume does not reset."""
 
     __slots__ = (
+        "agent",
         "answer",
         "attempt",
         "begun",
         "bodies",
+        "call",
         "child",
         "claim",
+        "dropped",
         "error",
         "failure",
         "finished_at",
@@ -41,6 +45,7 @@ class StepState:
         "last",
         "launches",
         "lost",
+        "names",
         "node",
         "output",
         "outputs",
@@ -70,11 +75,17 @@ class StepState:
         self.launches = 0
         self.queued = False  # stands in RunState.due
         self.child: str | None = None
+        self.call: Call | None = None  # of a tool of an agent
+        self.names: dict[str, JSON] = {}  # beside those of its list: the `args` of a call
+        self.dropped = False  # a resume, or a later round of its agent, has taken it out of the conversation
         self.reset()
 
     def reset(self) -> None:
         """As before its first attempt. `launches` and `child` stay."""
         lifecycle.reset(self)
+        if self.call is not None and self.call.asked:
+            self.call.ask_again()
+            self.names = {"args": self.call.given}
         self.attempt = 0
         self.begun = False  # an attempt got past the evaluation of its inputs
         self.input: JSON = None
@@ -105,6 +116,7 @@ class StepState:
         # foreach after a resume: items found unfinished that wait for a free place, and the steps to drop in them
         self.waiting_items: list[Frame] = []
         self.redo: set[str] = set()
+        self.agent: Conversation | None = None
         # a container after a resume: its last round, while what it needs runs again
         self.resumed_from: dict[str, JSON] | None = None
 
@@ -133,6 +145,7 @@ class Frame:
         "index",
         "key",
         "left",
+        "limit",
         "live",
         "outer",
         "owner",
@@ -169,6 +182,7 @@ class Frame:
         self.vars = vars or {}
         self.scope: dict[str, JSON] | None = None  # cache of `scope.scope_of`
         self.steps = [StepState(self.prefix + node.step.id, node, self) for node in block.nodes]
+        self.limit: int | None = None  # steps at once
         self.queued = False
         self.halted = False  # nothing starts here any more
         self.returned: tuple[JSON] | None = None  # the value of a `return` that was reached in or below it
@@ -249,6 +263,7 @@ class RunState:
         self.at = 0.0
         self.attempt = 0
         self.memory: dict[str, JSON] = {}
+        self.remembered: dict[str, JSON] = {}  # what the run itself has set of it since
         self.started_at: float | None = None
         self.finished_at: float | None = None
         self.steps_done = 0
@@ -269,6 +284,7 @@ class RunState:
         self.ended: list[Frame] = []  # items and iterations that `eviction.forget` may drop
         self.steps: dict[str, StepState] = {}  # every step ever opened, except those that were evicted
         self.rounds: dict[str, int] = {}  # how often a list was opened, for the `@n` of its path
+        self.once_calls: dict[str, list[OnceCall]] = {}  # by agent and hash: finished calls of `effect: once` tools
         self.once: dict[str, JSON] = {}  # outputs of finished `effect: once` steps, by path without rounds
         self.doubts: dict[str, StepState] = {}  # `effect: once` steps of unknown outcome, by path without rounds
         # what it waits for

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from agentctl.core import dispatch, ending, retry
+from agentctl import JSON
+from agentctl.core import dispatch, ending, signatures, tool_calls, tool_walls
 from agentctl.core import events as ev
 from agentctl.core.fold_attempts import outcome_lost
 from agentctl.core.frames import round_key
@@ -21,8 +22,12 @@ def start(run: Transition, step: StepState) -> None:
     """Decide what becomes of a step whose needs are met: it is skipped, gets a recorded result, or begins its first attempt."""
     if step.key is None:  # else all this was decided before the search for a recorded result
         definition = step.node.step
+        refused = tool_calls.problem(run.state, step) if step.call is not None else None
+        if refused is not None:
+            fail_start(run, step, refused)
+            return
         if definition.condition is not None:
-            wanted, error = run.holds(definition.condition, step.frame)
+            wanted, error = run.holds(definition.condition, step)
             if error is not None:
                 fail_start(run, step, error)
                 return
@@ -35,17 +40,19 @@ def start(run: Transition, step: StepState) -> None:
         if key is not None:
             _look_for_result(run, step, key)
             return
-    kind_of(step).begin(run, step)
+    if not signatures.ask(run, step):
+        kind_of(step).begin(run, step)
 
 
 def _is_settled_before(run: Transition, step: StepState) -> bool:
     """Whether an earlier round of an `effect: once` step decides this one: the step keeps that round's result, or its doubt."""
-    path = without_rounds(step.path)
-    if step.node.is_once and path in run.state.once:
-        output, source = run.state.once[path], f"{run.state.run_id}/{path}"
+    kept = _kept_result(run, step)
+    if kept is not None:
+        output, source = kept
         run.emit(ev.StepSucceeded(at=run.at, path=step.path, output=output, status="reused", source=source))
         return True
-    if path in run.state.doubts:
+    doubted = run.state.doubts.get(tool_calls.identity(step))
+    if doubted is not None and (step.call is None or doubted.dropped):
         message = "the outcome of its attempt in an earlier round is not known"
         error = ev.Error("step.unknown_outcome", message, step.path, step.attempt)
         run.emit(ev.OutcomeUnknown(at=run.at, path=step.path, error=error))
@@ -53,8 +60,22 @@ def _is_settled_before(run: Transition, step: StepState) -> bool:
     return False
 
 
+def _kept_result(run: Transition, step: StepState) -> tuple[JSON, str] | None:
+    """The output that an `effect: once` step has from an earlier round, or an answer given before, and where it comes from."""
+    again = tool_walls.asked_before(step) if step.call is not None else None
+    if again is not None:
+        return again[0], f"{run.state.run_id}/{without_rounds(again[1])}"
+    if not step.node.is_once:
+        return None
+    if step.call is not None:
+        entry = tool_calls.earlier(run.state, step)
+        return None if entry is None else (entry.output, entry.source)
+    path = without_rounds(step.path)
+    return (run.state.once[path], f"{run.state.run_id}/{path}") if path in run.state.once else None
+
+
 def _look_for_result(run: Transition, step: StepState, key: Template) -> None:
-    value, error = run.evaluate(key, step.frame)
+    value, error = run.evaluate(key, step)
     if error is None and key.names_secrets and extract_secrets(value)[1]:
         error = ev.Error("expression", "a key is recorded, so no secret may be part of it")
     elif error is None and (value is None or value == ""):
@@ -89,6 +110,8 @@ def look_at_step(run: Transition, step: StepState) -> None:
     elif step.status == "waiting":
         if step.answer is not None:
             end_attempt(run, step, *step.answer)
+        elif step.timer_fired and signatures.is_waited_for(run.state, step):
+            signatures.out_of_time(run, step)
         elif step.timer_fired:
             end_attempt(run, step, *kind_of(step).out_of_time(step, run.at))
     elif step.status == "running":
@@ -114,14 +137,7 @@ def _after_failure(run: Transition, step: StepState) -> None:
         error = ev.Error("step.unknown_outcome", message, step.path, step.attempt, error.data)
         run.emit(ev.OutcomeUnknown(at=run.at, path=step.path, error=error))
         return
-    due = retry.next_due(
-        step.node.step.retry,
-        error,
-        attempt=step.attempt,
-        at=run.at,
-        seed=f"{run.state.run_id}/{step.path}#{step.attempt}",
-        retry_after=step.retry_after,
-    )
+    due = kind_of(step).next_due(run, step, error)
     if due is not None and error.type != "step.unknown_outcome":  # that never executes again by itself
         run.emit(ev.RetryScheduled(at=run.at, path=step.path, attempt=step.attempt + 1, due=due, error=error))
     elif step.node.fallback is not None:

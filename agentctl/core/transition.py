@@ -7,7 +7,7 @@ from collections.abc import Callable
 from agentctl import JSON
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
-from agentctl.core.scope import Scope, scope_of
+from agentctl.core.scope import Scope, scope_at
 from agentctl.core.state import Frame, RunState, StepState
 from agentctl.errors import ExpressionError
 from agentctl.expressions.large import loaded
@@ -49,13 +49,18 @@ class Transition:
         return state.on_hold or state.is_catching_up
 
     def evaluate(
-        self, template: Template, frame: Frame, names: dict[str, JSON] | None = None, *, keeps_references: bool = False
+        self,
+        template: Template,
+        place: Frame | StepState,
+        names: dict[str, JSON] | None = None,
+        *,
+        keeps_references: bool = False,
     ) -> tuple[JSON, ev.Error | None]:
-        """Return the value of a template in `frame`, or the error object of an expression that failed.
+        """Return the value of a template in a list or for a step, or the error object of an expression that failed.
 
         `keeps_references`: large values that are handed on stay references (see `expressions.large`).
         """
-        scope = scope_of(self.state, frame)
+        scope = scope_at(self.state, place)
         if names:
             scope = Scope(self.state, {**scope, **names})
         try:
@@ -65,10 +70,10 @@ class Transition:
             return None, _failed(template, error.message)
 
     def holds(
-        self, condition: Template, frame: Frame, names: dict[str, JSON] | None = None
+        self, condition: Template, place: Frame | StepState, names: dict[str, JSON] | None = None
     ) -> tuple[bool, ev.Error | None]:
-        """Return whether a condition is true in `frame`; false with an error object when it has no truth value, like a secret."""
-        value, error = self.evaluate(condition, frame, names, keeps_references=True)
+        """Return whether a condition is true; false with an error object when it has no truth value, like a secret."""
+        value, error = self.evaluate(condition, place, names, keeps_references=True)
         if isinstance(value, SecretText):
             return False, _failed(condition, SECRET_MISUSE)
         return bool(value), error

@@ -11,7 +11,9 @@ from agentctl.expressions.template import Template
 from agentctl.language.check.flow import flow, trigger
 from agentctl.language.check.walk import Walk
 from agentctl.language.inputs import has_default
+from agentctl.language.params import http_params, shell_params
 from agentctl.language.sizes import parse_size
+from agentctl.language.tools import tools
 from agentctl.language.vocabulary import actions_of
 from agentctl.language.yaml.reader import Source
 from agentctl.language.yaml.tree import Path
@@ -19,15 +21,16 @@ from agentctl.spec import action
 from agentctl.spec.schemas import spelled_out
 
 # Steps that hold others, that only wait or that end things: `defaults` are meant for what is executed.
-_NO_DEFAULTS = frozenset({"steps", "foreach", "repeat", "wait", "approve", "fail", "return"})
+_NO_DEFAULTS = frozenset({"agent", "steps", "foreach", "repeat", "wait", "approve", "fail", "return"})
+_PARAMS_OF_AGENTS = frozenset({"goal", "system", "model", "fallback_models", "max_tokens", "temperature", "schema"})
 
 
 def build(source: Source, walk: Walk) -> model.Definition:
     """The definition of a file that has passed every check."""
-    return _Builder(source, walk).definition()
+    return Builder(source, walk).definition()
 
 
-class _Builder:
+class Builder:
     def __init__(self, source: Source, walk: Walk) -> None:
         self.source, self.walk = source, walk
         self.defaults: dict[str, Any] = source.data.get("defaults") or {}
@@ -70,7 +73,7 @@ class _Builder:
             condition=parse_expression(step["if"]) if "if" in step else None,
             needs=self.walk.needs[path],
             timeout=_seconds(merged.get("timeout")),
-            retry=_retry(merged.get("retry")),
+            retry=_retry(None if uses == "agent" else merged.get("retry")),
             fallback=self.steps((*path, "fallback"), step.get("fallback")),
             continue_on_error=step.get("continue_on_error", False),
             effect=step.get("effect", "repeatable"),
@@ -105,7 +108,7 @@ class _Builder:
         if uses == "approve":
             return _approve(body)
         if uses == "agent":
-            return model.Agent(parse_value(_with_schema(body)), max_turns=body.get("max_turns", 20), stall=body.get("stall", 3))
+            return self.agent(path, step, body)
         if uses == "fail":
             return model.Fail(parse_value({"message": body} if isinstance(body, str) else body))
         if uses == "return":
@@ -132,6 +135,22 @@ class _Builder:
             return {key: self.text((*path, key), item, depth - 1) for key, item in value.items()}
         return value
 
+    def agent(self, path: Path, step: dict[str, Any], body: dict[str, Any]) -> model.Agent:
+        """`retry` of the step, and the defaults, are for its turns."""
+        offered = tools(self, (*path, "agent", "tools"), body.get("tools", []))
+        params = {key: value for key, value in _with_schema(body).items() if key in _PARAMS_OF_AGENTS}
+        retry, turn_timeout = step.get("retry", self.defaults.get("retry")), _seconds(self.defaults.get("timeout"))
+        chosen: dict[str, Any] = {key: body[key] for key in ("max_turns", "on_limit", "stall", "max_parallel") if key in body}
+        if "observation" in body:
+            chosen["observation"] = parse_size(body["observation"])
+        if retry is not None:
+            chosen["retry"] = self.retry(retry)
+        return model.Agent(parse_value(params), offered, turn_timeout=turn_timeout, **chosen)
+
+    @staticmethod
+    def retry(retry: Any) -> model.Retry:
+        return _retry(retry)
+
     def repeat(self, path: Path, step: dict[str, Any], body: dict[str, Any]) -> model.Repeat:
         return model.Repeat(
             self.steps((*path, "steps"), step["steps"]),
@@ -152,14 +171,11 @@ def _params(step: dict[str, Any], uses: str) -> Any:
     assert found is not None  # the schema lets no other through
     beside = {key: step[key] for key in found.beside if key in step}
     if uses == "shell":
-        params = {**(body if isinstance(body, dict) else {"run": body}), **beside}
-        if isinstance(params["run"], list):
-            params["argv"] = params.pop("run")
-        return params
+        return shell_params(step)
     if uses == "python":
         return {"function": body, "with": {}, **beside}
-    if uses == "http" and "max_bytes" in body:
-        return {**body, "max_bytes": parse_size(body["max_bytes"])}
+    if uses == "http":
+        return http_params(body)
     if uses == "llm":
         return _with_schema(body)
     return {**(body if isinstance(body, dict) else {uses: body}), **beside}

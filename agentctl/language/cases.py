@@ -22,6 +22,7 @@ from agentctl.language.yaml.reader import Source, read_file
 from agentctl.language.yaml.tree import Path, Place
 
 SUFFIX = TEST_SUFFIXES[0]  # of a file that is written
+_ENDS = frozenset({"output", "error", "calls", "answer"})
 _JOINED = ("input", "vars", "secrets", "state", "mocks")
 
 
@@ -37,13 +38,17 @@ def schema() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one attempt of a mocked step comes to. `error`: {type, message, data}, None when it succeeds; times in seconds."""
+    """What one attempt of a mocked step comes to. `error`: {type, message, data}, None when it succeeds; times in seconds.
+
+    `turn`: of a turn of an agent, {calls, answer, text} as written.
+    """
 
     output: JSON = None
     error: dict[str, JSON] | None = None
     usage: dict[str, JSON] | None = None
     takes: float = 0.0
     retry_after: float | None = None
+    turn: dict[str, JSON] | None = None
 
 
 @dataclass(frozen=True)
@@ -137,9 +142,11 @@ def _check(source: Source) -> None:
 def _check_mocks(source: Source, at: Path, mocks: JSON) -> None:
     for path, written in mocks.items() if isinstance(mocks, dict) else ():
         for number, outcome in enumerate(written if isinstance(written, list) else [written]):
-            if isinstance(outcome, dict) and "output" in outcome and "error" in outcome:
-                here = (*at, path, number, "error") if isinstance(written, list) else (*at, path, "error")
-                source.report(source.at(here), "wrong-value", "an attempt has an output or an error, not both")
+            if isinstance(outcome, dict) and len(_ENDS.intersection(outcome)) > 1:
+                last = [key for key in outcome if key in _ENDS][-1]
+                here = (*at, path, number, last) if isinstance(written, list) else (*at, path, last)
+                message = "an attempt comes to one thing: an output, an error, calls or an answer"
+                source.report(source.at(here), "wrong-value", message)
 
 
 def _case(source: Source, index: int) -> Case:
@@ -181,6 +188,7 @@ def _outcome(written: dict[str, JSON]) -> Outcome:
         usage=written.get("usage"),
         takes=parse_duration(written.get("takes", "0s")),
         retry_after=parse_duration(written["retry_after"]) if "retry_after" in written else None,
+        turn={key: written[key] for key in ("calls", "answer", "text") if key in written} or None,
     )
 
 

@@ -29,13 +29,20 @@ def step_at(definition: model.Definition, path: str, load: Callable[[str], model
 
     Raises NoSuchStep, and what `load` raises.
     """
-    here, _, below = path.partition("/")
+    here, _, below = _without_tool(path).partition("/")
     step = _in_definition(definition, here)
     if not below:
         return step
     if not isinstance(step.action, model.Skill):
         raise NoSuchStep(f"'{here}' is no skill step, so nothing runs below it after '/'")
     return step_at(load(step.action.name), below, load)
+
+
+def _without_tool(path: str) -> str:
+    """`find.tool.look-up` means the calls of a tool of the agent `find`; the name of a tool is no part of a path."""
+    here, slash, below = path.partition("/")
+    agent, mark, _ = here.partition(".tool.")
+    return f"{agent}.turn[*].call[*]{slash}{below}" if mark else path
 
 
 def _in_definition(definition: model.Definition, path: str) -> model.Step:

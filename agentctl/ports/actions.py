@@ -135,12 +135,18 @@ class InstantAction(Action, Protocol):
         """The same as `perform`, at once, so that the engine can answer in the turn that started the attempt."""
 
 
+# `{description, parameters}` of a skill as a run sees it: (run id, name). Raises NotFound, DefinitionInvalid.
+DescribeSkill = Callable[[str, str], dict[str, JSON]]
+
+
 class ActionContext(msgspec.Struct, frozen=True, kw_only=True):
     """What an action may be made from: what `ActionSpec.implementation` is called with.
 
     models: `models:` of the project's file.
     read_key: the value of an API key by the name of its variable, None when there is none.
     store: the project's store, None outside of a project.
+    describe_skill: see `DescribeSkill`; None where no run can call one.
+    skill_names: the names of the project's skills, as of now.
     policy: `policy:` of the project's file.
     """
 
@@ -148,6 +154,8 @@ class ActionContext(msgspec.Struct, frozen=True, kw_only=True):
     read_key: Callable[[str], str | None]
     store: Store | None = None
     policy: Mapping[str, Any] = {}
+    describe_skill: DescribeSkill | None = None
+    skill_names: Callable[[], list[str]] = list
 
 
 class Clock(Protocol):

@@ -115,6 +115,10 @@ class _Judge:
                 self.values(f"step {name}", where, wanted, "input", step.input)
                 if "error" in wanted:
                     self.error(f"step {name}", (*where, "error"), wanted["error"], step.error)
+                if "calls" in wanted and list(step.calls) != wanted["calls"]:
+                    expected, got = wanted["calls"], list(step.calls)
+                    message = f"expected  {', '.join(expected) or 'none'}\ngot       {', '.join(got) or 'none'}"
+                    self.fail((*where, "calls"), f"step {name}: calls", message, expected, got)
                 if "attempts" in wanted and wanted["attempts"] != step.attempts:
                     self.count(path, "attempts", wanted["attempts"], step.attempts)
 

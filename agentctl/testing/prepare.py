@@ -53,7 +53,7 @@ def prepare(found: CaseFile, path: Path) -> list[Ready]:
     for case in found.cases:
         given = check_case(found, case, subject.definition, definitions)
         _check_start(found, case)
-        real = RealActions(project, case).perform
+        real = RealActions(project, case, definitions.skill).perform
         ready.append(Ready(case, subject, given, project.vars, definitions.skill, real))
     return [] if found.source.problems else ready
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cached_property
 from pathlib import Path
 from tempfile import mkdtemp
@@ -23,14 +23,16 @@ from agentctl.core.state import RunState
 from agentctl.errors import ActionError
 from agentctl.language.cases import Case
 from agentctl.language.project.project import Project
-from agentctl.ports import Call, LargeOutput, Outcome, Scrubber, SecretSource
+from agentctl.ports import Call, LargeOutput, Outcome, Scrubber, SecretSource, StoredDefinition
 from agentctl.testing.mocks import Answer, call_of
 
 
 class RealActions:
-    def __init__(self, project: Project, case: Case) -> None:
+    def __init__(self, project: Project, case: Case, load: Callable[[str], StoredDefinition]) -> None:
+        """`load`: a skill by name."""
         self._project = project
         self._case = case
+        self._load = load
 
     def perform(self, command: cmd.Execute, state: RunState) -> Answer:
         """One attempt, to its end in the real world."""
@@ -62,12 +64,24 @@ class RealActions:
         import asyncio
 
         from agentctl.actions.registry import build
+        from agentctl.language.catalog import Catalog
         from agentctl.performing.keeping import kept, once
 
-        action = build(self._project.models, policy=self._project.policy)[command.uses]
+        actions = build(
+            self._project.models,
+            policy=self._project.policy,
+            describe_skill=self._describe_skill,
+            skill_names=lambda: Catalog(self._project).names("skill"),
+        )
+        action = actions[command.uses]
         async with asyncio.timeout(command.timeout):
             outcome = await action.perform(call, self._around)
         return await kept(outcome, self._around, once), outcome
+
+    def _describe_skill(self, run_id: str, name: str) -> dict[str, JSON]:
+        from agentctl.language.tools import described_skill
+
+        return described_skill(self._load(name).definition)
 
     @cached_property
     def _around(self) -> _CaseSurroundings:

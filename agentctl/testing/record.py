@@ -18,7 +18,7 @@ from agentctl.core.timestamps import rfc3339
 from agentctl.errors import ExpressionError
 from agentctl.expressions import large
 from agentctl.expressions.references import needed_secrets
-from agentctl.model import Skill, Task, Wait
+from agentctl.model import Skill, Task, Turn, Wait
 from agentctl.paths import for_any_number
 from agentctl.spec import action as spec_of
 from agentctl.testing.durations import exact_duration
@@ -180,6 +180,8 @@ class _Tape:
 
 def _is_mocked(step: StepState) -> bool:
     action = step.node.step.action
+    if isinstance(action, Turn):
+        return True
     if isinstance(action, Task):
         known = spec_of(action.uses)
         return known is None or not known.is_pure
@@ -248,7 +250,7 @@ def _expectation(state: RunState) -> dict[str, JSON]:
     steps = {
         path: "succeeded" if step.status == "reused" else step.status
         for path, step in state.steps.items()
-        if step.status in ENDED and "@" not in path
+        if step.status in ENDED and "@" not in path and step.frame.role != "tools"
     }
     if len(steps) > MOST_STEPS:
         steps = {path: status for path, status in steps.items() if "." not in path}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agentctl import JSON
 from agentctl.core import events as ev
+from agentctl.core.state import StepState
 from agentctl.core.timestamps import parse_instant
 from agentctl.language.cases import Case
 from agentctl.ports import StoredDefinition
@@ -31,7 +32,10 @@ class Ready:
 
 @dataclass(frozen=True)
 class PlayedStep:
-    """`runs`: attempts begun, ever.  `attempts`: of the last round.  `input`: None for a step that never began."""
+    """`runs`: attempts begun, ever.  `attempts`: of the last round.  `input`: None for a step that never began.
+
+    `calls`: of an agent, the tools that it called.
+    """
 
     status: str
     output: JSON
@@ -39,6 +43,7 @@ class PlayedStep:
     attempts: int
     runs: int
     input: JSON
+    calls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,11 @@ def _created(ready: Ready) -> ev.RunCreated:
     )
 
 
+def _calls(step: StepState) -> tuple[str, ...]:
+    turns = step.agent.turns if step.agent is not None else []
+    return tuple(call.call.name for turn in turns for call in turn.calls.values() if call.call is not None)
+
+
 def _steps(stage: Simulator) -> dict[str, PlayedStep]:
     return {
         run.prefix + path: PlayedStep(
@@ -105,6 +115,7 @@ def _steps(stage: Simulator) -> dict[str, PlayedStep]:
             attempts=step.attempt,
             runs=stage.began.get(run.prefix + path, 0),
             input=stage.inputs.get(run.prefix + path),
+            calls=_calls(step),
         )
         for run in stage.runs.values()
         for path, step in run.state.steps.items()

@@ -10,7 +10,7 @@ import msgspec
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.ports import StoredDefinition
-from agentctl.testing.mocks import Answer
+from agentctl.testing.mocks import Answer, tool_path
 from agentctl.testing.stage import Stage, StagedRun, soon
 
 
@@ -28,7 +28,7 @@ class Children:
         attempt = run.state.steps[path].attempt
         child = stage.runs.get(command.run_id)
         if child is None:
-            mocked = stage.mocks.child(run.prefix + path, attempt)
+            mocked = stage.mocks.child(run.prefix + path, attempt, tool_path(run.prefix, run.state.steps[path]))
             if mocked is not None:
                 self._start_mocked(run, command, *stage.once_performed(run, path, attempt, lambda: mocked))
                 return
@@ -48,7 +48,7 @@ class Children:
     def await_run(self, run: StagedRun, path: str, run_id: str) -> None:
         """For `wait: {run}`."""
         stage = self._stage
-        mocked = stage.mocks.child(run.prefix + path, 1)
+        mocked = stage.mocks.child(run.prefix + path, 1, tool_path(run.prefix, run.state.steps[path]))
         if mocked is not None:
             due, answer = stage.once_performed(run, path, 1, lambda: mocked)
             soon(stage, run, _ended(path, run_id, answer), due)

@@ -34,7 +34,7 @@ def inbox_document(waiting: Waiting, commands: Mapping[str, str]) -> dict[str, J
         "run_id": waiting.run_id,
         "loop": waiting.run_name,
         "step": waiting.path,
-        "kind": waiting.kind,
+        "kind": "ask" if waiting.subject.get("ask") else waiting.kind,
         "since": timestamp(waiting.since),
         "due": timestamp(waiting.due),
         "subject": waiting.subject,

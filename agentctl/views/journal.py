@@ -25,6 +25,7 @@ from agentctl.core.events import (
     RunFinished,
     RunResumed,
     RunStarted,
+    SignatureAsked,
     StepCancelled,
     StepFailed,
     StepKeyed,
@@ -36,6 +37,7 @@ from agentctl.core.events import (
 )
 from agentctl.core.graph import action_names
 from agentctl.core.lifecycle import ENDED
+from agentctl.core.tool_calls import key_of
 from agentctl.model import Definition
 from agentctl.views.steps import JournalView, StepView
 
@@ -63,6 +65,9 @@ def view(run_id: str, definition: Definition | None, events: Iterable[AnyEvent])
 def complete(seen: JournalView, state: RunState) -> list[StepView]:
     """Return every step, completed with what only the interpreter knows: steps not reached yet, and steps that never will be."""
     for path, step in state.steps.items():
+        if step.frame.role == "tools":  # what an agent looks up before its first turn is no step to people
+            seen.steps.pop(path, None)
+            continue
         shown = seen.step(path)
         shown.block = False
         shown.action, shown.status, shown.attempts = step.uses, _SHOWN.get(step.status, step.status), step.attempts
@@ -70,7 +75,10 @@ def complete(seen: JournalView, state: RunState) -> list[StepView]:
         if step.error is not None or step.status != "recovered":  # of a recovered step, the journal has what it recovered from
             shown.error = step.error
         shown.started_at, shown.finished_at = step.started_at, step.finished_at
-    return list(seen.steps.values())
+        if step.call is not None:
+            shown.tool, shown.key, shown.input = step.call.name, key_of(state, step), step.call.arguments
+    agents = tuple(f"{step.path}." for step in state.steps.values() if step.agent is not None)
+    return [step for step in seen.steps.values() if step.path in state.steps or not step.path.startswith(agents)]
 
 
 def items_not_run(state: RunState) -> list[StepView]:
@@ -115,7 +123,8 @@ def _finished(view: JournalView, event: RunFinished) -> None:
 
 
 def _block_started(view: JournalView, event: BlockStarted) -> None:
-    view.block(event.path, event.at)
+    if event.role not in ("tools", "turn", "calls"):  # the steps of these lists stand below the agent and its turn
+        view.block(event.path, event.at)
 
 
 def _block_finished(view: JournalView, event: BlockFinished) -> None:
@@ -203,6 +212,11 @@ def _keyed(view: JournalView, event: StepKeyed) -> None:
         step.started_at = event.at
 
 
+def _signature_asked(view: JournalView, event: SignatureAsked) -> None:
+    step = view.step(event.path, event.at)
+    step.status, step.started_at = "waiting", event.at
+
+
 def _missing(view: JournalView, event: ResultMissing) -> None:
     step = view.step(event.path)
     step.status, step.waits_for = "pending", None
@@ -239,5 +253,6 @@ _UPDATES: dict[type, Any] = {
     ChildFinished: _child,
     OutcomeUnknown: _unknown,
     StepKeyed: _keyed,
+    SignatureAsked: _signature_asked,
     ResultMissing: _missing,
 }

@@ -92,6 +92,7 @@ def show_document(shown: RunView) -> dict[str, JSON]:
 
 
 def step_document(step: StepView) -> dict[str, JSON]:
+    call = {} if step.tool is None else {"tool": step.tool, "key": step.key}
     return {
         "path": step.path,
         "action": step.action,
@@ -105,6 +106,7 @@ def step_document(step: StepView) -> dict[str, JSON]:
         "usage": None if step.usage is None else usage_document(step.usage),
         "source": step.source,
         "waits_for": step.waits_for,
+        **call,
     }
 
 

@@ -19,7 +19,8 @@ class StepView(msgspec.Struct):
     `source`: RUN/path of the step whose result was reused.
     `waits_for`: RUN/path of the step that holds the key this step waits for.
     `block`: true for a list of steps, such as `each[2]` or `assess.fallback`.
-    `input`: the parameters as evaluated for the first attempt; secrets by name.
+    `input`: the parameters as evaluated for the first attempt; secrets by name. Of a call the arguments as asked for.
+    `tool`, `key`: of a call of an agent, its tool and its idempotency key.
     """
 
     path: str
@@ -37,6 +38,8 @@ class StepView(msgspec.Struct):
     waits_for: str | None = None
     block: bool = False
     input: JSON = None
+    tool: str | None = None
+    key: str | None = None
 
 
 class JournalView(msgspec.Struct):
@@ -55,7 +58,7 @@ class JournalView(msgspec.Struct):
         found = self.steps.get(path)
         if found is None:
             holder = parent_path(path)
-            if holder and at is not None and holder not in self.steps:
+            if holder and at is not None and holder not in self.steps and not _is_of_agent(holder):
                 self.block(holder, at)
             found = self.steps[path] = StepView(path, self.actions.get(declared_path(path), ""))
         return found
@@ -66,6 +69,11 @@ class JournalView(msgspec.Struct):
         if found.status == "pending":
             found.block, found.action, found.status, found.started_at = True, "", "running", at
         return found
+
+
+def _is_of_agent(holder: str) -> bool:
+    """Whether it holds the turns of an agent or the calls of a turn: these stand below the agent and the turn themselves."""
+    return holder.endswith((".turn", ".call"))
 
 
 def is_undo(path: str) -> bool:

@@ -163,7 +163,7 @@ LATER = """
 loop: later
 steps:
   - shell: touch ran
-  - agent: {goal: tidy up}
+  - publish: {definition: x}
 """
 
 
@@ -171,7 +171,7 @@ def test_a_definition_with_an_action_that_is_not_there_yet_is_refused_before_any
     project.write("loops/later.yaml", LATER)
     result = agentctl("run", "later")
     assert result.code == 2
-    assert "loops/later.yaml:4:5: error[not-supported]: this version of agentctl cannot run 'agent' steps" in result.err
+    assert "loops/later.yaml:4:5: error[not-supported]: this version of agentctl cannot run 'publish' steps" in result.err
     assert not (project.root / "ran").exists()
     assert agentctl("history", "--json").json == []
 
@@ -189,5 +189,5 @@ def test_a_skill_with_such_an_action_fails_the_step_that_calls_it_and_runs_nothi
     project.write("skills/later.yaml", LATER.replace("loop:", "skill:"))
     project.write("loops/caller.yaml", "loop: caller\nsteps:\n  - skill: later\n")
     error = agentctl("run", "caller", "--json").json["error"]
-    assert "cannot run 'agent' steps" in error["message"]
+    assert "cannot run 'publish' steps" in error["message"]
     assert not (project.root / "ran").exists()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from agentctl.cli import context, output, params
+from agentctl.cli.approvals import login_name, refuse_inside_a_step
 from agentctl.errors import UsageError
 from agentctl.expressions.suggestions import did_you_mean
 
@@ -30,6 +31,7 @@ def command(
     from agentctl.ports import Verdict
     from agentctl.views.runs import status_document
 
+    refuse_inside_a_step("a verdict is a person's")
     known = get_args(Verdict)
     if verdict not in known:
         raise UsageError(f"feedback is one of {', '.join(known)}, not {verdict!r}{did_you_mean(verdict, known)}")
@@ -45,7 +47,5 @@ def command(
 
 
 async def _give(project: Project, run_id: str, verdict: Verdict, note: str | None) -> None:
-    from agentctl.cli.approvals import login_name
-
     with context.writing(project) as store:
         await store.give_feedback(run_id, verdict, note, by=login_name())

@@ -12,12 +12,16 @@ from agentctl.cli import context, output, params, queries
 EXAMPLES = (
     "agentctl show last",
     "agentctl show 6lp5 --inputs",
+    "agentctl show last --transcript find",
 )
 
 
 def command(
     run: params.Run,
     inputs: Annotated[bool, typer.Option("--inputs", help="Also print the evaluated parameters of each step.")] = False,
+    transcript: Annotated[
+        str | None, typer.Option("--transcript", metavar="STEP", help="Print the conversation of an agent instead.")
+    ] = None,
     db: params.Db = None,
     json: params.Json = False,
 ) -> None:
@@ -25,6 +29,9 @@ def command(
 
     Inputs show secrets by name; their values are never recorded.
     """
+    if transcript is not None:
+        _show_transcript(run, transcript, db, json=json)
+        return
     now = time.time()
     with context.recorded(db, run) as (store, row):
         shown = queries.run_view(store, row, now)
@@ -45,3 +52,16 @@ def command(
     for lines in (timeline.remark_lines(shown, now, hints.resume), unresolved_lines(unresolved, hints.where)):
         if lines:
             output.say("\n" + "\n".join(lines))
+
+
+def _show_transcript(run: str, step: str, db: str | None, *, json: bool) -> None:
+    from agentctl.views.transcript import agent_step, transcript_document
+
+    with context.recorded(db, run) as (store, row):
+        rows = transcript_document(agent_step(queries.folded(store, store.journal(row.id)), step))
+    if json:
+        output.print_json(rows)
+        return
+    from agentctl.render.transcript import transcript_text
+
+    output.say(transcript_text(rows))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agentctl.cli import complete, context, output, params
+from agentctl.cli.approvals import refuse_inside_a_step
 from agentctl.errors import NotFound
 from agentctl.expressions.large import shown
 from agentctl.expressions.suggestions import did_you_mean
@@ -62,14 +63,17 @@ def set(
     json: params.Json = False,
 ) -> None:
     """Set one value: `set LOOP n 7` is a number, `set LOOP n '"7"'` a text."""
+    refuse_inside_a_step(_WHY)
     _edit(loop, {key: _read(value)}, [], db, json=json, change=f"set {key}")
 
 
 def unset(loop: Loop, key: Key, db: params.Db = None, json: params.Json = False) -> None:
     """Remove one value."""
+    refuse_inside_a_step(_WHY)
     _edit(loop, {}, [key], db, json=json, change=f"unset {key}")
 
 
+_WHY = "a loop sets what it remembers by its own `remember` steps"
 SUBCOMMANDS = {"get": get, "set": set, "unset": unset}
 
 

@@ -19,10 +19,10 @@ from agentctl.model import Approve
 class ApproveKind(Kind):
     def begin(self, run: Transition, step: StepState) -> None:
         action = _approve(step)
-        message, error = run.evaluate(action.message, step.frame)
+        message, error = run.evaluate(action.message, step)
         show: JSON = None
         if error is None and action.show is not None:
-            show, error = run.evaluate(action.show, step.frame)
+            show, error = run.evaluate(action.show, step)
         form: JSON = None
         if error is None:
             form, error = _form(run, step)
@@ -30,6 +30,8 @@ class ApproveKind(Kind):
             fail_start(run, step, error)
             return
         shown = {"message": message, "show": show, "form": form}
+        if step.call is not None:  # a question of an agent
+            shown["ask"] = True
         digest = sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
         start_attempt(run, step, input={**shown, "digest": digest})
 
@@ -57,7 +59,7 @@ class ApproveKind(Kind):
 def _form(run: Transition, step: StepState) -> tuple[JSON, ev.Error | None]:
     """Evaluate the defaults of the form's fields; those that are constants were checked when the file was loaded."""
     template = _approve(step).form
-    form, error = run.evaluate(template, step.frame)
+    form, error = run.evaluate(template, step)
     if error is not None or template.is_literal:
         return form, error
     from agentctl.spec.schemas import first_error

@@ -16,7 +16,7 @@ class FailKind(Kind):
     def begin(self, run: Transition, step: StepState) -> None:
         action = step.node.step.action
         assert isinstance(action, Fail)
-        params, error = run.evaluate(action.params, step.frame)
+        params, error = run.evaluate(action.params, step)
         if error is None:
             type, message = (_text(params.get(key)) or "failed" for key in ("type", "message"))
             error = ev.Error(type, message, data=params.get("data"))

@@ -16,7 +16,7 @@ class ForeachKind(Kind):
     def begin(self, run: Transition, step: StepState) -> None:
         action = step.node.step.action
         assert isinstance(action, Foreach)
-        items, error = run.evaluate(action.items, step.frame)
+        items, error = run.evaluate(action.items, step)
         if error is None and not isinstance(items, list):
             error = ev.Error("expression", f"`foreach` needs a list, got {type_name(items)}")
         if error is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agentctl import JSON
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
+from agentctl.core import retry
 from agentctl.core.state import Frame, RunState, StepState
 from agentctl.core.transition import Transition
 from agentctl.expressions.template import Template
@@ -32,6 +33,17 @@ class Kind:
     def begin_again(self, run: Transition, step: StepState) -> None:
         """Begin another attempt with the inputs that the step has."""
         start_attempt(run, step)
+
+    def next_due(self, run: Transition, step: StepState, error: ev.Error) -> float | None:
+        """Return when the attempt after the one that failed begins, in epoch seconds; None when there is none."""
+        return retry.next_due(
+            step.node.step.retry,
+            error,
+            attempt=step.attempt,
+            at=run.at,
+            seed=f"{run.state.run_id}/{step.path}#{step.attempt}",
+            retry_after=step.retry_after,
+        )
 
     def look(self, run: Transition, step: StepState) -> None:
         """Decide what follows while the step is `running`: something about it, or about a list below it, has changed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentctl.core.graph import KindName
+from agentctl.core.kinds.agent import AgentKind
 from agentctl.core.kinds.approve import ApproveKind
 from agentctl.core.kinds.fail import FailKind
 from agentctl.core.kinds.foreach import ForeachKind
@@ -12,6 +13,7 @@ from agentctl.core.kinds.repeat import RepeatKind
 from agentctl.core.kinds.return_ import ReturnKind
 from agentctl.core.kinds.skill import SkillKind
 from agentctl.core.kinds.task import TaskKind
+from agentctl.core.kinds.turn import TurnKind
 from agentctl.core.kinds.wait import WaitKind
 from agentctl.core.state import StepState
 
@@ -23,6 +25,8 @@ KINDS: dict[KindName, Kind] = {
     "skill": SkillKind(),
     "wait": WaitKind(),
     "approve": ApproveKind(),
+    "agent": AgentKind(),
+    "turn": TurnKind(),
     "fail": FailKind(),
     "return": ReturnKind(),
 }

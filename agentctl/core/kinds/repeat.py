@@ -79,7 +79,7 @@ def _next_iteration(run: Transition, step: StepState) -> None:
     action = _repeat(step)
     if action.condition is not None:
         names = {"index": step.iteration, "last": step.last}
-        wanted, error = run.holds(action.condition, step.frame, names)
+        wanted, error = run.holds(action.condition, step, names)
         if not wanted:
             end_attempt(run, step, step.last, error)
             return

@@ -13,7 +13,7 @@ class ReturnKind(Kind):
     def begin(self, run: Transition, step: StepState) -> None:
         action = step.node.step.action
         assert isinstance(action, Return)
-        value, error = run.evaluate(action.value, step.frame, keeps_references=True)
+        value, error = run.evaluate(action.value, step, keeps_references=True)
         if error is not None:
             fail_start(run, step, error)
             return

@@ -8,6 +8,7 @@ from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.core.kinds.kind import Kind, fail_start, start_attempt
 from agentctl.core.state import RunState, StepState
+from agentctl.core.tool_walls import skill_name
 from agentctl.core.transition import Transition
 from agentctl.model import Skill
 
@@ -18,7 +19,7 @@ class SkillKind(Kind):
     has_child_run = True
 
     def begin(self, run: Transition, step: StepState) -> None:
-        arguments, error = run.evaluate(_skill(step).arguments, step.frame)
+        arguments, error = run.evaluate(_skill(step).arguments, step)
         if error is not None:
             fail_start(run, step, error)
             return
@@ -35,7 +36,7 @@ class SkillKind(Kind):
     def commands(self, state: RunState, step: StepState) -> list[cmd.Command]:
         action = _skill(step)
         assert step.child is not None
-        return [cmd.StartChild(step.path, step.child, action.name, step.input, action.detach)]
+        return [cmd.StartChild(step.path, step.child, skill_name(step), step.input, action.detach)]
 
 
 def _skill(step: StepState) -> Skill:
@@ -47,5 +48,7 @@ def _skill(step: StepState) -> Skill:
 def child_id(state: RunState, step: StepState) -> str:
     """Return the id of the run that the next attempt starts: derived, so that a repeated start is the same run."""
     seed = f"{state.run_id}/{step.path}#{step.launches + 1}"
+    if step.call is not None:  # a resume may ask for something else at the same path
+        seed += f"#{step.call.hash}#{state.attempt}"
     number = int.from_bytes(sha256(seed.encode()).digest()[:8])
     return "".join(_LETTERS[(number >> 5 * i) & 31] for i in range(12))

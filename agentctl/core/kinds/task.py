@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentctl import JSON, spec
-from agentctl.core import budget
+from agentctl.core import budget, tool_calls, tool_walls
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.core.kinds.kind import Kind, fail_start, start_attempt
@@ -11,7 +11,6 @@ from agentctl.core.state import RunState, StepState
 from agentctl.core.transition import Transition
 from agentctl.expressions.values import extract_secrets
 from agentctl.model import Task
-from agentctl.paths import idempotency_key
 
 MAX_EVENT_DEPTH = 32  # a loop that emits the event that starts it ends here
 
@@ -22,7 +21,8 @@ class TaskKind(Kind):
     def begin(self, run: Transition, step: StepState) -> None:
         action = step.node.step.action
         assert isinstance(action, Task)
-        params, error = run.evaluate(action.params, step.frame, keeps_references=spec.takes_references(action.uses))
+        names = tool_walls.computed(run.state, step)
+        params, error = run.evaluate(action.params, step, names, keeps_references=spec.takes_references(action.uses))
         if error is not None:
             fail_start(run, step, error)
             return
@@ -47,7 +47,7 @@ class TaskKind(Kind):
 
     def commands(self, state: RunState, step: StepState) -> list[cmd.Command]:
         definition = step.node.step
-        key = idempotency_key(state.run_id, step.path)
+        key = tool_calls.key_of(state, step)
         return [
             cmd.Execute(
                 step.path, step.attempt, definition.uses, step.input, step.secrets, definition.timeout, key, step.error

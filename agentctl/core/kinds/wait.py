@@ -18,11 +18,12 @@ class WaitKind(Kind):
         action = _wait(step)
         template = action.duration or action.until or action.event or action.run
         assert template is not None
-        value, error = run.evaluate(template, step.frame)
+        value, error = run.evaluate(template, step)
         input: JSON = None
         if error is None:
             try:
                 input = _awaited(run, action, value)
+                _timeout(step)
             except ValueError as problem:
                 error = ev.Error("input.invalid", str(problem))
         if error is not None:
@@ -31,12 +32,12 @@ class WaitKind(Kind):
         start_attempt(run, step, input=input)
 
     def out_of_time(self, step: StepState, at: float) -> tuple[JSON, ev.Error | None]:
-        action = _wait(step)
-        if action.timeout is None or action.on_timeout != "fail":
+        action, timeout = _wait(step), _timeout(step)
+        if timeout is None or action.on_timeout != "fail":
             return None, None
         event = step.input.get("event")
         missed = f"no event {event} came" if event is not None else f"run {step.input['run']} did not end"
-        return None, ev.Error("wait.timeout", f"{missed} within {format_duration(action.timeout)}")
+        return None, ev.Error("wait.timeout", f"{missed} within {format_duration(timeout)}")
 
     def started(self, state: RunState, step: StepState, event: ev.StepStarted) -> None:
         if "run" in step.input:
@@ -46,7 +47,7 @@ class WaitKind(Kind):
         else:
             state.set_timer(step.path, "wait", step.input["due"])
             return
-        timeout = _wait(step).timeout
+        timeout = _timeout(step)
         if timeout is not None:
             state.set_timer(step.path, "wait", event.at + timeout)
 
@@ -64,6 +65,12 @@ def _wait(step: StepState) -> Wait:
     action = step.node.step.action
     assert isinstance(action, Wait)
     return action
+
+
+def _timeout(step: StepState) -> float | None:
+    """Seconds; for the tool `join` it is an argument."""
+    given = step.names["args"]["timeout"] if step.call is not None else None
+    return _wait(step).timeout if given is None else parse_duration(given)
 
 
 def _awaited(run: Transition, action: Wait, value: JSON) -> JSON:

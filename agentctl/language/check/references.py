@@ -40,6 +40,7 @@ class Names:
         declared = source.data.get("input")
         self.inputs: dict[str, Any] = declared if isinstance(declared, dict) else {}
         self.variables = None if variables is None else set(variables)
+        self.arguments: set[str] | None = None  # those of the tool that the walk is in, where the file declares them
         self.secrets = secrets
         self.unset_secrets: list[tuple[str | int, Callable[[], Place]]] = []
         self.tested_secrets: set[str | int] = set()
@@ -134,6 +135,9 @@ class Names:
         if top == "input" and part not in self.inputs:
             hint = did_you_mean(str(part), self.inputs) if self.inputs else "; the definition declares no input"
             self.source.report(where(), "unknown-input", f"there is no input '{part}'{hint}")
+        elif top == "args" and self.arguments is not None and part not in self.arguments:
+            hint = did_you_mean(str(part), self.arguments) if self.arguments else "; it declares none"
+            self.source.report(where(), "unknown-name", f"the tool has no argument '{part}'{hint}")
         elif top == "vars" and self.variables is not None and part not in self.variables:
             self.unset.append((part, where))
         elif top in _FIELDS and part not in _FIELDS[top]:

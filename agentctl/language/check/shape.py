@@ -14,6 +14,7 @@ from agentctl.language.vocabulary import actions_of
 from agentctl.language.yaml.reader import MAX_PROBLEMS, Source
 from agentctl.language.yaml.tree import Path
 from agentctl.spec import action
+from agentctl.spec.agent import NOT_YET
 
 # Keywords that all say one thing: this value is not one that the key takes.
 _LIMITS = ("minimum", "maximum", "exclusiveMinimum", "minItems", "minLength", "minProperties", "uniqueItems")
@@ -91,6 +92,11 @@ class _Shape:
             self.source.report(place, "wrong-value", f"the name '{error.instance}' has to be {error.schema['x-expected']}")
 
     def unknown(self, path: Path, key: str, title: str, known: Any) -> None:
+        if key in NOT_YET.get(title, ()):
+            self.renamed.add(path)  # no more is said of the mapping
+            message = f"this version of agentctl has no '{key}' in {title}"
+            self.source.report(self.source.at((*path, key)), "not-supported", message)
+            return
         meant = messages.SYNONYMS.get(key.lower().replace("-", "_"))
         hint = f"; did you mean '{meant}'?" if meant in known else "" if meant else did_you_mean(key, known)
         if hint:

@@ -25,6 +25,7 @@ from agentctl.language.check.keywords import check_keywords, check_output_keywor
 from agentctl.language.check.references import Names
 from agentctl.language.check.scopes import Frame, Scope, is_bare_expression
 from agentctl.language.check.shell import check_shell
+from agentctl.language.check.tools import check_tools
 from agentctl.language.event_names import event_name_flaw, wait_pattern_flaw
 from agentctl.language.inputs import has_default, wrong_default
 from agentctl.language.vocabulary import TAKEN, actions_of, step_ids
@@ -111,6 +112,8 @@ class Walk:
                 self.key((*path, key, "key"), value.get("key"), scope.without_secrets(f"'{key}'"))
             elif key in fixed:
                 self.fixed((*path, key), value, key)
+            elif key == "agent" and isinstance(value, dict):
+                self.agent((*path, key), value, scope)
             elif key not in _NESTED:
                 self.value((*path, key), value, scope if key in secret else scope.without_secrets(f"'{key}'"))
         if "shell" in step:
@@ -156,6 +159,15 @@ class Walk:
             if any(reference.path[0] == "secrets" for reference in found):
                 message = "every user of the host can see the arguments of a process: pass the secret by 'env' or 'stdin'"
                 self.source.report(self.source.at((*path, index)), "secret-argument", message, "warning")
+
+    def agent(self, path: Path, agent: dict[str, Any], scope: Scope) -> None:
+        for key, value in agent.items():
+            if key == "tools":
+                check_tools(self, (*path, key), value, scope)
+            elif key in ("max_turns", "on_limit", "stall", "max_parallel", "observation"):
+                self.fixed((*path, key), value, key)
+            else:
+                self.value((*path, key), value, scope)
 
     def event_name(self, path: Path, name: Any, flaw: Callable[[str], str | None]) -> None:
         """What can be said of it before its expressions, if there are any, are evaluated."""
@@ -233,6 +245,9 @@ class Walk:
         """fallback, undo and probe: steps that belong to a step."""
         self.steps((*path, "fallback"), step.get("fallback"), scope.knowing("error"))
         unknown = step.get("on_unknown")
+        if "agent" in step and step.get("effect") == "once":
+            said = "'effect: once' belongs to the tools of an agent: its turns are never asked again, and its calls are steps"
+            self.source.report(self.source.at((*path, "effect")), "misplaced-key", said)
         if unknown is not None and step.get("effect") == "repeatable":
             place = self.source.at((*path, "on_unknown"))
             self.source.report(place, "misplaced-key", "'on_unknown' has a meaning only beside 'effect: once'")
@@ -256,9 +271,6 @@ class Walk:
             self.skills.append((name, (*path, "skill")))
         if not isinstance(agent := step.get("agent"), dict):
             return
-        for index, name in enumerate(agent["skills"] if isinstance(agent.get("skills"), list) else []):
-            if isinstance(name, str):
-                self.skills.append((name, (*path, "agent", "skills", index)))
         for index, tool in enumerate(agent["tools"] if isinstance(agent.get("tools"), list) else []):
             if isinstance(tool, dict) and isinstance(tool.get("skill"), str):
                 self.skills.append((tool["skill"], (*path, "agent", "tools", index, "skill")))

@@ -29,7 +29,7 @@ def test_an_unknown_action_is_a_key_error() -> None:
 
 
 def test_every_action_of_the_language_is_performed_or_refused() -> None:
-    of_the_core = {"skill", "wait", "approve", "foreach", "repeat", "steps", "fail", "return"}
+    of_the_core = {"agent", "skill", "wait", "approve", "foreach", "repeat", "steps", "fail", "return"}
     performed = set(registry.build())
     assert performed | of_the_core | NOT_YET == set(ACTIONS)
     assert not NOT_YET & (performed | of_the_core)

@@ -48,12 +48,14 @@ def driven(plan: Plan, iterations: int) -> tuple[ActiveRun, list[ev.AnyEvent]]:
 def test_every_attribute_of_a_state_is_in_its_record_or_made_anew() -> None:
     """A new attribute has to be recorded, or be named here with a reason."""
     derived = {"frame", "node", "path", "queued"}  # known by where the record stands; `queued`: see `_mark`
+    derived |= {"agent", "call", "names", "dropped"}  # of agents: a state that holds the lists of one has no snapshot
     assert set(StepState.__slots__) - derived == set(StepRecord.__struct_fields__)
-    derived = {"block", "scope", "queued"}  # `block`: of the definition.  `scope`: a cache
+    derived = {"block", "scope", "queued", "limit"}  # `block`: of the definition.  `scope`: a cache.  `limit`: of an agent's
     assert set(Frame.__slots__) - derived == set(FrameRecord.__struct_fields__)
     state = RunState(lambda version: polling(), frozenset())
     between = {"due", "queued", "cancelled_waits", "postponed", "is_catching_up", "is_taken_over"}  # empty between decisions
     process = {"plan_of", "secret_names", "on_hold", "held_back"}  # of the process, not of the run
+    process |= {"once_calls"}  # a state that has any has no snapshot
     spelled = {"timers", "_timer_heap", "frames", "steps"}  # `timer_list`, `open_frames`, `frame_records`
     recorded = set(RunRecord.__struct_fields__) - {"format", "phase", "timer_list", "open_frames", "frame_records"}
     assert set(vars(state)) - between - process - spelled == recorded

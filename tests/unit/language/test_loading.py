@@ -161,7 +161,7 @@ def test_the_definition_names_every_skill_that_it_calls(loaded: Load) -> None:
         loop: x
         steps:
           - {steps: [{skill: one}]}
-          - agent: {goal: x, skills: [two], tools: [{skill: three}]}
+          - agent: {goal: x, tools: [{skill: two}, {skill: three}]}
         on_failure: [{skill: one}]
     """
     assert loaded(text).definition.skills == ("one", "two", "three")

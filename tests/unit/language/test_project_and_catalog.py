@@ -183,7 +183,6 @@ def test_an_unknown_name_is_not_found_with_the_nearest(catalog: Catalog) -> None
         ("{skill: health}", "unknown-skill", "is a loop"),
         ("{skill: triage}", "skill-argument", "needs the input 'host'"),
         ("{skill: triage, with: {host: a, dept: 2}}", "skill-argument", "did you mean 'depth'?"),
-        ("{agent: {goal: x, skills: [triagee]}}", "unknown-skill", "did you mean 'triage'?"),
         ("{agent: {goal: x, tools: [{skill: triagee}]}}", "unknown-skill", "did you mean 'triage'?"),
         ("{set: {a: '${{ vars.chanel }}'}}", "unknown-var", "did you mean 'channel'?"),
     ],

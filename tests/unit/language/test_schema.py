@@ -50,14 +50,34 @@ steps:
       model: local
       schema: {a: {type: string}}
       tools:
-        - {skill: a, approve: true, name: ask, description: x, effect: once}
-        - {shell: [git, log, "*"], max_calls: 2}
-        - {http: {method: GET, hosts: [x]}}
-        - {python: "m:f"}
-        - {mcp: {command: [x], tools: [y]}}
-      skills: [a]
+        - {skill: a, approve: true, name: ask, description: x, detach: true}
+        - {shell: [git, log, "*"], max_calls: 2, cwd: /, parse: lines, serial: true}
+        - {http: {method: [GET, POST], hosts: [x], paths: ["/v1/*"], headers: {a: b}, local: true}}
+        - {python: "m:f", approve: {if: "true", timeout: 1h, on_timeout: approve, edit: [a]}, timeout: 1m, retry: 2}
+        - {emit: [a.b]}
+        - {ask: {timeout: 1h, max: 2}, name: question}
+        - {skills: "infra-*"}
+        - name: pay
+          args: {amount: {type: integer}}
+          shell: [echo, "${{ args.amount }}"]
+          env: {A: 1}
+          stdin: x
+          effect: once
+          on_unknown: {probe: [{set: {done: false}}]}
+          idempotency_key: args.amount
+          undo: {shell: [echo, "${{ args.amount }}", "${{ output }}"]}
+        - {name: write, args: {a: {type: string}}, remember: {a: "${{ args.a }}"}}
+        - {name: fetch, args: {a: {type: string}}, http: {url: "http://x/${{ args.a }}"}}
+        - {name: sum, args: {a: {type: string}}, python: "m:f", with: {b: "${{ args.a }}"}}
+        - {name: tell, args: {a: {type: string}}, emit: {event: x, data: 1, id: "${{ args.a }}"}}
       max_turns: 5
       stall: 2
+      on_limit: answer
+      max_tokens: 5
+      temperature: 0
+      max_parallel: 2
+      observation: 1KiB
+      fallback_models: [z]
   - {skill: a, with: {x: 1}, detach: true}
   - {wait: 2h}
   - {wait: {until: "2030-01-01T00:00:00Z"}}

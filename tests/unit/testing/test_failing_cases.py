@@ -132,7 +132,7 @@ def test_a_step_that_has_ended_and_executes_again_breaks_a_promise(cases, monkey
         (
             "cases: [{case: x, mocks: {a: [{output: 1, error: b}]}}]",
             "2:43 wrong-value",
-            "an attempt has an output or an error, not both",
+            "an attempt comes to one thing: an output, an error, calls or an answer",
         ),
         ("cases: [{case: x, input: {y: 1}}]", "2:19 wrong-input", "loop 'subject' takes no input, but 'y' was given"),
         ("cases: [{case: x, approvals: [{step: a}]}]", "2:32 wrong-value", "step 'a' is no approve step but shell"),

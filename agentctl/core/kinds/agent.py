@@ -1,0 +1,316 @@
+"""`agent`: a model in a loop with tools, until it answers.
+
+Each turn is a list of one step, `find.turn[0]`; the calls that it asks for are another, `find.turn[0].call[k]`, built from the
+turn's output and the tools, so that a call is a step like any other. What the next turn is told beside what the calls came to (an
+answer that did not fit, that nothing has changed) stands in the event that begins it, so the fold decides nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from msgspec import structs
+
+from agentctl import JSON
+from agentctl.core import events as ev
+from agentctl.core import tool_calls, transcript
+from agentctl.core.conversation import Conversation, TurnState
+from agentctl.core.frames import close_frame, open_frame, round_key
+from agentctl.core.graph import Block
+from agentctl.core.json_schema import is_object, problems_of, schema_problem
+from agentctl.core.kinds.kind import Kind, end_attempt, fail_start, start_attempt
+from agentctl.core.lifecycle import WELL
+from agentctl.core.state import Frame, RunState, StepState
+from agentctl.core.transition import Transition
+from agentctl.expressions.template import Template
+from agentctl.expressions.values import extract_secrets
+from agentctl.model import Agent, Step, Task, Tool, Turn
+
+ANSWER = "answer"
+INVALID = 3  # answers in a row that do not fit
+_LAST = "This is your last turn and no tool can be called any more. Answer now with what you know."
+_REPEATING = "Nothing has changed: your last turns made the same calls and got the same results. Do something else, or answer."
+_NOT_TAKEN = "not taken: another call of this turn failed"
+_CUT = "error llm.cut: the turn was cut at the limit of tokens, so none of its calls was made"
+
+
+class AgentKind(Kind):
+    def begin(self, run: Transition, step: StepState) -> None:
+        params, error = run.evaluate(agent_of(step).params, step)
+        if error is not None:
+            fail_start(run, step, error)
+            return
+        params, secrets = extract_secrets(params)
+        problem = schema_problem(params["schema"]) if params.get("schema") is not None else None
+        if problem is not None:
+            fail_start(run, step, ev.Error("input.invalid", f"`schema` is no JSON Schema: {problem}"))
+            return
+        start_attempt(run, step, input=params, secrets=secrets)
+
+    def look(self, run: Transition, step: StepState) -> None:
+        if not step.frames:
+            _proceed(run, step)
+
+    def close(self, run: Transition, frame: Frame, output: JSON, error: ev.Error | None) -> None:
+        assert frame.owner is not None
+        if error is not None:
+            _fail(run, frame.owner, error)
+        else:
+            _proceed(run, frame.owner)
+
+    # --- fold ------------------------------------------------------------------------------------------------------
+
+    def started(self, state: RunState, step: StepState, event: ev.StepStarted) -> None:
+        step.agent = Conversation(round_key(state, step.path))
+        state.rounds[step.path] = state.rounds.get(step.path, 0) + 1
+        tool_calls.begin_round(state, step)
+        state.look_at(step)
+
+    def block_started(self, state: RunState, step: StepState, event: ev.BlockStarted) -> None:
+        for frame in list(step.frames.values()):
+            frame.ended_well = True
+            close_frame(state, frame)
+        opener = {"tools": _open_tools, "turn": _open_turn, "calls": _open_calls}[event.role]
+        opener(state, step, event)
+
+
+def agent_of(step: StepState) -> Agent:
+    action = step.node.step.action
+    assert isinstance(action, Agent)
+    return action
+
+
+def answer_schema(step: StepState) -> JSON:
+    """The JSON Schema of the answer; None: it is a text."""
+    return step.input.get("schema")
+
+
+def conversation(step: StepState) -> Conversation:
+    assert step.agent is not None
+    return step.agent
+
+
+# --- what follows ------------------------------------------------------------------------------------------------------
+
+
+def _proceed(run: Transition, step: StepState) -> None:
+    """Nothing of the agent is under way: look up its tools, begin a turn or the calls of one, or end it."""
+    agent, talk = agent_of(step), conversation(step)
+    if talk.lookup is None and any(map(_is_looked_up, agent.tools)):
+        run.emit(ev.BlockStarted(at=run.at, path=f"{talk.key}.tools", role="tools", owner=step.path))
+    elif not talk.turns:
+        _begin_turn(run, step, {})
+    elif _has_calls_to_make(step, talk.turns[-1]):
+        run.emit(ev.BlockStarted(at=run.at, path=f"{talk.turns[-1].step.path}.call", role="calls", owner=step.path))
+    else:
+        _conclude(run, step, talk.turns[-1])
+
+
+def _has_calls_to_make(step: StepState, turn: TurnState) -> bool:
+    output = turn.step.output
+    return turn.calls_frame is None and output["finish"] != "length" and bool(_calls_of(step, output))
+
+
+def _calls_of(step: StepState, output: dict[str, Any]) -> dict[int, dict[str, Any]]:
+    """The calls that are steps, by their place: all but those of the tool by which the agent answers."""
+    answers = answer_schema(step) is not None
+    return {k: call for k, call in enumerate(output["calls"]) if not (answers and call["tool"] == ANSWER)}
+
+
+def _conclude(run: Transition, step: StepState, turn: TurnState) -> None:
+    """A turn and its calls are over: take the answer, or begin the next turn with what this one is told."""
+    schema, output = answer_schema(step), turn.step.output
+    asked: dict[str, JSON] = {}
+    if output["calls"] and output["finish"] == "length":
+        asked["told"] = {str(k): _CUT for k in range(len(output["calls"]))}
+    elif any(call["tool"] == ANSWER for call in output["calls"]) and schema is not None:
+        found, asked["told"], invalid = _answer_called(schema, turn)
+        if found is not None:
+            end_attempt(run, step, found[0], None)
+            return
+        if invalid:
+            asked["invalid"] = True
+    elif not output["calls"]:
+        value, problems = _answer_said(schema, output["text"])
+        if not problems:
+            end_attempt(run, step, value, None)
+            return
+        asked |= {"said": _correction(problems), "invalid": True}
+    _next_turn(run, step, turn, asked)
+
+
+def _answer_called(schema: JSON, turn: TurnState) -> tuple[tuple[JSON] | None, dict[str, JSON], bool]:
+    """The first answer that fits; else what each call of `answer` is told, and whether one of them did not fit."""
+    failed = any(call.status not in WELL for call in turn.calls.values())
+    told: dict[str, JSON] = {}
+    invalid = False
+    for k, call in enumerate(turn.step.output["calls"]):
+        if call["tool"] != ANSWER:
+            continue
+        value, problems = _unwrapped(schema, call["arguments"])
+        if problems:
+            told[str(k)], invalid = _correction(problems), True
+        elif failed:
+            told[str(k)] = _NOT_TAKEN
+        else:
+            return (value,), {}, False
+    return None, told, invalid
+
+
+def _unwrapped(schema: JSON, arguments: JSON) -> tuple[JSON, list[str]]:
+    if not isinstance(arguments, dict):
+        return None, ["the arguments are no JSON object"]
+    if is_object(schema):
+        return arguments, problems_of(arguments, schema)
+    if "value" not in arguments:
+        return None, ["`value` is missing"]
+    return arguments["value"], problems_of(arguments["value"], schema)
+
+
+def _answer_said(schema: JSON, text: str | None) -> tuple[JSON, list[str]]:
+    """What a text without calls answers. With a schema it has to be JSON, alone or in a code fence."""
+    said = transcript.without_thoughts(text)
+    if schema is None:
+        return said, []
+    try:
+        value = json.loads(_unfenced(said), parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None, ["the text is no JSON"]
+    return value, problems_of(value, schema)
+
+
+def _unfenced(text: str) -> str:
+    if not text.startswith("```") or not text.endswith("```"):
+        return text
+    return text[3:-3].partition("\n")[2] or text
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _correction(problems: list[str]) -> str:
+    listed = "\n".join(f"- {problem}" for problem in problems)
+    return f"This answer does not fit:\n{listed}\nCall `answer` with what is asked for."
+
+
+def _next_turn(run: Transition, step: StepState, turn: TurnState, asked: dict[str, JSON]) -> None:
+    """Begin the next turn, unless a bound says that there is none."""
+    agent, talk = agent_of(step), conversation(step)
+    if asked.get("invalid") and talk.invalid + 1 >= INVALID:
+        _fail(run, step, ev.Error("llm.invalid_output", f"the answer did not fit {INVALID} times in a row"))
+        return
+    if turn.last or len(talk.turns) >= talk.granted + agent.max_turns:
+        _fail(run, step, ev.Error("agent.max_turns", f"no answer in {agent.max_turns} turns"))
+        return
+    said = [*talk.said, _as_said(step, turn, asked)][talk.counted_from :]
+    row, cycles = transcript.repeated(said)
+    if row >= agent.stall or cycles >= agent.stall:
+        what = "the last turns were the same" if row >= agent.stall else "the last turns went in a circle of two"
+        _fail(run, step, ev.Error("agent.stalled", f"{what}: nothing has changed in {max(row, 2 * cycles)} turns"))
+        return
+    if agent.stall - 1 in (row, cycles) and (row > 1 or cycles > 1):
+        asked["said"] = "\n".join(filter(None, [asked.get("said"), _REPEATING]))
+    _begin_turn(run, step, asked)
+
+
+def _begin_turn(run: Transition, step: StepState, asked: dict[str, JSON]) -> None:
+    agent, talk = agent_of(step), conversation(step)
+    number = len(talk.turns)
+    if agent.on_limit == "answer" and number + 1 >= talk.granted + agent.max_turns:
+        asked |= {"last": True, "said": "\n".join(filter(None, [asked.get("said"), _last_words(answer_schema(step))]))}
+    path = f"{talk.key}.turn[{number}]"
+    kept = {name: value for name, value in asked.items() if value}
+    run.emit(ev.BlockStarted(at=run.at, path=path, role="turn", owner=step.path, input=kept or None))
+
+
+def _last_words(schema: JSON) -> str:
+    if schema is None:
+        return _LAST
+    return f"{_LAST} The answer is one JSON value, valid against this JSON Schema:\n{transcript.canonical(schema)}"
+
+
+def _fail(run: Transition, step: StepState, error: ev.Error) -> None:
+    """The agent has failed: its error says how far it came."""
+    turns = [turn for turn in conversation(step).turns if turn.step.status in WELL]
+    last = turns[-1].step.output["text"] if turns else None
+    data = {"turns": len(turns), "calls": sum(len(turn.calls) for turn in turns), "last": last}
+    end_attempt(run, step, None, structs.replace(error, data=data))
+
+
+# --- fold --------------------------------------------------------------------------------------------------------------
+
+
+def _open_tools(state: RunState, step: StepState, event: ev.BlockStarted) -> None:
+    agent = agent_of(step)
+    tools = [tool for tool in agent.tools if _is_looked_up(tool)]
+    wanted = [{"name": tool.name, "kind": tool.kind, **_described_by(tool)} for tool in tools]
+    look = Step("tools", Task("tools", Template(["lit", {"tools": wanted}])), "tools")
+    prefix = f"{conversation(step).key}."
+    frame = Frame(event.path, Block((look,)), "tools", owner=step, outer=step.frame, prefix=prefix)
+    conversation(step).lookup = frame.steps[0]
+    open_frame(state, frame)
+
+
+def _is_looked_up(tool: Tool) -> bool:
+    return tool.parameters is None or tool.library is not None
+
+
+def _described_by(tool: Tool) -> dict[str, JSON]:
+    """What the driver looks a tool up by."""
+    action = tool.step.action
+    if tool.library is not None:
+        return {"skills": tool.library}
+    if isinstance(action, Task):
+        return {"function": action.params.tree[1]["function"][1]}
+    return {"skill": getattr(action, "name", None)}
+
+
+def _open_turn(state: RunState, step: StepState, event: ev.BlockStarted) -> None:
+    agent, talk = agent_of(step), conversation(step)
+    asked = event.input or {}
+    number = len(talk.turns)
+    if talk.described is None and talk.lookup is not None:
+        talk.described = talk.lookup.output
+    if talk.turns:
+        before = talk.turns[-1]
+        talk.said.append(_as_said(step, before, asked))
+        talk.model = before.step.last["model"]
+    else:
+        talk.preface = asked.get("said")
+    talk.invalid = talk.invalid + 1 if asked.get("invalid") else 0
+    body = Step(f"turn[{number}]", Turn(), "turn", retry=agent.retry, timeout=agent.turn_timeout)
+    frame = Frame(event.path, Block((body,)), "turn", owner=step, outer=step.frame, prefix=f"{talk.key}.")
+    talk.turns.append(TurnState(frame, frame.steps[0], last=bool(asked.get("last"))))
+    open_frame(state, frame)
+
+
+def _open_calls(state: RunState, step: StepState, event: ev.BlockStarted) -> None:
+    turn = conversation(step).turns[-1]
+    calls = _calls_of(step, turn.step.output)
+    frame = tool_calls.frame_of(event.path, step, turn, calls)
+    turn.calls_frame, turn.calls = frame, dict(zip(calls, frame.steps, strict=True))
+    open_frame(state, frame)
+
+
+def as_read(step: StepState, turn: TurnState) -> transcript.Turn:
+    """A turn that answered, for people: what its calls have come to so far."""
+    output = turn.step.output
+    ended = {k for k, call in turn.calls.items() if call.finished_at is not None}
+    heard = [
+        transcript.Heard(call["id"], tool_calls.observation(turn.calls[k], agent_of(step)))
+        for k, call in enumerate(output["calls"])
+        if k in ended
+    ]
+    return transcript.Turn(turn.step.last["model"], output, heard)
+
+
+def _as_said(step: StepState, turn: TurnState, asked: dict[str, Any]) -> transcript.Turn:
+    """A turn that is over as the model reads it. `asked`: what the next turn's event says of it."""
+    output, told = turn.step.output, asked.get("told") or {}
+    heard = [
+        transcript.Heard(call["id"], told.get(str(k)) or tool_calls.observation(turn.calls[k], agent_of(step)))
+        for k, call in enumerate(output["calls"])
+    ]
+    return transcript.Turn(turn.step.last["model"], output, heard, asked.get("said"))
