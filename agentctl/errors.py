@@ -1,6 +1,6 @@
 """Every exception that agentctl raises on purpose, and the exit code each one ends a command with.
 
-    AgentctlError                  anything we tell the user about; never a traceback
+    AgentctlError                  anything that is reported to the user; never a traceback
     ├── UsageError           (2)   the command line makes no sense
     │   ├── InputInvalid     (2)   the input does not fit what the definition declares
     │   ├── PermissionDenied (2)   what a person alone may do, asked for from within a run
@@ -36,7 +36,7 @@ ErrorOutcome = Literal["not_begun", "answered", "unknown"]
 
 
 class AgentctlError(Exception):
-    """Base of what a user is told about. `str(error)` is one clear sentence; `kind` is the `type` in JSON."""
+    """Base of every error that is reported to a user. `str(error)` is one clear sentence; `kind` is the `type` in JSON."""
 
     exit_code: ClassVar[int] = 1
     kind: ClassVar[str] = "error"
@@ -166,4 +166,4 @@ class ExpressionError(Exception):
 
 
 class IllegalTransition(AssertionError):
-    """The interpreter was handed an event that its tables do not know in this state: a bug, told in one place."""
+    """The interpreter was handed an event that its tables do not know in this state: a bug, reported in one place."""

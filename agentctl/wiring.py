@@ -262,7 +262,7 @@ def load_definition(store: Journals | None, catalog: Catalog, path: Path) -> tup
 def known_definition(store: Journals, catalog: Catalog, path: Path) -> StoredDefinition | None:
     """The compiled form that the store keeps for exactly these bytes, so that no YAML parser need be imported.
 
-    It was checked when it was stored; what may have changed since is that a skill it calls is gone. None: read it anew.
+    It was checked when it was stored; what may have changed since is that a skill it calls is gone. None: read it again.
     """
     from hashlib import sha256
 

@@ -18,7 +18,7 @@ from agentctl import JSON
 
 MASK = "***"
 SHORTEST = 4
-SHORTEST_WITHIN = 6  # bytes; of shorter ones too little is left to be told from chance
+SHORTEST_WITHIN = 6  # bytes; of shorter ones too little is left to tell a secret from chance
 _LINE_SEEN = 64  # bytes
 _LINE = 16  # characters; shorter lines of a secret are too common to be masked by themselves
 # What the encoders of URLs leave as it is: nothing, paths, encodeURIComponent, encodeURI, HTTP clients.
@@ -123,7 +123,7 @@ class StreamMasker:
         self._mask = mask
         self._longest = max(map(len, forms), default=0)
         self._held = b""
-        self._line = b""  # the end of what was let go, as far as it belongs to the line that goes on: it tells base64 from words
+        self._line = b""  # the end of what was let go, as far as it belongs to the present line: base64 and words differ by it
 
     def feed(self, chunk: bytes) -> bytes:
         """What can be let go so far."""

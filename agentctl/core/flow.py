@@ -5,7 +5,7 @@ A start is described by its `Limits`: the definition's keys, evaluated for it. W
 that holds the definition's name, the kind of limit and the value of its key.
 
 A run meets its limits twice. As it arrives, `arrival` says whether there is to be a run at all (`dedupe`, `rate_limit`, and the
-`on_limit` of its places). Then it stands in the line of each of its groups, and `startable` says who of those in line may start.
+`on_limit` of its places). Then it waits in the queue of each of its groups, and `startable` says which of them may start.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class LimitState(msgspec.Struct, frozen=True):
     """What a start finds of its groups as it arrives.
 
     `first`: the run that counts as the first one with its `dedupe` key.  `rate_ends`: until when each start of its `rate_limit`
-    counts.  `members`: of the group of each place the runs that have a place or stand in line for one, in the order in which
+    counts.  `members`: of the group of each place the runs that have a place or wait in the queue for one, in the order in which
     they arrived, except those that were asked to end.
     """
 

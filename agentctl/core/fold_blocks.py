@@ -89,7 +89,7 @@ def _forget_once(state: RunState, step: StepState) -> None:
 
 
 def _after_probe(state: RunState, step: StepState, e: ev.BlockFinished) -> None:
-    """`{done: true, output}`: it was done; `{done: false}`: it may execute; anything else: the probe could not tell."""
+    """`{done: true, output}`: it was done; `{done: false}`: it may execute; anything else: the probe did not find out."""
     found = e.output
     step.probed = True
     if e.error is None and isinstance(found, dict) and isinstance(found.get("done"), bool):

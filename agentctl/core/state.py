@@ -99,7 +99,7 @@ class StepState:
         self.key: str | None = None  # the idempotency or cache key that it has claimed, or waits for
         self.claim = self.path  # in whose name; that of an earlier round whose doubt it took over
         self.source: str | None = None  # the step whose recorded result it was handed
-        self.probed = False  # its probe has run and could not tell
+        self.probed = False  # its probe has run and did not find out
         self.lost = False  # an `effect: once` attempt whose process is gone without an answer
         self.timer_fired = False  # the timer it waits for has fired
         self.answer: tuple[JSON, Error | None] | None = None  # what the child it waits for ended with

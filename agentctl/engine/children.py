@@ -25,7 +25,7 @@ class RunsAndState(Runs, People, Protocol):
 class ChildStart(msgspec.Struct, frozen=True):
     """What a StartChild comes to. `new`: the run to spawn; one that is there already is left as it is, but awaited.
 
-    `resumed`: mail that sends a child which ended badly back to work.  `ended`: it has ended well already.
+    `resumed`: mail that resumes a child that failed.  `ended`: the child has succeeded already.
     `problem`: why it cannot start.
     """
 

@@ -7,7 +7,7 @@ import time
 
 from agentctl.ports import Clock
 
-LOOK_AGAIN = 5.0  # seconds; the wall clock may be set, and it goes on while a laptop sleeps
+LOOK_AGAIN = 5.0  # seconds; the wall clock can be set, and it keeps running while a laptop sleeps
 
 
 class SystemClock:

@@ -193,7 +193,7 @@ class Engine:
 
     @property
     def is_tried(self) -> bool:
-        """The store cannot be written for the time being."""
+        """The store cannot be written at the moment."""
         return self.patience.is_tried
 
     # --- what its client wrote (client.Listener) -------------------------------------------------------------------

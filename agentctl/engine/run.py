@@ -48,9 +48,9 @@ T = TypeVar("T")
 # Commands after whose commit nothing is left to do.
 _NO_WORK = (SetTimer, AwaitEvent, AwaitPerson, CancelWait, Remember, StoreResult, ReleaseClaim, InvalidateResult)
 
-LONG = 2_000  # events; a longer journal is read in a thread, so that the other runs go on meanwhile
+LONG = 2_000  # events; a longer journal is read in a thread, so that the other runs continue meanwhile
 
-# Why a run was let go: it ended; only timers or mail can move it; another process holds it; we were told to stop; its journal
+# Why a run was let go: it ended; only timers or mail can move it; another process holds it; the engine stops; its journal
 # cannot be read.
 LetGo = Literal["finished", "rest", "busy", "stopped", "unreadable"]
 

@@ -1,4 +1,4 @@
-"""Writing to a store that for the time being cannot be written, such as one on a full disk."""
+"""Writes to a store that cannot be written at the moment, such as one on a full disk."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class Attempts:
         self._fill()
 
     def begin_no_more(self) -> None:
-        """Those under way go on; those that wait for a worker, and those that come, are answered with AttemptWithdrawn."""
+        """Running attempts continue; those that wait for a worker, and new ones, are answered with AttemptWithdrawn."""
         self._closed = True
         while self._queue:
             attempt = self._queue.popleft()

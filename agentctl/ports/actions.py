@@ -23,7 +23,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     `timeout`: seconds, None when the step has none; the engine enforces it by cancelling the coroutine, upon which an action must
     stop all it started (TERM, 10 s later KILL) before it lets the CancelledError pass.
-    `previous`: the error of the attempt before, so that llm can tell the model what was wrong.
+    `previous`: the error of the attempt before, so that `llm` can show the model what was wrong.
     """
 
     run_id: str
@@ -166,8 +166,8 @@ class Clock(Protocol):
 
 
 class Observer(Protocol):
-    """Told of every commit of a run that this engine drives, after it is durable. Must return at once.
+    """Is called with every commit of a run that this engine drives, after it is durable. Must return at once.
 
-    Told without events, and with status `queued`, of a run that has to stand in line (see `DueRuns.queue_position`)."""
+    Is called without events, and with status `queued`, for a run that has to wait in the queue (see `DueRuns.queue_position`)."""
 
     def __call__(self, run_id: str, events: Sequence[AnyEvent], progress: Progress) -> None: ...

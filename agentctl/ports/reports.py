@@ -44,7 +44,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """Counters over the runs of one definition. `p50`, `p95`: seconds from start to end, of the runs that ended.
 
     `usage`: what they cost, the skills that they waited for included.  `saved`: what they did not have to buy again when they
-    went on after an interruption or a resume (defined in `store.statistics.spared`).
+    continued after an interruption or a resume (defined in `store.statistics.spared`).
     """
 
     name: str

@@ -68,7 +68,7 @@ class SendResult(msgspec.Struct, frozen=True):
     gathered: list[str] = []
 
     def document(self, event_id: str, started: Iterable[str] | None = None) -> dict[str, JSON]:
-        """What whoever sent it is answered. `started`: ids of the runs, when more became of it than is told here."""
+        """What whoever sent it is answered. `started`: ids of the runs, when it started more than the fields here say."""
         created = [found.run_id for found in self.started if found.outcome == "created"]
         runs = created if started is None else list(started)
         return {"event_id": event_id, "duplicate": self.duplicate, "started": runs, "delivered": self.delivered}

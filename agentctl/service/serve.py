@@ -55,7 +55,7 @@ class Service:
         self._on_ready = on_ready
         self._ready = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # a signal came, or a part cannot go on
+        self._ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # a signal, or a part failed
         self._signals = 0
         self._under_way: set[asyncio.Task[None]] = set()  # reloads, and a stop that lost its patience
         if notifier.watchdog:
@@ -72,7 +72,7 @@ class Service:
         return ["the store cannot be written"] if self._engine.is_tried else []
 
     async def run(self) -> None:
-        """Until SIGTERM or SIGINT. Raises AgentctlError when a part cannot begin, and what keeps one from going on."""
+        """Until SIGTERM or SIGINT. Raises AgentctlError when a part cannot begin, and what keeps one from continuing."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop)
         loop.add_signal_handler(signal.SIGINT, self._stop)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 class VirtualClock:
     """Implements `ports.Clock`. Time stands still while work is under way and jumps to the next sleeper's due otherwise.
 
-    `idle`: set it to a function that tells whether anything but time can move the system (`lambda: engine.is_idle`).
+    `idle`: set it to a function that returns whether anything but time can move the system (`lambda: engine.is_idle`).
     """
 
     def __init__(self, start: float = 1_800_000_000.0) -> None:

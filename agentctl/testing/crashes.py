@@ -52,7 +52,7 @@ def _try(ready: Ready, played: Played, crash: tuple[int, Moment]) -> str | None:
 
 
 def _outcome(played: Played) -> JSON:
-    """All that a crash must not change. (Attempts it may: one whose end was lost is begun anew.)"""
+    """All that a crash must not change. (Attempts it may: an attempt whose end was lost starts again.)"""
     steps = {
         path: {"status": step.status, "output": step.output, "error": step.error and step.error["type"]}
         for path, step in played.steps.items()

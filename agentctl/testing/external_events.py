@@ -42,7 +42,7 @@ class ExternalEvents:
         self._asked.pop((run.id, path), None)
 
     def forget_all(self) -> None:
-        """The process that knew who waits is gone; taking the runs over tells again."""
+        """The process that knew who waits is gone; taking the runs over finds out again."""
         self._waits.clear()
         self._asked.clear()
 

@@ -110,14 +110,14 @@ class PlainSurroundings:
 
 
 class World:
-    """`shell`, `llm`: the scripted actions behind every step that uses them.  `told`: what observers heard, (run id, event)."""
+    """`shell`, `llm`: the scripted actions behind every step that uses them.  `heard`: (run id, event), as observers got them."""
 
     def __init__(self, root: Path) -> None:
         self.shell = ScriptedAction()
         self.llm = ScriptedAction()
         self.skills: dict[str, StoredDefinition] = {}
         self.secrets = {"TOKEN": "hunter2"}
-        self.told: list[tuple[str, AnyEvent]] = []
+        self.heard: list[tuple[str, AnyEvent]] = []
         self.root = root
         self._stores: list[Ledger] = []
 
@@ -158,7 +158,7 @@ class World:
         return self.skills[name]
 
     def _observe(self, run_id: str, events: Sequence[AnyEvent], progress: Progress) -> None:
-        self.told += [(run_id, event) for event in events]
+        self.heard += [(run_id, event) for event in events]
 
     def killed(self, scenario: Callable[[Engine], Awaitable[object]]) -> None:
         """Run `scenario` with an engine in a process of its own that dies by SIGKILL: when the scenario ends, or by its own hand.
@@ -170,7 +170,7 @@ class World:
         if child == 0:
             try:
                 asyncio.run(self._in_child(scenario))
-            except BaseException:  # nothing of the parent's may go on in the child
+            except BaseException:  # nothing of the parent's may run in the child
                 traceback.print_exc()
                 os._exit(1)
         _, status = os.waitpid(child, 0)

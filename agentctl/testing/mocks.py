@@ -29,7 +29,7 @@ _NOT_STARTED = ("skill.not_found", "skill.too_deep", "input.invalid")
 
 
 class Broken(Exception):
-    """The case cannot go on; `str(error)` says why, in a sentence for its author."""
+    """The case cannot continue; `str(error)` says why, in a sentence for its author."""
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -148,7 +148,7 @@ class _Tape:
         if event.attempt == 1:
             self._outcomes[event.path] = {}
         self._since[event.path] = (event.attempt, event.at)
-        # until it ends: it goes on for longer than anything that was recorded
+        # until it ends: it takes longer than anything that was recorded
         self._outcomes.setdefault(event.path, {})[event.attempt] = {"output": None, "takes": "365d"}
 
     def _end(self, event: ev.AnyEvent, outcome: dict[str, JSON], usage: ev.Usage | None) -> None:

@@ -65,7 +65,7 @@ class Played:
 
 
 def play(ready: Ready, crash: tuple[int, Moment] | None = None) -> Played:
-    """Raises mocks.Broken when the case cannot go on. `crash`: see `stage.Simulator`."""
+    """Raises mocks.Broken when the case cannot continue. `crash`: see `stage.Simulator`."""
     case = ready.case
     stage = Simulator(case, _created(ready), ready.stored, ready.load, Mocks(case, ready.real), crash)
     stage.play()

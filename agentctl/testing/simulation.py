@@ -70,7 +70,7 @@ class Simulation:
         self.todo: list[cmd.Command] = []
         self.sent: list[ev.AnyEvent] = []  # what was delivered already, to deliver again
         self.executed: dict[str, int] = {}  # path -> performed attempts, crashes included
-        self.intents: set[str] = set()  # effects that were begun and of which nobody has said what became of them
+        self.intents: set[str] = set()  # effects that were begun and whose outcome is unknown
         self.crashes = 0
         self.saved: tuple[int, bytes] | None = None  # length of the journal, snapshot of the state
         self.claims: set[str] = set()  # steps that hold the claim on a key
@@ -217,7 +217,7 @@ class Simulation:
             raise Illegal(f"the journal does not fold to the state:\n{snapshot(rebuilt)}\n{snapshot(self.state)}")
 
     def _learn(self, event: ev.AnyEvent) -> None:
-        """What became of an effect, if the event tells."""
+        """What became of an effect, if the event says so."""
         match event:
             case ev.StepSucceeded(path=path) | ev.StepResolved(path=path) | ev.AttemptWithdrawn(path=path):
                 self.intents.discard(without_rounds(path))
@@ -234,7 +234,7 @@ class Simulation:
         self.claims -= {command.path for command in decision.commands if isinstance(command, cmd.StoreResult | cmd.ReleaseClaim)}
 
     def _check(self, events: list[ev.AnyEvent]) -> None:
-        """No step starts before its needs have ended well."""
+        """No step starts before its needs have succeeded."""
         for event in events:
             if isinstance(event, ev.StepStarted | ev.StepSkipped):
                 step = self.state.steps[event.path]

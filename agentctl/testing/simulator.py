@@ -1,7 +1,7 @@
 """Runs on a stage: the interpreter of production, with time that jumps, steps that are mocked, and a crash on demand.
 
 `Simulator` drives one run and the runs it starts, in memory. What is to come stands in an agenda, sorted by virtual time. A crash
-empties it but for what comes from outside (events, people), folds every journal anew and takes the runs over, as a new process
+empties it but for what comes from outside (events, people), folds every journal again and takes the runs over, as a new process
 would. What the world has seen (attempts that were performed, events that were kept) no crash undoes.
 """
 
@@ -32,7 +32,7 @@ from agentctl.testing.staged_children import Children
 MOST = 500_000  # things that happen in one case
 ROOT = "test"
 
-# When a crash strikes: after a commit, before anything it asks for is done; or before it, so that what it tells is lost.
+# When a crash strikes: after a commit, before anything it asks for is done; or before it, so that its content is lost.
 Moment = Literal["after", "before"]
 
 
@@ -99,7 +99,7 @@ class Simulator:
         return run
 
     def deliver(self, run: StagedRun, event: ev.AnyEvent, again: Action | None = None) -> None:
-        """Hand an event in, as of now. `again`: how to hand it in once more when a crash came before its commit."""
+        """Hand an event in, as of now. `again`: how to hand it in again when a crash came before its commit."""
         event = msgspec.structs.replace(event, at=self.now)
         self._commit(run, run.active.take([event], self.now), again)
 

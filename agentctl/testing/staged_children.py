@@ -42,7 +42,7 @@ class Children:
             soon(stage, run, self._end_of(command.run_id, path))
 
     def finish(self, run: StagedRun) -> None:
-        """A run has ended: tell the step that called it, and those that wait for it."""
+        """A run has ended: answer the step that called it, and those that wait for it."""
         self._notify_all(run.id)
 
     def await_run(self, run: StagedRun, path: str, run_id: str) -> None:
@@ -129,7 +129,7 @@ class Children:
         return run.state.is_finished if run is not None else self._mocked.get(run_id) is not None
 
     def _end_of(self, run_id: str, path: str) -> ev.ChildFinished:
-        """To be told to step `path`."""
+        """To be handed to step `path`."""
         run = self._stage.runs.get(run_id)
         if run is None:
             known = self._mocked[run_id]

@@ -97,7 +97,7 @@ def patterns(definition: Definition) -> list[str]:
 
 
 def _runs_behind(event: JSON) -> list[str]:
-    """The runs whose ends the event that started a run tells of; it may stand for several that were gathered."""
+    """The runs whose ends are the event that started a run; it may stand for several that were gathered."""
     if not isinstance(event, dict):
         return []
     data = event.get("data")

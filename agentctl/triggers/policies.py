@@ -62,7 +62,7 @@ def _paused(schedule: Schedule, slot: float, serving_since: float, pauses: Seque
 
 
 def summed_up(schedule: Schedule, after: float, slot: float, pauses: Sequence[tuple[float, float]]) -> Verdict:
-    """One verdict for all slots in (after, slot], of which nobody served at any: they are too many to be recorded one by one."""
+    """One verdict for all slots in (after, slot], at which no `serve` ran: they are too many to be recorded one by one."""
     unforgiving = structs.replace(schedule, catch_up="none")
     [verdict] = settle(unforgiving, [slot], math.inf, pauses)
     also = f"; so it is with all slots before it since {rfc3339(after)}, which are too many to be recorded one by one"

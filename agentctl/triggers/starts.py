@@ -69,7 +69,7 @@ def new_run(
 
 
 def _limited(definition: Definition, created: RunCreated, awaited: bool, places: Sequence[Place]) -> NewRun:
-    if created.problem is not None:  # it does no work, so it takes nobody's place
+    if created.problem is not None:  # it does no work, so it takes no place
         return NewRun(created=created, awaited=awaited)
     try:
         limits = limits_of(definition, scope_of(created))
@@ -131,7 +131,7 @@ def _group(name: str, kind: str, key: Template | None, scope: Scope) -> str:
         return group(name, kind)
     value = _evaluated(name, f"the key of {kind}", key, scope)
     if kind == "dedupe" and value in (None, ""):
-        raise InputInvalid(f"{name}: the key of dedupe is empty, so nothing tells this start from others")
+        raise InputInvalid(f"{name}: the key of dedupe is empty, so this start cannot be distinguished from others")
     try:
         return group(name, kind, value)
     except RecursionError:

@@ -86,7 +86,7 @@ def _report(
     edges: list[list[int]],
     circle: list[int],
 ) -> None:
-    """Tell about one circle, at the reference or need that closes it, and take that edge out."""
+    """Report one circle, at the reference or need that closes it, and take that edge out."""
     pairs = list(zip(circle, [*circle[1:], circle[0]], strict=True))
     for user, need in sorted(pairs, key=lambda pair: pair[0] - pair[1]):  # what looks furthest ahead is most likely the mistake
         edges[user].remove(need)

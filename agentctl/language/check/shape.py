@@ -62,7 +62,7 @@ class _Shape:
         self.source = source
         self.seen: set[tuple[Path, str]] = set()
         self.renamed: set[Path] = set()  # mappings with an unknown key that was probably meant to be what is missing
-        self.later: list[tuple[Path, Any]] = []  # what is missing or misplaced, told unless a renamed key explains it
+        self.later: list[tuple[Path, Any]] = []  # what is missing or misplaced, reported unless a renamed key explains it
 
     def take(self, error: Any) -> None:
         path: Path = tuple(error.absolute_path)
@@ -158,7 +158,7 @@ class _Shape:
 
     def beside(self, path: Path, error: Any) -> None:
         if (path, "oneOf") in self.seen and not actions_of(error.instance):
-            return  # that there is no action is told already
+            return  # the missing action is reported already
         for key, needed in error.validator_value.items():
             if key not in error.instance or needed[0] in error.instance:
                 continue

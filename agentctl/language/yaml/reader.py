@@ -49,7 +49,7 @@ class _NoValue(Exception):
 
 @dataclass
 class Source:
-    """A file's text, its data (plain JSON) and its places. `problems` grows as the checks go on.
+    """A file's text, its data (plain JSON) and its places. `problems` grows with each check.
     `digest`: SHA-256 of the file's bytes, in hex.  `unread`: where a value could not be taken; nothing else is reported of what
     stands there.
 
@@ -233,7 +233,7 @@ class _Tree:
         return node
 
     def refuse(self, node: Node, code: str, message: str) -> None:
-        """Tell that what stands there cannot be taken, and go on."""
+        """Report that the node cannot be used, and continue."""
         self.source.report(node.place, code, message)
         node.unread = True
 

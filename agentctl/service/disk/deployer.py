@@ -261,7 +261,7 @@ def definition_of(store: Journals, deployment: Deployment) -> StoredDefinition |
 
 
 def _stamps(root: Path) -> Stamps:
-    """What tells that a file has been written to or replaced, without reading it."""
+    """What changes when a file is written to or replaced, found without reading it."""
     found: Stamps = {}
     for path in files(root):
         try:

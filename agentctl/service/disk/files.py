@@ -103,7 +103,7 @@ class FileWatch:
             await asyncio.gather(*watching, return_exceptions=True)
 
     def look(self) -> None:
-        """Of what the store says only the deployments concern files, and the deployer tells of those."""
+        """Of what the store says only the deployments concern files, and the deployer reports those."""
 
     # --- what to look at ---
 
@@ -189,7 +189,7 @@ class FileWatch:
         """None: it is not to be dealt with as it is now. It will be found again."""
         path, before = version.path, self._before(version)
         if before is not None and version.change not in version.trigger.on:
-            return before.sha256  # it is nobody's business what is in it now
+            return before.sha256  # its present content does not matter
         try:
             found = await asyncio.to_thread(digest, self._root / path, lambda: self._stopped)
         except (FileNotFoundError, Unsettled, Abandoned):

@@ -37,7 +37,7 @@ def find(root: Path, patterns: Iterable[FilePattern], complain: Complain) -> Sta
 
 
 def _stamp(root: Path, path: str, complain: Complain) -> str | None:
-    """What tells that a file has been written to or replaced, without reading it; None for what is no file of the project."""
+    """What changes when a file is written to or replaced, found without reading it; None for what is no file of the project."""
     full = os.path.join(root, path)
     try:
         status = os.stat(full)

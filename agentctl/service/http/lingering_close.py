@@ -1,7 +1,7 @@
 """An answer to a request of which more is still to come: it goes out at once, and the rest is read and thrown away.
 
 Were the connection closed before, TCP would reset it, and a client that is still sending would see that instead of the answer
-(RFC 9112, section 9.6). How long a client may go on sending is the deadline of its request.
+(RFC 9112, section 9.6). A client may continue to send until the deadline of its request.
 """
 
 from __future__ import annotations

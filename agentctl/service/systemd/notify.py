@@ -28,7 +28,7 @@ class Notifier:
         self._send("READY=1", f"STATUS={status}")
 
     def reloading(self) -> None:
-        """`ready` says when it is done. The time tells this reload from earlier ones."""
+        """`ready` says when it is done. The time distinguishes this reload from earlier ones."""
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self, status: str) -> None:

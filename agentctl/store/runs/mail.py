@@ -38,7 +38,7 @@ def tell_awaiters(session: Session, finished: Mapping[int, ChildFinished]) -> No
 
 
 def await_run(session: Session, awaiter: Awaiter) -> None:
-    """Tell the awaiter at once when the target has finished or never was, else when it does."""
+    """Mail the awaiter at once when the target has finished or never was, else when it does."""
     target = session.connection.execute("SELECT key FROM runs WHERE id = ?", (awaiter.target,)).fetchone()
     if target is None:
         end = ChildFinished(at=time.time(), path=awaiter.path, run_id=awaiter.target, status="not_found")

@@ -80,7 +80,7 @@ async def test_nothing_is_performed_before_the_commit_that_says_so(world: World)
 async def test_observers_are_told_of_every_event_in_order(world: World) -> None:
     engine = world.engine()
     row = await run_it(world, stored("seen", set_step("a")), engine=engine)
-    told = [event for run_id, event in world.told if run_id == row.id]
+    told = [event for run_id, event in world.heard if run_id == row.id]
     assert told == list(engine.store.journal(row.id))[1:]
 
 
