@@ -187,3 +187,37 @@ def test_a_run_that_was_on_hold_says_that_it_could_go_on_at_once(definition: Def
     told, head = simulation.state.held_back, len(simulation.journal)
     simulation.restart()
     assert told or len(simulation.journal) == head
+
+
+@SLOW
+@given(strategies.definitions(), st.integers(0, 2**32), st.integers(0, 40))
+def test_answers_to_an_ended_run_undo_what_they_make_due_and_leave_its_outcome(
+    definition: Definition, seed: int, when: int
+) -> None:
+    random = Random(seed)
+    simulation = Simulation(definition, outcomes(random, 0.3), random, trouble=0.1)
+    for _ in range(when):
+        if simulation.state.is_finished:
+            break
+        if simulation.todo:
+            simulation._perform(simulation.todo.pop(0))
+        else:
+            simulation._wake()
+    simulation.trouble = 0.0
+    if not simulation.state.is_finished:
+        simulation.deliver(ev.CancelRequested(at=simulation.now))
+    ended = simulation.run()
+    outcome = (ended.status, ended.output, ended.error)
+    doubts = [path for path, step in ended.steps.items() if step.status == "unknown"]
+    if ended.status == "succeeded":
+        return
+    simulation.sent.clear()
+    for path in doubts:
+        before = set(simulation.executed)
+        verdict = random.choice(["done", "retry", "failed"])
+        simulation.state = simulation._loaded()
+        simulation.deliver(ev.StepResolved(at=simulation.now, path=path, verdict=verdict))
+        state = simulation.run()
+        assert (state.status, state.output, state.error) == outcome
+        assert state.steps[path].status == {"done": "succeeded", "retry": "cancelled", "failed": "failed"}[verdict]
+        assert all(".undo" in started for started in set(simulation.executed) - before)

@@ -474,3 +474,24 @@ async def test_a_long_journal_is_read_beside_the_event_loop(world: World, monkey
     await second.send("go", {})
     assert (await second.drive(run_id)).status == "succeeded"
     assert threading.main_thread() not in threads
+
+
+async def test_an_answer_to_a_run_that_was_cancelled_is_taken_while_serving(world: World) -> None:
+    paying = task("pay", effect="once", undo=task("refund"))
+
+    async def forever(call: Call) -> Any:
+        await asyncio.Event().wait()
+
+    world.shell.behave["pay"] = forever
+    first = world.engine()
+    run_id = await first.create(stored("order", paying), {})
+    driving = asyncio.create_task(first.drive(run_id))
+    await eventually_async(lambda: "pay" in world.shell.paths)
+    await first.cancel(run_id)
+    assert (await driving).status == "cancelled"
+    await first.stop()
+    engine = world.serving()
+    async with served(engine):
+        await world.engine().resolve(run_id, "pay", "done")
+        await eventually_async(lambda: "pay.undo" in world.shell.paths)
+        await eventually_async(lambda: status(engine, run_id) == "cancelled")
