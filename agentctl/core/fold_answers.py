@@ -40,6 +40,7 @@ def step_resolved(state: RunState, e: ev.StepResolved) -> None:
     state.doubts.pop(tool_calls.identity(step), None)
     if state.phase == "finished":
         lifecycle.move_run(state, "StepResolved")
+        step.timer_fired, step.answer = False, None  # of before the end
         state.drop_marks()  # the step is looked at first: what it was decides whether there is anything to undo
         state.ended_before, state.finished_at = True, None
     if e.verdict == "retry":
