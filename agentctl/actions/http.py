@@ -65,7 +65,7 @@ class HttpAction:
         try:
             async with self._client(context, call) as client:
                 with opened(params.get("body"), around) as body:
-                    response = await _send(client, _request(client, call, body), params.get("walls"))
+                    response = await _send(client, _request(client, call, body), _walls(params))
                 try:
                     return Outcome(await _answer(response, call, around))
                 finally:
@@ -176,11 +176,17 @@ def _query(query: dict[str, JSON]) -> list[tuple[str, str]]:
     return [(name, as_text(item)) for name, item in pairs if item is not None]
 
 
-async def _send(client: httpx2.AsyncClient, request: httpx2.Request, walls: dict[str, JSON] | None) -> httpx2.Response:
+def _walls(params: JSON) -> list[dict[str, JSON]]:
+    """Those of a tool, and the hosts that the definitions may call: they hold for redirects as well."""
+    own = [params["walls"]] if "walls" in params else []
+    return own + [{"hosts": hosts, "paths": ["*"], "any_port": True} for hosts in params.get("allowed_hosts", ())]
+
+
+async def _send(client: httpx2.AsyncClient, request: httpx2.Request, walls: list[dict[str, JSON]]) -> httpx2.Response:
     """The answer, its body not yet read; redirects of GET and HEAD followed. `walls`: of a tool, for each request of them."""
     for _ in range(REDIRECTS):
-        if walls is not None:
-            check_url(request.url, walls)
+        for wall in walls:
+            check_url(request.url, wall)
         response = await client.send(request, stream=True, follow_redirects=False)
         onward = response.next_request
         if request.method not in ("GET", "HEAD") or onward is None:
@@ -191,8 +197,8 @@ async def _send(client: httpx2.AsyncClient, request: httpx2.Request, walls: dict
             for name in set(onward.headers) - PUBLIC - {"host"}:
                 del onward.headers[name]
         request = onward
-    if walls is not None:
-        check_url(request.url, walls)
+    for wall in walls:
+        check_url(request.url, wall)
     return await client.send(request, stream=True, follow_redirects=False)
 
 

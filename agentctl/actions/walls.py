@@ -85,8 +85,11 @@ def check_url(url: httpx2.URL, walls: dict[str, Any]) -> None:
         denied("the url has a user part")
     host = _canonical(url.host)
     port = url.port or _SCHEMES[url.scheme]
-    if not any(_is_listed(host, port, _SCHEMES[url.scheme], entry) for entry in walls["hosts"]):
+    usual = port if walls.get("any_port") else _SCHEMES[url.scheme]
+    if not any(_is_listed(host, port, usual, entry) for entry in walls["hosts"]):
         denied(f"the host {host}{'' if url.port is None else f':{port}'} is not among those that the tool may call")
+    if walls["paths"] == ["*"]:
+        return
     path = _plain_path(url)
     if not any(fnmatchcase(path, pattern) for pattern in walls["paths"]):
         denied(f"the path {path[:200]} is not among those that the tool may call")

@@ -130,6 +130,7 @@ class RunCreated(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunC
     """The first event of every journal. `version`: content hash of the definition the run is pinned to.
 
     `accounts`: the budgets of the runs above, on which this one draws too.
+    `permissions`: those of the runs above, which bind this one too.
     `problem`: why the run cannot do its work, known when it was made (the event that started it makes no valid input): the run
     fails with it as it starts.
     `replay_version`: see REPLAY_VERSION.
@@ -147,6 +148,7 @@ class RunCreated(Event, frozen=True, omit_defaults=True, kw_only=True, tag="RunC
     scheduled_at: float | None = None
     vars: dict[str, JSON] = {}
     accounts: list[Account] = []
+    permissions: list[JSON] = []
     problem: Error | None = None
     replay_version: int = msgspec.field(default=1, name="rules")
     event_depth: int = 0

@@ -56,6 +56,7 @@ def _run_created(state: RunState, e: ev.RunCreated) -> None:
     state.run_id, state.name, state.version, state.replay_version = e.run_id, e.name, e.version, e.replay_version
     state.plan = state.plan_of(e.version)
     state.input, state.trigger, state.event, state.parent = e.input, e.trigger, e.event, e.parent
+    state.permissions = e.permissions
     state.vars, state.accounts, state.problem, state.event_depth = e.vars, e.accounts, e.problem, e.event_depth
     state.created_at, state.scheduled_at = e.at, e.scheduled_at
 

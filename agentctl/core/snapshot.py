@@ -113,6 +113,7 @@ class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     parent: Parent | None
     vars: dict[str, JSON]
     accounts: list[Account]
+    permissions: list[JSON]
     problem: Error | None
     scheduled_at: float | None
     created_at: float

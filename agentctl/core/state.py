@@ -255,6 +255,7 @@ class RunState:
         self.parent: Parent | None = None
         self.vars: dict[str, JSON] = {}
         self.accounts: list[Account] = []  # budgets of the runs above
+        self.permissions: list[JSON] = []  # those of the runs above
         self.problem: Error | None = None  # with which it was made: it fails as it starts
         self.scheduled_at: float | None = None
         self.created_at = 0.0

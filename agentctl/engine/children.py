@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import msgspec
 
 from agentctl.core.budget import accounts_of
+from agentctl.core.permissions import closure
 from agentctl.core.commands import StartChild
 from agentctl.core.events import ChildFinished, Error, Parent, RunCreated, RunResumed
 from agentctl.core.state import RunState
@@ -92,6 +93,7 @@ class Children:
                 vars=state.vars,
                 parent=Parent(run_id=self._run_id, path=command.path, depth=depth),
                 accounts=accounts_of(state),
+                permissions=closure(state),
                 awaited=not command.detach,
                 event_depth=state.event_depth,
             )

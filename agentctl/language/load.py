@@ -50,7 +50,12 @@ def load_text(text: str, file: str = "<text>", catalog: Catalog | None = None) -
 def check(path: Path, catalog: Catalog | None = None) -> list[Problem]:
     """Every problem of a file, warnings too, in the order of the lines. Never raises for what is in the file."""
     source = read_file(path, catalog.shown(path) if catalog else None)
-    _check(source, catalog)
+    walk = _check(source, catalog)
+    if walk is not None and not any(problem.severity == "error" for problem in source.problems):
+        from agentctl.language.build import build
+        from agentctl.language.check.permissions import permission_problems
+
+        source.problems += permission_problems(source, build(source, walk))
     return in_order(source.problems)
 
 
@@ -60,8 +65,13 @@ def _build(source: Source, catalog: Catalog | None) -> Loaded:
     if walk is None or any(problem.severity == "error" for problem in problems):
         raise DefinitionInvalid(problems)
     from agentctl.language.build import build
+    from agentctl.language.check.permissions import permission_problems
 
-    return Loaded(source.digest, build(source, walk), source.text, source.file, tuple(problems))
+    definition = build(source, walk)
+    forbidden = permission_problems(source, definition)
+    if forbidden:
+        raise DefinitionInvalid(in_order([*problems, *forbidden]))
+    return Loaded(source.digest, definition, source.text, source.file, tuple(problems))
 
 
 def _check(source: Source, catalog: Catalog | None) -> Walk | None:

@@ -40,6 +40,7 @@ CODES: dict[str, str] = {
     "not-text": "The file is binary or is not UTF-8.",
     "out-of-scope": "A name is used where it has no value.",
     "own-event": "A step sends the event that starts its own definition.",
+    "permission.denied": "A step does what the definition's `permissions` do not allow.",
     "script-template": "An expression stands inside a script, where a value could be run as code.",
     "secret-argument": "A secret is an argument of a process, which every user of the host can see.",
     "secret-here": "A secret is used outside the step that needs it, or for more than to be inserted.",

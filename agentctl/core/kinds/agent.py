@@ -14,7 +14,7 @@ from msgspec import structs
 
 from agentctl import JSON
 from agentctl.core import events as ev
-from agentctl.core import tool_calls, transcript
+from agentctl.core import permissions, tool_calls, transcript
 from agentctl.core.conversation import Conversation, TurnState
 from agentctl.core.frames import close_frame, open_frame, round_key
 from agentctl.core.graph import Block
@@ -42,6 +42,10 @@ class AgentKind(Kind):
             fail_start(run, step, error)
             return
         params, secrets = extract_secrets(params)
+        refused = permissions.refusal(run.state, "turn", params, secrets)
+        if refused is not None:
+            fail_start(run, step, refused)
+            return
         problem = schema_problem(params["schema"]) if params.get("schema") is not None else None
         if problem is not None:
             fail_start(run, step, ev.Error("input.invalid", f"`schema` is no JSON Schema: {problem}"))

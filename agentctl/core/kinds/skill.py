@@ -6,6 +6,7 @@ from hashlib import sha256
 
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
+from agentctl.core import permissions
 from agentctl.core.kinds.kind import Kind, fail_start, start_attempt
 from agentctl.core.state import RunState, StepState
 from agentctl.core.tool_walls import skill_name
@@ -22,6 +23,10 @@ class SkillKind(Kind):
         arguments, error = run.evaluate(_skill(step).arguments, step)
         if error is not None:
             fail_start(run, step, error)
+            return
+        refused = permissions.skill_refusal(run.state, skill_name(step))
+        if refused is not None:
+            fail_start(run, step, refused)
             return
         child = step.child or child_id(run.state, step)  # the run of an earlier attempt is resumed
         start_attempt(run, step, input=arguments or {}, child=child)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentctl import JSON, spec
-from agentctl.core import budget, tool_calls, tool_walls
+from agentctl.core import budget, permissions, tool_calls, tool_walls
 from agentctl.core import commands as cmd
 from agentctl.core import events as ev
 from agentctl.core.kinds.kind import Kind, fail_start, start_attempt
@@ -33,6 +33,13 @@ class TaskKind(Kind):
         secrets: list[JSON] = []
         if action.params.names_secrets:
             params, secrets = extract_secrets(params)
+        refused = permissions.refusal(run.state, action.uses, params, secrets)
+        if refused is not None:
+            fail_start(run, step, refused)
+            return
+        hosts = permissions.allowed_hosts(run.state) if action.uses == "http" else []
+        if hosts:
+            params = {**params, "allowed_hosts": hosts}
         if _fits_budget(run, step, params):
             start_attempt(run, step, input=params, secrets=secrets)
 
