@@ -1,4 +1,4 @@
-"""What a run may do: the `permissions` of its definition, and those of the runs above it, which bind the skills that they call."""
+"""What a run may do: the `permissions` of its definition, and those of the runs above it, which bind their skills."""
 
 from __future__ import annotations
 

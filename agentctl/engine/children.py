@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import msgspec
 
 from agentctl.core.budget import accounts_of
-from agentctl.core.permissions import closure
 from agentctl.core.commands import StartChild
 from agentctl.core.events import ChildFinished, Error, Parent, RunCreated, RunResumed
+from agentctl.core.permissions import closure
 from agentctl.core.state import RunState
 from agentctl.engine.definitions import Definitions
 from agentctl.errors import ActionError, DefinitionInvalid, InputInvalid, NotFound

@@ -42,7 +42,7 @@ from agentctl.ports.commons import (
 from agentctl.ports.engine import Client, Engine, Until
 from agentctl.ports.files import Files
 from agentctl.ports.journals import Journals
-from agentctl.ports.reports import Feedback, Finding, Pruned, Statistics, Verdict
+from agentctl.ports.reports import Feedback, Finding, ModelFigures, Pruned, Statistics, ToolFigures, Verdict
 from agentctl.ports.runs import (
     FINISHED,
     UNFINISHED,
@@ -109,6 +109,7 @@ __all__ = [
     "Lease",
     "Mail",
     "Mailboxes",
+    "ModelFigures",
     "NewEvent",
     "NewRun",
     "Observer",
@@ -140,6 +141,7 @@ __all__ = [
     "StoredDefinition",
     "Subscription",
     "Surroundings",
+    "ToolFigures",
     "Triggered",
     "Triggers",
     "Until",

@@ -40,6 +40,27 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
         return {"verdict": self.verdict, "note": self.note, "by": self.by, "at": rfc3339(self.at)}
 
 
+class ToolFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls of one tool. `p95`: seconds from start to end."""
+
+    calls: int
+    failed: int
+    p95: float
+
+
+class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What agents and models did. `refused`: calls that were not made, because of a wall, their arguments or a person.
+
+    `by_model`: the usage of each, of llm steps as well.
+    """
+
+    turns: int = 0
+    calls: int = 0
+    refused: int = 0
+    by_model: dict[str, Usage] = {}
+    by_tool: dict[str, ToolFigures] = {}
+
+
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """Counters over the runs of one definition. `p50`, `p95`: seconds from start to end, of the runs that ended.
 
@@ -57,6 +78,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     p95: float | None
     usage: Usage | None
     saved: Usage | None
+    models: ModelFigures = ModelFigures()
 
     @property
     def success_rate(self) -> float | None:

@@ -101,7 +101,7 @@ def _host_covers(entry: str, host: str) -> bool:
 
 
 def _function_fits(pattern: str, function: Any) -> bool:
-    return pattern == ANY or pattern == function or (pattern.endswith(":*") and str(function).startswith(pattern[:-1]))
+    return pattern in (ANY, function) or (pattern.endswith(":*") and str(function).startswith(pattern[:-1]))
 
 
 def _event_fits(pattern: str, name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentctl import JSON
 from agentctl.core.events import Usage
-from agentctl.ports import Statistics
+from agentctl.ports import Statistics, usage_document
 
 
 def statistics_document(figures: Statistics) -> dict[str, JSON]:
@@ -20,8 +20,27 @@ def statistics_document(figures: Statistics) -> dict[str, JSON]:
         "p50_ms": _milliseconds(figures.p50),
         "p95_ms": _milliseconds(figures.p95),
         **_cost(figures.usage),
+        "cached_tokens": 0 if figures.usage is None else figures.usage.cached_tokens,
+        "usd_per_success": _per_success(figures),
         "saved": _cost(figures.saved),
+        "turns": figures.models.turns,
+        "calls": figures.models.calls,
+        "refused": figures.models.refused,
+        "by_model": {name: _usage(usage) for name, usage in figures.models.by_model.items()},
+        "by_tool": {
+            name: {"calls": tool.calls, "failed": tool.failed, "p95_s": round(max(0.0, tool.p95), 3)}
+            for name, tool in figures.models.by_tool.items()
+        },
     }
+
+
+def _per_success(figures: Statistics) -> float | None:
+    usd = None if figures.usage is None else figures.usage.usd
+    return usd / figures.succeeded if usd is not None and figures.succeeded else None
+
+
+def _usage(usage: Usage) -> dict[str, JSON]:
+    return {**usage_document(usage), "cached_tokens": usage.cached_tokens}
 
 
 def _milliseconds(duration: float | None) -> int | None:

@@ -54,3 +54,12 @@ def test_the_transcript_of_an_agent_is_what_its_model_reads(done, agentctl):
     ]
     assert '-> look {"n":1}' in agentctl("show", "last", "--transcript", "find").out
     assert agentctl("show", "last", "--transcript", "fnd").code == 4
+
+
+def test_the_statistics_count_turns_and_calls_by_model_and_by_tool(done, agentctl):
+    [found] = agentctl("stats", "--json").json
+    assert (found["turns"], found["calls"], found["refused"], found["tokens"]) == (2, 1, 0, 30)
+    used = {"input_tokens": 20, "output_tokens": 10, "usd": None, "model": "openai/scripted", "cached_tokens": 0}
+    assert found["by_model"] == {"openai/scripted": used}
+    assert (found["by_tool"]["look"]["calls"], found["by_tool"]["look"]["failed"]) == (1, 0)
+    assert found["usd_per_success"] is None

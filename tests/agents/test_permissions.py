@@ -19,7 +19,8 @@ budget: {tokens: 500}
 
 
 def loop(steps: str, permissions: str = ALLOWED) -> str:
-    return f"loop: work\ninput: {{host: {{type: string, default: evil.example}}, word: {{type: string, default: ls}}}}{permissions}steps:\n{steps}"
+    declared = "input: {host: {type: string, default: evil.example}, word: {type: string, default: ls}}"
+    return f"loop: work\n{declared}{permissions}steps:\n{steps}"
 
 
 @pytest.mark.parametrize(
@@ -94,6 +95,7 @@ def test_a_redirect_to_another_host_is_not_followed(agentctl, project, make_serv
     other, server = make_server(), make_server()
     server.answer = lambda request: (302, {"Location": other.url}, b"")
     host = server.url.removeprefix("http://")
-    project.write("loops/work.yaml", f"loop: work\npermissions: {{http: ['{host}']}}\nsteps: [{{http: {{url: '{server.url}/'}}}}]\n")
+    steps = f"steps: [{{http: {{url: '{server.url}/'}}}}]\n"
+    project.write("loops/work.yaml", f"loop: work\npermissions: {{http: ['{host}']}}\n{steps}")
     error = agentctl("run", "work", "--json").json["error"]
     assert (error["type"], len(server.requests), other.requests) == ("permission.denied", 1, [])

@@ -1,4 +1,4 @@
-"""Figures over the runs of a time, by definition: from the rows of those runs, and the journals of those taken up again."""
+"""Figures over the runs of a time, by definition: from the rows of those runs, and the journals of those that asked a model."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 from agentctl.core.events import Usage, add_usage
 from agentctl.errors import PayloadUnreadable
 from agentctl.ports import Statistics
+from agentctl.store.runs.model_figures import ModelEvent, Models
 from agentctl.store.runs.payloads import Payloads
 
 _usage = msgspec.json.Decoder(Usage)
@@ -21,15 +22,7 @@ _OF_ONE = f"""{_COLUMNS} INDEXED BY runs_by_name WHERE name = :name AND created_
     ('queued', 'running', 'waiting', 'blocked', 'succeeded', 'failed', 'cancelled', 'interrupted')"""
 
 
-class _Cost(msgspec.Struct, frozen=True):
-    """What matters here of an event; the rest of its text is skipped."""
-
-    type: str
-    path: str | None = None
-    usage: Usage | None = None
-
-
-_cost = msgspec.json.Decoder(_Cost)
+_event = msgspec.json.Decoder(ModelEvent)
 
 
 def read(connection: sqlite3.Connection, payloads: Payloads, since: float, name: str | None) -> list[Statistics]:
@@ -39,15 +32,14 @@ def read(connection: sqlite3.Connection, payloads: Payloads, since: float, name:
     for key, of, kind, status, duration, usage, epoch in rows:
         figures = found.setdefault((of, kind), _Figures())
         figures.add(status, duration, None if usage is None else _usage.decode(usage))
-        if usage is not None and epoch > 1:  # a run that was never taken on again was never interrupted
+        if usage is not None:
             journal = connection.execute("SELECT event FROM journal WHERE run = ? ORDER BY seq", (key,)).fetchall()
-            with suppress(PayloadUnreadable):  # what it was spared is not known
-                for saved in spared([_cost.decode(payloads.read(text)) for (text,) in journal]):
-                    figures.saved = add_usage(figures.saved, saved)
+            with suppress(PayloadUnreadable):  # what it did and was spared is not known
+                figures.took([_event.decode(payloads.read(text)) for (text,) in journal], again=epoch > 1)
     return [figures.statistics(of, kind) for (of, kind), figures in sorted(found.items())]
 
 
-def spared(events: Iterable[_Cost]) -> Iterator[Usage]:
+def spared(events: Iterable[ModelEvent]) -> Iterator[Usage]:
     """What checkpointing saved a run: its events in order -> the usage of each purchase that it was spared.
 
     Without a journal, a run that was cut off (RunRecovered), or that is resumed after it failed (RunResumed), would begin again
@@ -77,6 +69,13 @@ class _Figures:
         self.durations: list[float] = []
         self.usage: Usage | None = None
         self.saved: Usage | None = None
+        self.models = Models()
+
+    def took(self, events: Sequence[ModelEvent], *, again: bool) -> None:
+        """The events of a run that asked a model. `again`: it was taken on again, so it may have been interrupted."""
+        self.models.take(events)
+        for saved in spared(events) if again else ():
+            self.saved = add_usage(self.saved, saved)
 
     def add(self, status: str, duration: float | None, usage: Usage | None) -> None:
         self.statuses[status] = self.statuses.get(status, 0) + 1
@@ -98,6 +97,7 @@ class _Figures:
             p95=percentile(self.durations, 0.95),
             usage=self.usage,
             saved=self.saved,
+            models=self.models.figures(),
         )
 
 
