@@ -142,6 +142,8 @@ class Tool(msgspec.Struct, frozen=True, omit_defaults=True):
 class Agent(msgspec.Struct, frozen=True, tag="agent", tag_field="kind", omit_defaults=True):
     """`params` evaluates to {goal, system, model, fallback_models, max_tokens, temperature, schema}.
 
+    `compact_at`: share of the model's context from which the conversation is shortened; `compact_keep`: its last turns stay.
+
     `retry`, `turn_timeout`: of each turn.  `observation`: bytes of one result that the model reads.
     """
 
@@ -152,6 +154,8 @@ class Agent(msgspec.Struct, frozen=True, tag="agent", tag_field="kind", omit_def
     stall: int = 3
     max_parallel: int = 8
     observation: int = 32768
+    compact_at: float = 0.7
+    compact_keep: int = 6
     retry: Retry = Retry(attempts=3)
     turn_timeout: float | None = None
 

@@ -1,7 +1,8 @@
 """`turn`: one request of an agent to its model, through litellm in chat-completions format.
 
 Params: {system, goal, messages, tools, model, max_tokens, temperature, turn, estimate}; `messages`: what was said after the goal.
-Output: {text, calls: [{id, tool, arguments}], finish}, and `fields` that the provider added, where there are any. Errors: as of
+Output: {text, calls: [{id, tool, arguments}], finish}; `fields` that the provider added, where there are any; `context` {tokens,
+read} when what the model read reached `compact_at` of its context. Errors: as of
 `llm`. A text cut at `max_tokens` is llm.cut; calls that were cut are for the agent to handle.
 """
 
@@ -26,6 +27,7 @@ from agentctl.core.events import Usage
 from agentctl.errors import ActionError
 from agentctl.ports import ActionContext, Call, Outcome, Surroundings
 
+CONTEXT = 128_000  # tokens, of a model of which nothing is known
 LONGEST_ID = 64  # characters
 # An id that the client library made up, because the server sent none.
 _MADE_UP = re.compile(r"(call_)?[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -52,11 +54,22 @@ class TurnAction(LlmAction):
         if not is_counted:
             total = usage.input_tokens + usage.output_tokens
             around.log(call, "note", f"{model.name} did not report all tokens: the turn counts as {total:,}, as reserved.")
-        return Outcome(_read(response, call.params, usage), usage)
+        output = _read(response, call.params, usage)
+        context = model.context or _known_context(litellm, model.name)
+        if usage.input_tokens >= call.params["compact_at"] * context:
+            output["context"] = {"tokens": context, "read": usage.input_tokens}
+        return Outcome(output, usage)
 
 
 def make(context: ActionContext) -> TurnAction:
     return TurnAction(context.models, context.read_key)
+
+
+def _known_context(litellm: Any, name: str) -> int:
+    """Tokens that fit into a request, by litellm's table."""
+    known = litellm.model_cost.get(name) or litellm.model_cost.get(name.partition("/")[2]) or {}
+    found = known.get("max_input_tokens") or known.get("max_tokens")
+    return found if isinstance(found, int) and found > 0 else CONTEXT
 
 
 # --- the request -------------------------------------------------------------------------------------------------------

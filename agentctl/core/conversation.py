@@ -51,7 +51,7 @@ class OnceCall:
 
 @dataclass
 class TurnState:
-    """One turn. `last`: it is told to answer, and has no tools.
+    """One turn. `last`: it is told to answer, and has no tools.  `again`: it is asked with the conversation shortened.
 
     calls: the calls that are steps, by their place in the model's message.
     """
@@ -59,6 +59,7 @@ class TurnState:
     frame: Frame
     step: StepState
     last: bool = False
+    again: bool = False
     calls_frame: Frame | None = None
     calls: dict[int, StepState] = field(default_factory=dict)
 
@@ -71,6 +72,10 @@ class Conversation:
     turns: those that are steps; the last may be under way.
     preface: what the first turn is told beside the goal.
     said: what the model has read up to the last turn: `turns` without that one.
+    shortened: of so many turns, the observations are one line each.
+    summary, summarized: what stands for so many turns.
+    pending: what the next turn is told, while a summary is made.
+    summaries: how often the model was asked for one.
     granted: turns that it had when a resume granted it `max_turns` more.
     counted_from: the turn from which repetitions and invalid answers are counted.
     invalid: answers in a row that did not fit.
@@ -83,6 +88,11 @@ class Conversation:
     turns: list[TurnState] = field(default_factory=list)
     preface: str | None = None
     said: list[Turn] = field(default_factory=list)
+    shortened: int = 0
+    pending: dict[str, JSON] | None = None
+    summary: str | None = None
+    summarized: int = 0
+    summaries: int = 0
     granted: int = 0
     counted_from: int = 0
     invalid: int = 0

@@ -156,6 +156,11 @@ def _drop_turns(state: RunState, step: StepState, redo: set[str]) -> None:
         if turn.calls_frame is not None and _is_stale(turn.calls_frame, redo):
             kept = number + 1
             break
+    if kept < len(talk.turns):
+        step.bodies = [body for body in step.bodies if body.role != "compact" or body.ended_well]
+        talk.shortened = min(talk.shortened, max(0, kept - 1))
+        if talk.summarized > talk.shortened:
+            talk.summary, talk.summarized = None, 0
     for turn in talk.turns[kept:]:
         for frame in filter(None, (turn.frame, turn.calls_frame)):
             _drop_frame(state, step, frame)

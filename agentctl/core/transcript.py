@@ -50,12 +50,17 @@ class Turn:
     said: str | None = None
 
 
-def messages(turns: list[Turn], model: str) -> list[JSON]:
-    """What follows the goal, for a request to `model`. Fields that another model added to its messages are left out."""
+def messages(turns: list[Turn], model: str, shortened: int = 0) -> list[JSON]:
+    """What follows the goal, for a request to `model`. Fields that another model added to its messages are left out.
+
+    `shortened`: so many of the turns were compacted, so that each of their observations is one line.
+    """
     found: list[JSON] = []
-    for turn in turns:
+    for number, turn in enumerate(turns):
         found.append(_assistant(turn.output, own=turn.model == model))
-        found += [{"role": "tool", "tool_call_id": heard.call_id, "content": heard.text} for heard in turn.heard]
+        for heard in turn.heard:
+            text = one_line(turn, heard) if number < shortened else heard.text
+            found.append({"role": "tool", "tool_call_id": heard.call_id, "content": text})
         if turn.said is not None:
             found.append({"role": "user", "content": turn.said})
     return found
@@ -76,9 +81,16 @@ def _tool_call(call: dict[str, JSON], *, own: bool) -> dict[str, JSON]:
     return {**made, **(call.get("fields") or {})} if own else made
 
 
-def count(turns: list[Turn], *, system: bool) -> int:
-    """How many messages a request holds: system, goal, and all that was said since."""
-    return 1 + system + sum(1 + len(turn.heard) + (turn.said is not None) for turn in turns)
+def one_line(turn: Turn, heard: Heard) -> str:
+    """What is left of an observation by compaction: tool, arguments and how long it was."""
+    call = next(call for call in turn.output["calls"] if call["id"] == heard.call_id)
+    line = f"[{call['tool']} {cut_middle(compact(call['arguments']), 200)}: {len(heard.text.encode('utf-8', 'replace'))} bytes]"
+    return line if len(line) < len(heard.text) else heard.text
+
+
+def saved(turns: list[Turn]) -> int:
+    """Characters that one line for each observation of these turns saves."""
+    return sum(len(heard.text) - len(one_line(turn, heard)) for turn in turns for heard in turn.heard)
 
 
 def characters_since(turns: list[Turn]) -> int:

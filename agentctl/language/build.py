@@ -143,6 +143,11 @@ class Builder:
         chosen: dict[str, Any] = {key: body[key] for key in ("max_turns", "on_limit", "stall", "max_parallel") if key in body}
         if "observation" in body:
             chosen["observation"] = parse_size(body["observation"])
+        compact = body.get("compact", {})
+        if "at" in compact:
+            chosen["compact_at"] = int(compact["at"].removesuffix("%")) / 100
+        if "keep" in compact:
+            chosen["compact_keep"] = compact["keep"]
         if retry is not None:
             chosen["retry"] = self.retry(retry)
         return model.Agent(parse_value(params), offered, turn_timeout=turn_timeout, **chosen)

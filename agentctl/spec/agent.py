@@ -190,6 +190,21 @@ AGENT = ActionSpec(
                 "description": "How varied the answers are.",
             },
             "max_parallel": {**_COUNT, "description": "Calls of one turn at once. Default: 8."},
+            "compact": {
+                "title": "compact",
+                "type": "object",
+                "additionalProperties": False,
+                "description": "When a long conversation is shortened.",
+                "properties": {
+                    "at": {
+                        "type": "string",
+                        "pattern": "^([1-9][0-9]?|100)%$",
+                        "x-expected": "a percentage such as 70%",
+                        "description": "Share of the model's context. Default: 70%.",
+                    },
+                    "keep": {**_COUNT, "description": "The last turns, which stay as they are. Default: 6."},
+                },
+            },
             "observation": {
                 "type": ["integer", "string"],
                 "format": "agentctl-size",
@@ -201,7 +216,7 @@ AGENT = ActionSpec(
         },
     },
     definitions=_DEFINITIONS,
-    fixed=frozenset({"max_turns", "on_limit", "stall", "max_parallel", "observation"}),
+    fixed=frozenset({"max_turns", "on_limit", "stall", "max_parallel", "observation", "compact"}),
     secrets=frozenset({"agent"}),
     performer="interpreter",
     is_mockable=True,
@@ -217,7 +232,7 @@ AGENT = ActionSpec(
 
 # Keys of the language that this version does not carry out, by the title of the mapping: each is refused when it is loaded.
 NOT_YET: dict[str, frozenset[str]] = {
-    "agent": frozenset({"skills", "compact", "on_untrusted", "review"}),
+    "agent": frozenset({"skills", "on_untrusted", "review"}),
     "a tool": frozenset(
         {"mcp", "script", "defer", "untrusted", "private", "acts", "sandbox", "write", "network", "tools"}
     ),

@@ -123,7 +123,7 @@ def _finished(view: JournalView, event: RunFinished) -> None:
 
 
 def _block_started(view: JournalView, event: BlockStarted) -> None:
-    if event.role not in ("tools", "turn", "calls"):  # the steps of these lists stand below the agent and its turn
+    if event.role not in ("tools", "turn", "calls", "compact"):  # the steps of these lists stand below the agent and its turn
         view.block(event.path, event.at)
 
 

@@ -73,7 +73,7 @@ class JournalView(msgspec.Struct):
 
 def _is_of_agent(holder: str) -> bool:
     """Whether it holds the turns of an agent or the calls of a turn: these stand below the agent and the turn themselves."""
-    return holder.endswith((".turn", ".call"))
+    return holder.endswith((".turn", ".call", ".compact"))
 
 
 def is_undo(path: str) -> bool:

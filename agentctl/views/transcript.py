@@ -6,7 +6,7 @@ from agentctl import JSON
 from agentctl.core.conversation import Conversation
 from agentctl.core.kinds.agent import as_read
 from agentctl.core.state import RunState, StepState
-from agentctl.core.transcript import Turn
+from agentctl.core.transcript import Turn, one_line
 from agentctl.errors import NotFound, UsageError
 from agentctl.expressions.suggestions import did_you_mean
 
@@ -34,8 +34,11 @@ def transcript_document(step: StepState) -> list[dict[str, JSON]]:
     rows.append(_row(None, "user", step.input["goal"]))
     if talk.preface is not None:
         rows.append(_row(None, "user", talk.preface))
+    if talk.summary is not None:
+        rows.append(_row(None, "user", talk.summary))
     for number, turn in enumerate(_turns(step, talk)):
-        rows += _turn_rows(number, turn)
+        if number >= talk.summarized:
+            rows += _turn_rows(number, turn, shortened=number < talk.shortened)
     return rows
 
 
@@ -44,13 +47,15 @@ def _turns(step: StepState, talk: Conversation) -> list[Turn]:
     return [*talk.said, *(as_read(step, turn) for turn in talk.turns[len(talk.said) :] if turn.step.output is not None)]
 
 
-def _turn_rows(number: int, turn: Turn) -> list[dict[str, JSON]]:
+def _turn_rows(number: int, turn: Turn, *, shortened: bool) -> list[dict[str, JSON]]:
     calls = [{"id": call["id"], "tool": call["tool"], "arguments": call["arguments"]} for call in turn.output["calls"]]
     rows = [_row(number, "assistant", turn.output["text"], calls=calls)]
     tools = {call["id"]: call["tool"] for call in calls}
     for heard in turn.heard:
-        more = {"call_id": heard.call_id, "tool": tools.get(heard.call_id), "left_out": heard.left_out}
-        rows.append(_row(number, "tool", heard.text, **more))
+        text = one_line(turn, heard) if shortened else heard.text
+        left_out = len(heard.text.encode()) if text != heard.text else heard.left_out
+        more = {"call_id": heard.call_id, "tool": tools.get(heard.call_id), "left_out": left_out}
+        rows.append(_row(number, "tool", text, **more))
     if turn.said is not None:
         rows.append(_row(number, "user", turn.said))
     return rows

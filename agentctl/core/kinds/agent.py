@@ -15,6 +15,7 @@ from msgspec import structs
 from agentctl import JSON
 from agentctl.core import events as ev
 from agentctl.core import permissions, tool_calls, transcript
+from agentctl.core.budget import CHARACTERS_A_TOKEN
 from agentctl.core.conversation import Conversation, TurnState
 from agentctl.core.frames import close_frame, open_frame, round_key
 from agentctl.core.graph import Block
@@ -58,7 +59,11 @@ class AgentKind(Kind):
 
     def close(self, run: Transition, frame: Frame, output: JSON, error: ev.Error | None) -> None:
         assert frame.owner is not None
-        if error is not None:
+        if error is not None and frame.role == "turn" and _is_too_long(frame.owner, error):
+            _ask_again_shortened(run, frame.owner)
+        elif frame.role == "compact":
+            _after_summary(run, frame.owner, output, error)
+        elif error is not None:
             _fail(run, frame.owner, error)
         else:
             _proceed(run, frame.owner)
@@ -75,7 +80,7 @@ class AgentKind(Kind):
         for frame in list(step.frames.values()):
             frame.ended_well = True
             close_frame(state, frame)
-        opener = {"tools": _open_tools, "turn": _open_turn, "calls": _open_calls}[event.role]
+        opener = {"tools": _open_tools, "turn": _open_turn, "calls": _open_calls, "compact": _open_summary}[event.role]
         opener(state, step, event)
 
 
@@ -216,7 +221,55 @@ def _next_turn(run: Transition, step: StepState, turn: TurnState, asked: dict[st
         return
     if agent.stall - 1 in (row, cycles) and (row > 1 or cycles > 1):
         asked["said"] = "\n".join(filter(None, [asked.get("said"), _REPEATING]))
-    _begin_turn(run, step, asked)
+    _compacted_turn(run, step, turn, asked)
+
+
+# --- compaction --------------------------------------------------------------------------------------------------------
+
+
+def _compacted_turn(run: Transition, step: StepState, turn: TurnState, asked: dict[str, JSON]) -> None:
+    """Begin the next turn; where the last one read much of the model's context, with the conversation shortened.
+
+    Older observations become one line each. If more than half of the context would still be used, the model is asked for a
+    summary first; what the next turn is told waits in that step's event.
+    """
+    agent, talk = agent_of(step), conversation(step)
+    context = turn.step.output.get("context")
+    older = max(0, len(talk.turns) - agent.compact_keep)
+    if context is None or older <= talk.shortened:
+        _begin_turn(run, step, asked)
+        return
+    lines = transcript.saved([*talk.said, _as_said(step, turn, asked)][talk.shortened : older])
+    left = context["read"] - lines // CHARACTERS_A_TOKEN
+    asked["shortened"] = older
+    if left > context["tokens"] / 2 and older > talk.summarized:
+        path = f"{talk.key}.compact[{talk.summaries}]"
+        run.emit(ev.BlockStarted(at=run.at, path=path, role="compact", owner=step.path, input=asked))
+    else:
+        _begin_turn(run, step, asked)
+
+
+def _after_summary(run: Transition, step: StepState, output: JSON, error: ev.Error | None) -> None:
+    """Without a summary the agent fails, and a resume asks for it again."""
+    if error is not None:
+        _fail(run, step, error)
+        return
+    talk = conversation(step)
+    assert talk.pending is not None
+    _begin_turn(run, step, {**talk.pending, "summary": transcript.without_thoughts(output["text"])})
+
+
+def _is_too_long(step: StepState, error: ev.Error) -> bool:
+    """Whether the conversation did not fit the model, and has not been shortened for this turn."""
+    agent, talk = agent_of(step), conversation(step)
+    older = max(0, len(talk.said) - agent.compact_keep)
+    return error.type == "llm.context" and not talk.turns[-1].again and older > talk.shortened
+
+
+def _ask_again_shortened(run: Transition, step: StepState) -> None:
+    agent, talk = agent_of(step), conversation(step)
+    asked: dict[str, JSON] = {"again": True, "shortened": max(0, len(talk.said) - agent.compact_keep)}
+    run.emit(ev.BlockStarted(at=run.at, path=talk.turns[-1].step.path, role="turn", owner=step.path, input=asked))
 
 
 def _begin_turn(run: Transition, step: StepState, asked: dict[str, JSON]) -> None:
@@ -272,8 +325,15 @@ def _described_by(tool: Tool) -> dict[str, JSON]:
 
 
 def _open_turn(state: RunState, step: StepState, event: ev.BlockStarted) -> None:
-    agent, talk = agent_of(step), conversation(step)
+    talk = conversation(step)
     asked = event.input or {}
+    talk.pending = None
+    talk.shortened = asked.get("shortened", talk.shortened)
+    if "summary" in asked:
+        talk.summary, talk.summarized = asked["summary"], talk.shortened
+    if asked.get("again"):
+        _replace_turn(state, step, event)
+        return
     number = len(talk.turns)
     if talk.described is None and talk.lookup is not None:
         talk.described = talk.lookup.output
@@ -284,10 +344,33 @@ def _open_turn(state: RunState, step: StepState, event: ev.BlockStarted) -> None
     else:
         talk.preface = asked.get("said")
     talk.invalid = talk.invalid + 1 if asked.get("invalid") else 0
-    body = Step(f"turn[{number}]", Turn(), "turn", retry=agent.retry, timeout=agent.turn_timeout)
-    frame = Frame(event.path, Block((body,)), "turn", owner=step, outer=step.frame, prefix=f"{talk.key}.")
+    frame = _turn_frame(step, event.path, number)
     talk.turns.append(TurnState(frame, frame.steps[0], last=bool(asked.get("last"))))
     open_frame(state, frame)
+
+
+def _turn_frame(step: StepState, key: str, number: int) -> Frame:
+    agent, talk = agent_of(step), conversation(step)
+    body = Step(f"turn[{number}]", Turn(), "turn", retry=agent.retry, timeout=agent.turn_timeout)
+    return Frame(key, Block((body,)), "turn", owner=step, outer=step.frame, prefix=f"{talk.key}.")
+
+
+def _replace_turn(state: RunState, step: StepState, event: ev.BlockStarted) -> None:
+    """The last turn did not fit the model's context: it is asked again, shortened."""
+    talk = conversation(step)
+    failed = talk.turns.pop()
+    step.bodies = [body for body in step.bodies if body is not failed.frame]
+    frame = _turn_frame(step, event.path, len(talk.turns))
+    talk.turns.append(TurnState(frame, frame.steps[0], last=failed.last, again=True))
+    open_frame(state, frame)
+
+
+def _open_summary(state: RunState, step: StepState, event: ev.BlockStarted) -> None:
+    agent, talk = agent_of(step), conversation(step)
+    talk.pending = event.input
+    body = Step(f"compact[{talk.summaries}]", Turn(), "compact", retry=agent.retry, timeout=agent.turn_timeout)
+    talk.summaries += 1
+    open_frame(state, Frame(event.path, Block((body,)), "compact", owner=step, outer=step.frame, prefix=f"{talk.key}."))
 
 
 def _open_calls(state: RunState, step: StepState, event: ev.BlockStarted) -> None:

@@ -21,6 +21,11 @@ from agentctl.paths import idempotency_key
 DEFAULT = "default"
 # With these another model would fare no better, or is not to be asked.
 _NO_FALLBACK = ("budget.exceeded", "cancelled", "internal", "input.invalid", "expression", "llm.bad_request")
+_SUMMARY = "Summary of your work so far:"
+_SUMMARIZE = (
+    "Summarize the work so far for yourself, in a few hundred words: what you did, what you found out with its exact names, "
+    "numbers and ids, and what is left to do. Call no tool."
+)
 _ANSWER_SAYS = "Give the final answer. Call this once you have it; it ends your work."
 
 
@@ -105,7 +110,7 @@ def _is_used_up(step: StepState) -> bool:
 def _ask(run: Transition, step: StepState, model: str) -> None:
     owner = _owner(step)
     talk = conversation(owner)
-    count = transcript.count(talk.said, system=bool(owner.input.get("system"))) + (talk.preface is not None)
+    count = 1 + bool(owner.input.get("system")) + len(_messages(owner, talk, model, is_summary=step.uses == "compact"))
     input = {"model": model, "messages": count, "estimate": _estimate(owner, talk)}
     refused = budget.refusal(run.state, step.path, input)
     if refused is not None:
@@ -147,16 +152,30 @@ def _answer_parameters(schema: JSON) -> JSON:
     return {"type": "object", "properties": {"value": schema}, "required": ["value"], "additionalProperties": False}
 
 
+def _messages(owner: StepState, talk: Conversation, model: str, *, is_summary: bool) -> list[JSON]:
+    """What follows the goal. For a summary: the turns that it is of, and the question."""
+    preface = [{"role": "user", "content": talk.preface}] if talk.preface else []
+    if talk.summary is not None:
+        preface.append({"role": "user", "content": f"{_SUMMARY}\n{talk.summary}"})
+    if is_summary:
+        assert talk.pending is not None
+        older = talk.pending["shortened"]
+        turns = talk.said[talk.summarized : older]
+        return [*preface, *transcript.messages(turns, model, len(turns)), {"role": "user", "content": _SUMMARIZE}]
+    turns = talk.said[talk.summarized :]
+    return [*preface, *transcript.messages(turns, model, talk.shortened - talk.summarized)]
+
+
 def _request(owner: StepState, step: StepState) -> dict[str, JSON]:
     talk, params = conversation(owner), owner.input
     number = len(talk.said)
-    turn = talk.turns[number]
-    messages = transcript.messages(talk.said, step.input["model"])
+    is_summary = step.uses == "compact"
     request = {
         "goal": params["goal"],
-        "messages": [{"role": "user", "content": talk.preface}, *messages] if talk.preface else messages,
-        "tools": [] if turn.last else _tools(owner),
+        "messages": _messages(owner, talk, step.input["model"], is_summary=is_summary),
+        "tools": [] if is_summary or talk.turns[number].last else _tools(owner),
         "turn": number,
+        "compact_at": agent_of(owner).compact_at,
     }
     return request | {
         name: params[name] for name in ("system", "max_tokens", "temperature") if params.get(name) is not None

@@ -164,7 +164,7 @@ class Walk:
         for key, value in agent.items():
             if key == "tools":
                 check_tools(self, (*path, key), value, scope)
-            elif key in ("max_turns", "on_limit", "stall", "max_parallel", "observation"):
+            elif key in ("max_turns", "on_limit", "stall", "max_parallel", "observation", "compact"):
                 self.fixed((*path, key), value, key)
             else:
                 self.value((*path, key), value, scope)
