@@ -72,9 +72,41 @@ def refusal(state: RunState, path: str, params: JSON) -> Error | None:
     usd = usage.usd or 0.0 if usage is not None else 0.0
     account = Account(f"run/{state.run_id}", budget.tokens, budget.usd)
     wanted, reserved = estimate(params), sum(state.reserved.values()) - state.reserved.get(path, 0)
+    dollars = _dollars(state, path, params)
+    if account.usd is not None and dollars and usd + dollars > account.usd:
+        return _no_dollars(account, spent=spent, usd=usd, dollars=dollars, wanted=wanted)
     if fits(account, spent=spent, usd=usd, reserved=reserved, wanted=wanted):
         return None
     return exceeded(account, spent=spent, usd=usd, reserved=reserved, wanted=wanted)
+
+
+def _dollars(state: RunState, path: str, params: JSON) -> float:
+    """What a turn of an agent and those under way may cost, at the dearest price per token that the run has paid."""
+    if "estimate" not in params:
+        return 0.0
+    wanted = estimate(params) * state.dearest.get(model_of(params), 0.0)
+    others = ((state.steps[other].input, tokens) for other, tokens in state.reserved.items() if other != path)
+    return wanted + sum(tokens * state.dearest.get(model_of(input), 0.0) for input, tokens in others)
+
+
+def model_of(params: JSON) -> str:
+    """The alias or the name of the model that a call asks."""
+    return str((params or {}).get("model") or "default")
+
+
+def _no_dollars(account: Account, *, spent: int, usd: float, dollars: float, wanted: int) -> Error:
+    spending = f"${usd:.4f} of ${account.usd:g} are spent; it may take ${dollars:.4f}"
+    message = f"the budget of the run has no room for the turn: {spending}"
+    data = {
+        "budget": account.key,
+        "tokens": account.tokens,
+        "usd": account.usd,
+        "spent_tokens": spent,
+        "spent_usd": usd,
+        "estimate_usd": dollars,
+        "estimate_tokens": wanted,
+    }
+    return Error("budget.exceeded", message, data=data)
 
 
 def fits(account: Account, *, spent: int, usd: float, reserved: int, wanted: int) -> bool:

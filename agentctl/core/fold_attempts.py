@@ -7,8 +7,8 @@ from typing import Any
 from msgspec import structs
 
 from agentctl import JSON
+from agentctl.core import budget, lifecycle, tool_calls
 from agentctl.core import events as ev
-from agentctl.core import lifecycle, tool_calls
 from agentctl.core.frames import close_frame
 from agentctl.core.kinds.registry import kind_of
 from agentctl.core.reopen import continue_round
@@ -209,6 +209,10 @@ def add_usage(state: RunState, step: StepState, usage: ev.Usage | None) -> None:
     if usage is not None:
         step.usage = ev.add_usage(step.usage, usage)
         state.usage = ev.add_usage(state.usage, usage)
+        tokens = usage.input_tokens + usage.output_tokens
+        if usage.usd and tokens and step.uses in budget.CALLS:
+            model = budget.model_of(step.input)
+            state.dearest[model] = max(state.dearest.get(model, 0.0), usage.usd / tokens)
         holder = step.frame.owner
         if holder is not None and holder.agent is not None:  # it sums its turns and the runs of its calls
             holder.usage = ev.add_usage(holder.usage, usage)

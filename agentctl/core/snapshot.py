@@ -143,6 +143,7 @@ class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     lookups: dict[str, str]
     usage: Usage | None
     reserved: dict[str, int]
+    dearest: dict[str, float]
     lost_tokens: int
     children_usage: dict[str, Usage]
     timer_list: list[tuple[str, str, float]]

@@ -309,6 +309,7 @@ class RunState:
         self.is_taken_over = False  # the open commands are still to be given to the new owner
         # what it cost
         self.usage: Usage | None = None  # of the llm calls that answered, those of finished children included
+        self.dearest: dict[str, float] = {}  # model as asked for -> the most dollars per token that the run has paid it
         self.reserved: dict[str, int] = {}  # path -> tokens that an llm call under way may take
         self.lost_tokens = 0  # estimates of llm calls that were cut off, so that their cost is not known
         self.children_usage: dict[str, Usage] = {}  # run id -> what is counted of it already

@@ -15,7 +15,7 @@ from msgspec import structs
 from agentctl import JSON
 from agentctl.core import events as ev
 from agentctl.core import permissions, tool_calls, transcript
-from agentctl.core.budget import CHARACTERS_A_TOKEN
+from agentctl.core.budget import ANSWER_TOKENS, CHARACTERS_A_TOKEN, refusal
 from agentctl.core.conversation import Conversation, TurnState
 from agentctl.core.frames import close_frame, open_frame, round_key
 from agentctl.core.graph import Block
@@ -275,11 +275,23 @@ def _ask_again_shortened(run: Transition, step: StepState) -> None:
 def _begin_turn(run: Transition, step: StepState, asked: dict[str, JSON]) -> None:
     agent, talk = agent_of(step), conversation(step)
     number = len(talk.turns)
-    if agent.on_limit == "answer" and number + 1 >= talk.granted + agent.max_turns:
+    is_last = number + 1 >= talk.granted + agent.max_turns or _next_would_not_fit(run, step)
+    if agent.on_limit == "answer" and is_last:
         asked |= {"last": True, "said": "\n".join(filter(None, [asked.get("said"), _last_words(answer_schema(step))]))}
     path = f"{talk.key}.turn[{number}]"
     kept = {name: value for name, value in asked.items() if value}
     run.emit(ev.BlockStarted(at=run.at, path=path, role="turn", owner=step.path, input=kept or None))
+
+
+def _next_would_not_fit(run: Transition, step: StepState) -> bool:
+    """Whether the budget has room for this turn at most, and none for one more like it."""
+    talk = conversation(step)
+    usage = talk.turns[-1].step.usage if talk.turns else None
+    if usage is None:
+        return False
+    params = {"model": talk.turns[-1].step.last["model"], "max_tokens": step.input.get("max_tokens")}
+    one = usage.input_tokens + usage.output_tokens + (params["max_tokens"] or ANSWER_TOKENS)
+    return refusal(run.state, step.path, {**params, "estimate": 2 * one}) is not None
 
 
 def _last_words(schema: JSON) -> str:
