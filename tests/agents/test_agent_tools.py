@@ -33,6 +33,16 @@ def test_every_form_of_tool_does_what_it_says(agent, server):
     project.write("where.txt", host)
     definition = """
         loop: work
+        budget: {tokens: 100000}
+        permissions:
+          shell: [sh, date, [echo, "*"]]
+          python: ["pkg:*"]
+          http: ["HOST"]
+          skills: ["greet*"]
+          secrets: []
+          emit: [told, ticket.*]
+          models: [default]
+          budget: {tokens: 200000}
         steps:
           - id: find
             agent:
@@ -48,6 +58,7 @@ def test_every_form_of_tool_does_what_it_says(agent, server):
               temperature: 0
               max_parallel: 2
               observation: 1KiB
+              compact: {at: 70%, keep: 6}
               tools:
                 - name: pay
                   description: Pays.

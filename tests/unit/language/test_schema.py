@@ -33,7 +33,15 @@ dedupe: {key: "${{ input.service }}", for: 24h}
 timeout: 10m
 budget: {tokens: 50000, usd: 0.50, per: day}
 defaults: {retry: {attempts: 3, delay: 1s, backoff: 3, max_delay: 1m, jitter: 0, on: [any], never: [x]}, timeout: 1m}
-permissions: {shell: [git, [git, log, "*"]], http: [example.org], skills: [a], secrets: [B]}
+permissions:
+  shell: "*"
+  python: ["*"]
+  http: ["*"]
+  skills: ["*"]
+  secrets: [B]
+  emit: ["*"]
+  models: ["*"]
+  budget: {tokens: 50000, usd: 1}
 steps:
   - {id: a, name: A, if: input.service, needs: [], shell: x, parse: text, env: {A: 1}, stdin: x, cwd: /, max_output: 1MiB}
   - id: b
@@ -77,6 +85,7 @@ steps:
       temperature: 0
       max_parallel: 2
       observation: 1KiB
+      compact: {at: 50%, keep: 2}
       fallback_models: [z]
   - {skill: a, with: {x: 1}, detach: true}
   - {wait: 2h}
