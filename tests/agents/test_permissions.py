@@ -33,6 +33,8 @@ def loop(steps: str, permissions: str = ALLOWED) -> str:
         "python: pkg.other:fn",
         "http: {url: 'http://evil.example/'}",
         "http: {url: 'http://${{ input.host }}/'}",
+        "http: {url: 'http://evil.example/${{ input.host }}'}",
+        "http: {url: 'http://api.example.com${{ input.host }}/'}",
         "http: {url: 'http://api.example.com.evil.example/'}",
         "skill: other",
         "emit: {event: other.thing}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,6 +11,9 @@ from agentctl.language.problems import Problem
 from agentctl.language.yaml.reader import Source
 from agentctl.model import HANDLERS, Agent, Definition, Foreach, Group, Repeat, Skill, Step, Task
 from agentctl.spec.permissions import models_problem, secrets_problem, skill_problem, task_problem
+
+
+_NAMES_HOST = re.compile(r"https?://[^/?#]+[/?#]", re.IGNORECASE)
 
 
 def permission_problems(source: Source, definition: Definition) -> list[Problem]:
@@ -73,6 +77,8 @@ def _literals(tree: Any) -> Any:
     """The value of a template as far as it is known: `None` stands for what an expression computes."""
     if tree[0] == "lit":
         return tree[1]
+    if tree[0] == "text":  # of a URL, the part that names the host may be known
+        return tree[1] if isinstance(tree[1], str) and _NAMES_HOST.match(tree[1]) else None
     if tree[0] == "map":
         return {key: _literals(item) for key, item in tree[1].items()}
     return [_literals(item) for item in tree[1:]] if tree[0] == "seq" else None
