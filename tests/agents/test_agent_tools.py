@@ -40,7 +40,7 @@ def test_every_form_of_tool_does_what_it_says(agent, server):
           http: ["HOST"]
           skills: ["greet*"]
           secrets: []
-          emit: [told, ticket.*]
+          emit: [told, "*.opened"]
           models: [default]
           budget: {tokens: 200000}
         steps:
