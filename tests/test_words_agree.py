@@ -46,7 +46,9 @@ BUILT: list[tuple[dict[str, Any], type, dict[str, str]]] = [
 # Keys that are told in a type's `params`, or that other types and rooms have.
 ELSEWHERE_IN_CODE = {
     model.Step: {*ACTIONS, "parse", "env", "stdin", "cwd", "max_output", "with", "detach", "as", "max_parallel", "output"},
-    model.Agent: {"goal", "system", "model", "fallback_models", "max_tokens", "temperature", "schema", "tools"} | {"observation", "compact"},
+    model.Agent: {
+        "goal", "system", "model", "fallback_models", "max_tokens", "temperature", "schema", "tools", "observation", "compact",
+    },
     model.Definition: {"loop", "skill", "defaults", *FLOW},
     Schedule: {"cron", "every", "event", "webhook", "file", "dst", "if", "input", "secret", "scheme", "on"},
 }

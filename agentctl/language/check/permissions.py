@@ -12,7 +12,6 @@ from agentctl.language.yaml.reader import Source
 from agentctl.model import HANDLERS, Agent, Definition, Foreach, Group, Repeat, Skill, Step, Task
 from agentctl.spec.permissions import models_problem, secrets_problem, skill_problem, task_problem
 
-
 _NAMES_HOST = re.compile(r"https?://[^/?#]+[/?#]", re.IGNORECASE)
 
 
