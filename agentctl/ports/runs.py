@@ -74,6 +74,7 @@ def usage_document(usage: Usage) -> dict[str, JSON]:
         "output_tokens": usage.output_tokens,
         "usd": usage.usd,
         "model": usage.model,
+        "cached_tokens": usage.cached_tokens,
     }
 
 

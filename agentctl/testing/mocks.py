@@ -165,7 +165,7 @@ def _turn(outcome: Outcome, command: cmd.Execute, state: RunState) -> Answer:
     said, usage = outcome.turn, msgspec.convert(outcome.usage, ev.Usage) if outcome.usage is not None else None
     number = command.params["turn"]
     try:
-        filled = parse_value(said).evaluate(scope_of(state, owner.frame))
+        filled = parse_value(said).evaluate({**scope_of(state, owner.frame), "turns": _turns(owner)})
     except ExpressionError as error:
         raise Broken(f"the mock of '{command.path}' cannot be evaluated: {error.message}") from None
     calls = [{"tool": call["tool"], "arguments": call.get("arguments", {})} for call in filled.get("calls", [])]
@@ -178,6 +178,12 @@ def _turn(outcome: Outcome, command: cmd.Execute, state: RunState) -> Answer:
     made = [{"id": f"call_{number}_{k}", **call} for k, call in enumerate(calls)]
     output = {"text": text, "calls": made, "finish": "tool_calls" if made else "stop"}
     return Answer(output=output, usage=usage, takes=outcome.takes)
+
+
+def _turns(owner: StepState) -> list[JSON]:
+    """What a mock may refer to: the turns so far, each with the `output` of its calls, such as the id of a detached run."""
+    turns = owner.agent.turns if owner.agent is not None else []
+    return [{"calls": [{"tool": call.call.name, "output": call.output} for call in turn.calls.values()]} for turn in turns]
 
 
 def _in_time(answer: Answer, timeout: float | None) -> Answer:

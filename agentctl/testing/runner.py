@@ -119,4 +119,5 @@ def _steps(stage: Simulator) -> dict[str, PlayedStep]:
         )
         for run in stage.runs.values()
         for path, step in run.state.steps.items()
+        if step.frame.role != "tools"
     }

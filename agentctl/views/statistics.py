@@ -26,7 +26,7 @@ def statistics_document(figures: Statistics) -> dict[str, JSON]:
         "turns": figures.models.turns,
         "calls": figures.models.calls,
         "refused": figures.models.refused,
-        "by_model": {name: _usage(usage) for name, usage in figures.models.by_model.items()},
+        "by_model": {name: usage_document(usage) for name, usage in figures.models.by_model.items()},
         "by_tool": {
             name: {"calls": tool.calls, "failed": tool.failed, "p95_s": round(max(0.0, tool.p95), 3)}
             for name, tool in figures.models.by_tool.items()
@@ -37,10 +37,6 @@ def statistics_document(figures: Statistics) -> dict[str, JSON]:
 def _per_success(figures: Statistics) -> float | None:
     usd = None if figures.usage is None else figures.usage.usd
     return usd / figures.succeeded if usd is not None and figures.succeeded else None
-
-
-def _usage(usage: Usage) -> dict[str, JSON]:
-    return {**usage_document(usage), "cached_tokens": usage.cached_tokens}
 
 
 def _milliseconds(duration: float | None) -> int | None:

@@ -364,3 +364,11 @@ def test_a_signature_under_what_is_shown_no_more_is_refused(agentctl, project, a
         assert person.end() == 2, person.shown
     assert "shows something else now: nothing was signed" in person.shown
     assert len(agentctl("inbox", "--json").json) == 1
+
+
+@pytest.mark.parametrize("command", ["approve last", "reject last", "feedback last good", "state set asks x 1"])
+def test_a_process_that_a_run_started_can_sign_nothing(agentctl, project, command):
+    project.write("loops/asks.yaml", "loop: asks\nsteps: [{approve: sure?}]\n")
+    agentctl("run", "asks", "--no-wait")
+    result = agentctl(*command.split(), "--json", env={"AGENTCTL_RUN_ID": "some-run"})
+    assert (result.code, result.json["error"]["type"]) == (2, "permission.denied")

@@ -42,7 +42,7 @@ def test_a_run_document_is_complete() -> None:
         "duration_ms": 1500,
         "steps_done": 0,
         "steps_total": 0,
-        "usage": {"input_tokens": 1, "output_tokens": 2, "usd": 0.5, "model": "m"},
+        "usage": {"input_tokens": 1, "output_tokens": 2, "usd": 0.5, "model": "m", "cached_tokens": 0},
         "error": {"type": "timeout", "message": "too slow", "step": "a", "attempts": 2, "data": None},
         "stalled_since": None,
         "feedback": [],
