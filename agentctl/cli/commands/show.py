@@ -11,7 +11,6 @@ from agentctl.cli import context, output, params, queries
 
 EXAMPLES = (
     "agentctl show last",
-    "agentctl show 6lp5 --inputs",
     "agentctl show last --transcript find",
 )
 
