@@ -47,7 +47,8 @@ def look_at_timed_out(run: Transition, step: StepState) -> None:
         return
     if not _cancel(run, list(live_below(step))):
         return
-    error = ev.Error("timeout", f"took longer than {format_duration(step.node.step.timeout or 0.0)}", step.path, step.attempt)
+    message = f"took longer than {format_duration(step.node.step.timeout or 0.0)}"
+    error = ev.Error("timeout", message, step.path, step.attempt, data=kind_of(step).timeout_data(step))
     run.emit(ev.AttemptFailed(at=run.at, path=step.path, attempt=step.attempt, error=error))
 
 

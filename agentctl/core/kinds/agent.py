@@ -7,7 +7,6 @@ answer that did not fit, that nothing has changed) stands in the event that begi
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from msgspec import structs
@@ -24,6 +23,7 @@ from agentctl.core.kinds.kind import Kind, end_attempt, fail_start, start_attemp
 from agentctl.core.lifecycle import WELL
 from agentctl.core.state import Frame, RunState, StepState
 from agentctl.core.transition import Transition
+from agentctl.expressions.json_text import read_json
 from agentctl.expressions.template import Template
 from agentctl.expressions.values import extract_secrets
 from agentctl.model import Agent, Step, Task, Tool, Turn
@@ -34,6 +34,7 @@ _LAST = "This is your last turn and no tool can be called any more. Answer now w
 _REPEATING = "Nothing has changed: your last turns made the same calls and got the same results. Do something else, or answer."
 _NOT_TAKEN = "not taken: another call of this turn failed"
 _CUT = "error llm.cut: the turn was cut at the limit of tokens, so none of its calls was made"
+_NO_TOOLS = "error tool.unknown: no tool could be called in this turn"
 
 
 class AgentKind(Kind):
@@ -67,6 +68,9 @@ class AgentKind(Kind):
             _fail(run, frame.owner, error)
         else:
             _proceed(run, frame.owner)
+
+    def timeout_data(self, step: StepState) -> JSON:
+        return _reached(step)
 
     # --- fold ------------------------------------------------------------------------------------------------------
 
@@ -118,7 +122,7 @@ def _proceed(run: Transition, step: StepState) -> None:
 
 def _has_calls_to_make(step: StepState, turn: TurnState) -> bool:
     output = turn.step.output
-    return turn.calls_frame is None and output["finish"] != "length" and bool(_calls_of(step, output))
+    return not turn.last and turn.calls_frame is None and output["finish"] != "length" and bool(_calls_of(step, output))
 
 
 def _calls_of(step: StepState, output: dict[str, Any]) -> dict[int, dict[str, Any]]:
@@ -146,6 +150,8 @@ def _conclude(run: Transition, step: StepState, turn: TurnState) -> None:
             end_attempt(run, step, value, None)
             return
         asked |= {"said": _correction(problems), "invalid": True}
+    if turn.last:  # it had no tools
+        asked["told"] = {str(k): _NO_TOOLS for k in range(len(output["calls"]))} | (asked.get("told") or {})
     _next_turn(run, step, turn, asked)
 
 
@@ -183,8 +189,8 @@ def _answer_said(schema: JSON, text: str | None) -> tuple[JSON, list[str]]:
     if schema is None:
         return said, []
     try:
-        value = json.loads(_unfenced(said), parse_constant=_refuse)
-    except (ValueError, RecursionError):
+        value = read_json(_unfenced(said).encode("utf-8", "replace"))
+    except ValueError:
         return None, ["the text is no JSON"]
     return value, problems_of(value, schema)
 
@@ -193,10 +199,6 @@ def _unfenced(text: str) -> str:
     if not text.startswith("```") or not text.endswith("```"):
         return text
     return text[3:-3].partition("\n")[2] or text
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def _correction(problems: list[str]) -> str:
@@ -210,7 +212,7 @@ def _next_turn(run: Transition, step: StepState, turn: TurnState, asked: dict[st
     if asked.get("invalid") and talk.invalid + 1 >= INVALID:
         _fail(run, step, ev.Error("llm.invalid_output", f"the answer did not fit {INVALID} times in a row"))
         return
-    if turn.last or len(talk.turns) >= talk.granted + agent.max_turns:
+    if (turn.last and len(talk.turns) > talk.granted) or len(talk.turns) >= talk.granted + agent.max_turns:
         _fail(run, step, ev.Error("agent.max_turns", f"no answer in {agent.max_turns} turns"))
         return
     said = [*talk.said, _as_said(step, turn, asked)][talk.counted_from :]
@@ -302,10 +304,13 @@ def _last_words(schema: JSON) -> str:
 
 def _fail(run: Transition, step: StepState, error: ev.Error) -> None:
     """The agent has failed: its error says how far it came."""
+    end_attempt(run, step, None, structs.replace(error, data=_reached(step)))
+
+
+def _reached(step: StepState) -> JSON:
     turns = [turn for turn in conversation(step).turns if turn.step.status in WELL]
     last = turns[-1].step.output["text"] if turns else None
-    data = {"turns": len(turns), "calls": sum(len(turn.calls) for turn in turns), "last": last}
-    end_attempt(run, step, None, structs.replace(error, data=data))
+    return {"turns": len(turns), "calls": sum(len(turn.calls) for turn in turns), "last": last}
 
 
 # --- fold --------------------------------------------------------------------------------------------------------------

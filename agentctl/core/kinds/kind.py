@@ -52,6 +52,10 @@ class Kind:
         """Return the output or the error of a step that is `waiting` when the timer that it waits for fires."""
         return None, None
 
+    def timeout_data(self, step: StepState) -> JSON:
+        """Return the data of the error of a container that took too long."""
+        return None
+
     def close(self, run: Transition, frame: Frame, output: JSON, error: ev.Error | None) -> None:
         """Decide what follows when a list of the step's own is over, with `output` or `error`."""
         run.emit(ev.BlockFinished(at=run.at, path=frame.key, output=output, error=error))
@@ -90,9 +94,7 @@ def start_attempt(
 ) -> None:
     """Begin the next attempt of a step. `input`: its parameters, when they were evaluated just now.  `child`: id of its run."""
     attempt = step.attempt + 1
-    run.emit(
-        ev.StepStarted(at=run.at, path=step.path, attempt=attempt, input=input, secrets=secrets or [], child=child)
-    )
+    run.emit(ev.StepStarted(at=run.at, path=step.path, attempt=attempt, input=input, secrets=secrets or [], child=child))
 
 
 def fail_start(run: Transition, step: StepState, error: ev.Error) -> None:
@@ -106,11 +108,7 @@ def end_attempt(run: Transition, step: StepState, output: JSON, error: ev.Error 
         run.emit(ev.AttemptFailed(at=run.at, path=step.path, attempt=step.attempt, error=error))
         return
     status = "succeeded" if step.source is None else "reused"
-    run.emit(
-        ev.StepSucceeded(
-            at=run.at, path=step.path, attempt=step.attempt, output=output, status=status, source=step.source
-        )
-    )
+    run.emit(ev.StepSucceeded(at=run.at, path=step.path, attempt=step.attempt, output=output, status=status, source=step.source))
 
 
 def type_name(value: JSON) -> str:
