@@ -100,7 +100,7 @@ def _engine_config(
     )
 
 
-def build_service(
+def build_service(  # long: each part of the service is picked here, one line each
     project: Project,
     store: Ledger,
     *,

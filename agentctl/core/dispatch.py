@@ -11,7 +11,7 @@ from agentctl.paths import repeated_step
 
 
 def called_for(state: RunState, event: ev.AnyEvent) -> list[cmd.Command]:
-    """What a driver has to do because of an event that has just been folded in."""
+    """What a driver has to do because of an event that has just been folded in. Long: one case for each event."""
     found: list[cmd.Command] = [cmd.CancelWait(path) for path in state.cancelled_waits]
     match event:  # the most frequent first: the cases are tried in their order
         case ev.StepStarted():

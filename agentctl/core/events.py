@@ -4,6 +4,8 @@ Every event is frozen, JSON, and carries `at`: epoch seconds at which it happene
 External events come from outside (an attempt ended, a timer fired, somebody asked to cancel). The others are decisions:
 `core.interpreter.decide` derives them and a driver journals them in the same commit as the external event they follow
 from. A decision that depended on an expression is recorded, so a fold evaluates nothing.
+
+The file is long because every event stands in it: together they are the format of a journal.
 """
 
 from __future__ import annotations

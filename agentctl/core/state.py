@@ -241,6 +241,7 @@ class RunState:
     phase: str = lifecycle.FIRST_PHASE
 
     def __init__(self, plan_of: Callable[[str], Plan], secret_names: frozenset[str]) -> None:
+        # Long: the fields of a run in memory, each once.
         self.plan_of = plan_of
         self.secret_names = secret_names
         # how it was made

@@ -80,8 +80,8 @@ class Children:
         try:
             given = check_inputs(stored.definition, command.input)
         except InputInvalid as error:
-            said = str(error)
-            message = said if said.startswith("skill ") else f"skill '{command.name}': {said}"
+            text = str(error)
+            message = text if text.startswith("skill ") else f"skill '{command.name}': {text}"
             raise ActionError("input.invalid", message) from None
         try:
             return new_run(

@@ -20,7 +20,7 @@ from agentctl import JSON, spec
 from agentctl.core.commands import Execute
 from agentctl.core.events import AnyEvent, AttemptFailed, AttemptWithdrawn, Error, StepSucceeded, Usage
 from agentctl.errors import ActionError, StoreError
-from agentctl.performing.json_values import clean_text, flaw
+from agentctl.performing.json_values import clean_text, json_problem
 from agentctl.performing.keeping import Retry, kept, once, opened
 from agentctl.ports import Action, Call, Clock, InstantAction, Outcome, SlowAction, Surroundings
 
@@ -223,7 +223,7 @@ class Attempts:
             raise ActionError("expression", message, outcome="not_begun") from None
 
     def _succeeded(self, command: Execute, output: JSON, outcome: Outcome) -> AnyEvent:
-        why = flaw(output)
+        why = json_problem(output)
         if why is not None:
             return self._failed(
                 command, ActionError("output.invalid", f"the output cannot be kept: {why}", usage=_counts(outcome))
@@ -237,7 +237,7 @@ class Attempts:
         )
 
     def _failed(self, command: Execute, problem: ActionError) -> AttemptFailed:
-        data = problem.data if flaw(problem.data) is None else {"text": clean_text(repr(problem.data))}
+        data = problem.data if json_problem(problem.data) is None else {"text": clean_text(repr(problem.data))}
         error = Error(
             type=problem.type,
             message=self._around.scrub(clean_text(problem.message)),

@@ -9,7 +9,7 @@ from typing import Any
 MAX_DEPTH = 100
 
 
-def flaw(value: Any, depth: int = 0) -> str | None:
+def json_problem(value: Any, depth: int = 0) -> str | None:
     """Why `value` is no JSON that the journal can hold, as the end of a sentence; None when it is fine."""
     kind = type(value)
     if kind is str:
@@ -34,7 +34,7 @@ def clean_text(text: str) -> str:
 
 def _first_flaw(items: Iterable[Any], depth: int) -> str | None:
     for item in items:
-        why = flaw(item, depth)
+        why = json_problem(item, depth)
         if why is not None:
             return why
     return None
@@ -45,7 +45,7 @@ def _key_flaw(mapping: dict[Any, Any]) -> str | None:
         if type(key) is not str:
             return f"it holds a mapping with the key {key!r}, which is no text"
         if not key.isascii() and not _encodable(key):
-            return flaw(key)
+            return json_problem(key)
     return None
 
 

@@ -96,10 +96,10 @@ class RunLog:
                     level = logging.INFO if event.status == "succeeded" else logging.WARNING
                     self._log_run(level, run_id, event.status, progress)
                 case OutcomeUnknown():
-                    said = f"does not know whether step {event.path} took effect; `agentctl inbox` has it"
-                    self._log_run(logging.WARNING, run_id, said, path=event.path)
+                    text = f"does not know whether step {event.path} took effect; `agentctl inbox` has it"
+                    self._log_run(logging.WARNING, run_id, text, path=event.path)
 
-    def _log_run(self, level: int, run_id: str, said: str, ended: Progress | None = None, **more: str) -> None:
+    def _log_run(self, level: int, run_id: str, text: str, ended: Progress | None = None, **more: str) -> None:
         if not log.isEnabledFor(level):
             return
         row = self._store.run(run_id)
@@ -113,4 +113,4 @@ class RunLog:
             if ended.error is not None:
                 fields["error"] = ended.error.type
                 why = f": {ended.error.message[:_LONGEST]}"
-        log.log(level, "%s %s %s%s", loop, run_id, said, why, extra={"fields": fields})
+        log.log(level, "%s %s %s%s", loop, run_id, text, why, extra={"fields": fields})

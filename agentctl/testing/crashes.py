@@ -30,9 +30,9 @@ def crash_everywhere(ready: Ready, played: Played) -> tuple[int, list[Crashed]]:
         for moment in get_args(Moment):
             tried += 1
             place = f"{moment} event {number} ({event})"
-            said = _try(ready, played, (number, moment))
-            if said is not None:
-                found.append(Crashed(place, said))
+            message = _try(ready, played, (number, moment))
+            if message is not None:
+                found.append(Crashed(place, message))
                 if len(found) == MOST_TOLD:
                     return tried, found
     return tried, found

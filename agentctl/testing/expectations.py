@@ -41,8 +41,8 @@ def check(source: Source, case: Case, played: Played) -> list[Failure]:
     for key in ("steps", "order", "elapsed"):
         if key in case.expect:
             getattr(judge, key)(case.expect[key], played)
-    for said in played.broken_promises:
-        judge.fail((), "run", said, None, None)
+    for promise in played.broken_promises:
+        judge.fail((), "run", promise, None, None)
     return sorted(judge.failures, key=lambda failure: (failure.line, failure.column))
 
 
@@ -98,8 +98,8 @@ class _Judge:
     # --- steps -----------------------------------------------------------------------------------------------------
 
     def steps(self, expect: dict[str, JSON], played: Played) -> None:
-        for path, said in expect.items():
-            wanted: dict[str, JSON] = {"status": said} if isinstance(said, str) else said
+        for path, given in expect.items():
+            wanted: dict[str, JSON] = {"status": given} if isinstance(given, str) else given
             found = _matching(played, path)
             where: Path = ("steps", path)
             if "runs" in wanted:
@@ -109,7 +109,7 @@ class _Judge:
                 found = {path: PlayedStep("not_run", None, None, 0, 0, None)}
             for name, step in found.items():
                 if "status" in wanted:
-                    place = where if isinstance(said, str) else (*where, "status")
+                    place = where if isinstance(given, str) else (*where, "status")
                     self.status(f"step {name}", place, wanted["status"], step.status, step.error)
                 self.values(f"step {name}", where, wanted, "output", step.output)
                 self.values(f"step {name}", where, wanted, "input", step.input)
@@ -137,8 +137,8 @@ class _Judge:
                 return
 
     def elapsed(self, expect: JSON, played: Played) -> None:
-        said = {"exactly": expect} if isinstance(expect, str) else expect
-        tolerance = parse_duration(said["tolerance"]) if "tolerance" in said else TOLERANCE
+        given = {"exactly": expect} if isinstance(expect, str) else expect
+        tolerance = parse_duration(given["tolerance"]) if "tolerance" in given else TOLERANCE
         got = played.elapsed
         limits: dict[str, tuple[str, Callable[[float], bool]]] = {
             "exactly": ("", lambda limit: abs(got - limit) <= tolerance),
@@ -146,10 +146,10 @@ class _Judge:
             "max": ("at most ", lambda limit: got <= limit),
         }
         for key, (words, holds) in limits.items():
-            if key in said and not holds(parse_duration(said[key])):
+            if key in given and not holds(parse_duration(given[key])):
                 where: Path = ("elapsed",) if isinstance(expect, str) else ("elapsed", key)
-                message = f"expected  {words}{said[key]}\ngot       {exact_duration(got)}"
-                self.fail(where, "elapsed", message, said[key], got)
+                message = f"expected  {words}{given[key]}\ngot       {exact_duration(got)}"
+                self.fail(where, "elapsed", message, given[key], got)
 
 
 def _matching(played: Played, path: str) -> dict[str, PlayedStep]:

@@ -52,10 +52,10 @@ class ExternalEvents:
 
     # --- events ----------------------------------------------------------------------------------------------------
 
-    def receive(self, said: dict[str, JSON], id: str) -> None:
-        """`said`: {event, data, id}; `id`: the event's when it names none. One whose id was seen before is dropped."""
+    def receive(self, given: dict[str, JSON], id: str) -> None:
+        """`given`: {event, data, id}; `id`: the event's when it names none. One whose id was seen before is dropped."""
         stage = self._stage
-        event = event_of(said, id, stage.now)
+        event = event_of(given, id, stage.now)
         if any(known["id"] == event["id"] for _, known in self._kept):
             return
         self._kept.append((stage.now, event))
@@ -101,26 +101,26 @@ class ExternalEvents:
         for run, path in asked:
             self._answer(run, path, answer.written)
 
-    def _answer(self, run: StagedRun, path: str, said: dict[str, JSON]) -> None:
+    def _answer(self, run: StagedRun, path: str, given: dict[str, JSON]) -> None:
         command, now = self._asked.get((run.id, path)), self._stage.now
         if command is None:
             return
         event: ev.AnyEvent
         if command.what == "unknown":
-            event = ev.StepResolved(at=now, path=path, verdict=said["as"], output=said.get("output"), by=_BY)
+            event = ev.StepResolved(at=now, path=path, verdict=given["as"], output=given.get("output"), by=_BY)
         else:
-            approved = said.get("approved", True)
+            approved = given.get("approved", True)
             form = (command.subject or {}).get("form") or {}
             event = ev.ApprovalGiven(
                 at=now,
                 path=path,
                 approved=approved,
                 digest=command.digest,
-                by=said.get("by", _BY),
-                comment=said.get("comment"),
-                data=_filled(form, said, complete=approved),
+                by=given.get("by", _BY),
+                comment=given.get("comment"),
+                data=_filled(form, given, complete=approved),
             )
-        again = partial(self._answer, run, path, said)
+        again = partial(self._answer, run, path, given)
         self._stage.deliver(run, event, again=again)
 
     def _look_it_up(self, run: StagedRun, path: str) -> None:
@@ -141,9 +141,9 @@ class ExternalEvents:
         soon(stage, run, ev.StepResolved(at=due, path=path, verdict=verdict, output=output, by=_BY), due)
 
 
-def _filled(form: dict[str, JSON], said: dict[str, JSON], *, complete: bool) -> dict[str, JSON]:
+def _filled(form: dict[str, JSON], given: dict[str, JSON], *, complete: bool) -> dict[str, JSON]:
     """The data of an approval as `agentctl approve` would hand it in: checked, with the form's defaults. Raises Broken."""
-    data, step = said.get("data", {}), said["step"]
+    data, step = given.get("data", {}), given["step"]
     for name, value in data.items():
         why = wrong_value(value, form[name]) if name in form else f"is no field of the form{did_you_mean(name, form)}"
         if why is not None:
@@ -155,6 +155,6 @@ def _filled(form: dict[str, JSON], said: dict[str, JSON], *, complete: bool) -> 
     return {**defaults, **data}
 
 
-def event_of(said: dict[str, JSON], id: str, at: float) -> dict[str, JSON]:
+def event_of(given: dict[str, JSON], id: str, at: float) -> dict[str, JSON]:
     """What a run sees of an event that a case writes as {event, data, id, headers}."""
-    return NewEvent(said["event"], said.get("data"), said.get("id", id), at, said.get("headers")).document(at)
+    return NewEvent(given["event"], given.get("data"), given.get("id", id), at, given.get("headers")).document(at)

@@ -162,10 +162,10 @@ def _turn(outcome: Outcome, command: cmd.Execute, state: RunState) -> Answer:
     owner = state.steps[command.path].frame.owner
     if owner is None or owner.agent is None:
         raise Broken(f"'{command.path}' is no turn of an agent, so it has no calls and no answer: mock it by `output`")
-    said, usage = outcome.turn, msgspec.convert(outcome.usage, ev.Usage) if outcome.usage is not None else None
+    turn, usage = outcome.turn, msgspec.convert(outcome.usage, ev.Usage) if outcome.usage is not None else None
     number = command.params["turn"]
     try:
-        filled = parse_value(said).evaluate({**scope_of(state, owner.frame), "turns": _turns(owner)})
+        filled = parse_value(turn).evaluate({**scope_of(state, owner.frame), "turns": _turns(owner)})
     except ExpressionError as error:
         raise Broken(f"the mock of '{command.path}' cannot be evaluated: {error.message}") from None
     calls = [{"tool": call["tool"], "arguments": call.get("arguments", {})} for call in filled.get("calls", [])]
@@ -190,5 +190,5 @@ def _in_time(answer: Answer, timeout: float | None) -> Answer:
     """The engine stops an attempt that takes too long, whatever it would have come to."""
     if timeout is None or answer.takes <= timeout:
         return answer
-    said = f"the attempt took longer than {format_duration(timeout)}"
-    return Answer(error=ev.Error("timeout", said), takes=timeout)
+    message = f"the attempt took longer than {format_duration(timeout)}"
+    return Answer(error=ev.Error("timeout", message), takes=timeout)

@@ -39,7 +39,7 @@ class RealActions:
         import asyncio
 
         from agentctl.expressions.values import insert_secrets
-        from agentctl.performing.json_values import flaw
+        from agentctl.performing.json_values import json_problem
         from agentctl.performing.keeping import opened
 
         around = self._around
@@ -49,13 +49,13 @@ class RealActions:
         except KeyError as error:
             return Answer(error=ev.Error("expression", f"the case gives no value for the secret {error.args[0]}"))
         except TimeoutError:
-            said = f"the attempt took longer than {command.timeout:g} s"
-            return Answer(error=ev.Error("timeout", said), takes=command.timeout or 0.0)
+            message = f"the attempt took longer than {command.timeout:g} s"
+            return Answer(error=ev.Error("timeout", message), takes=command.timeout or 0.0)
         except ActionError as error:
             usage = None if error.usage is None else msgspec.convert(error.usage, ev.Usage)
-            told = ev.Error(error.type, around.scrub(error.message), data=around.scrub(error.data))
-            return Answer(error=told, usage=usage, retry_after=error.retry_after)
-        why = flaw(output)
+            scrubbed = ev.Error(error.type, around.scrub(error.message), data=around.scrub(error.data))
+            return Answer(error=scrubbed, usage=usage, retry_after=error.retry_after)
+        why = json_problem(output)
         if why is not None:
             return Answer(error=ev.Error("output.invalid", f"the output cannot be kept: {why}"))
         return Answer(output=around.scrub(output), usage=outcome.usage)

@@ -191,13 +191,13 @@ def _is_mocked(step: StepState) -> bool:
 def _error(error: ev.Error | None) -> dict[str, JSON]:
     if error is None:
         return {"type": "failed"}
-    said: dict[str, JSON] = {"type": error.type, "message": error.message}
-    return said if error.data is None else {**said, "data": error.data}
+    found: dict[str, JSON] = {"type": error.type, "message": error.message}
+    return found if error.data is None else {**found, "data": error.data}
 
 
 def _event(event: dict[str, JSON], at: str | None) -> dict[str, JSON]:
-    said = {"event": event["name"], "id": event.get("id"), "data": event.get("data"), "headers": event.get("headers"), "at": at}
-    return {key: value for key, value in said.items() if value is not None}
+    found = {"event": event["name"], "id": event.get("id"), "data": event.get("data"), "headers": event.get("headers"), "at": at}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _received(event: ev.EventReceived) -> float:

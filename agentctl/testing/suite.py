@@ -65,7 +65,7 @@ def judge(source: Source, ready: Ready, *, crash: bool = False) -> Verdict:
         failures = check(source, case, played)
         if crash and not failures:
             crashes, differing = crash_everywhere(ready, played)
-            failures = [_told(source, ready, one) for one in differing]
+            failures = [_failure(source, ready, one) for one in differing]
     except Broken as error:
         failures = [Failure(source.file, *source.at(case.at), "run", str(error))]
     return Verdict(
@@ -80,6 +80,6 @@ def judge(source: Source, ready: Ready, *, crash: bool = False) -> Verdict:
     )
 
 
-def _told(source: Source, ready: Ready, crashed: Crashed) -> Failure:
+def _failure(source: Source, ready: Ready, crashed: Crashed) -> Failure:
     line, column = source.at((*ready.case.at, "case"))
     return Failure(source.file, line, column, f"crash {crashed.place}", crashed.message)

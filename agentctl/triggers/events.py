@@ -80,7 +80,7 @@ class EventTriggers:
         """
         names: set[str] = set()
         seen: set[str] = set()
-        todo = _runs_told_of(event.name, event.data)
+        todo = _named_runs(event.name, event.data)
         while todo:
             run_id = todo.pop()
             row = None if run_id in seen else self._store.run(run_id)
@@ -104,10 +104,10 @@ def _runs_behind(event: JSON) -> list[str]:
     gathered = data.get("events") if isinstance(data, dict) else None
     if isinstance(gathered, list):
         return [run_id for one in gathered if isinstance(one, dict) for run_id in _runs_behind(one)]
-    return _runs_told_of(event.get("name"), data)
+    return _named_runs(event.get("name"), data)
 
 
-def _runs_told_of(name: JSON, data: JSON) -> list[str]:
+def _named_runs(name: JSON, data: JSON) -> list[str]:
     is_end = isinstance(name, str) and name.startswith(RUN_EVENTS) and isinstance(data, dict)
     run_id = data.get("run_id") if is_end else None
     return [run_id] if isinstance(run_id, str) else []

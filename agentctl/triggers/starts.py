@@ -25,7 +25,7 @@ Scope = Mapping[str, JSON]
 _ASKED_FOR = ("manual", "skill")  # who starts these gets a problem as an error; of others it is in the history
 
 
-def new_run(
+def new_run(  # long: what a run is made with, named once as a parameter and once as a field
     stored: StoredDefinition,
     given: dict[str, JSON],
     *,

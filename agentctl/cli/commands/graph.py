@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _PATIENCE = 60  # seconds that Graphviz may take
 
 
-def command(
+def command(  # long: half of it declares the options
     target: Annotated[
         str,
         typer.Argument(

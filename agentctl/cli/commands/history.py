@@ -23,7 +23,7 @@ EXAMPLES = (
 )
 
 
-def command(
+def command(  # long: half of it declares the options
     loop: params.OfLoop = None,
     status: params.InStatus = None,
     since: params.Since = None,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EXAMPLES = ("agentctl resume last", "agentctl resume last --from deploy --plan")
 
 
-def command(
+def command(  # long: half of it declares the options
     run: params.ResumableRun,
     start: Annotated[
         str | None,

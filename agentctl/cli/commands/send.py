@@ -78,13 +78,13 @@ def _read(data: str | None) -> Any:
         return {}
     import msgspec
 
-    from agentctl.performing.json_values import flaw as flaw_of
+    from agentctl.performing.json_values import json_problem
 
     try:
         value = msgspec.json.decode(_text(data))
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise UsageError(f"--data takes JSON, such as '{{\"order\": 7}}': {error}") from None
-    flaw = flaw_of(value)
+    flaw = json_problem(value)
     if flaw is not None:
         raise UsageError(f"--data cannot be kept: {flaw}")
     return value

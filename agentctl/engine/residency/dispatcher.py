@@ -11,6 +11,7 @@ import logging
 from typing import Protocol
 
 from agentctl.engine.clock import sleep_unless
+from agentctl.engine.residency.poller import LOOK_OFTEN, POLL_INTERVAL
 from agentctl.engine.run import HeldRun
 from agentctl.engine.store_retry import is_passing
 from agentctl.errors import StoreError
@@ -19,8 +20,6 @@ from agentctl.ports import Clock, DueRuns, Upkeep
 log = logging.getLogger(__name__)
 
 MOST_HELD = 256  # runs in memory; beyond `workers`, they wait for a worker or for one another
-POLL_INTERVAL = 2.0  # seconds between looks when nobody calls for one: a process may die silently
-LOOK_OFTEN = 0.1  # the same where other processes cannot wake us
 CALM = 0.01  # seconds between looks at least, however much happens
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 600.0  # seconds for which a run that could not be driven is set aside
 

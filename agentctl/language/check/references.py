@@ -68,18 +68,18 @@ class Names:
     def unknown(self, top: str, where: Callable[[], Place], scope: Scope, severity: Severity) -> None:
         known = scope.known
         if top == "item" and scope.item in known:
-            code, said = "out-of-scope", f"the item is called '{scope.item}' here; write '{scope.item}'"
+            code, message = "out-of-scope", f"the item is called '{scope.item}' here; write '{scope.item}'"
         elif top in ELSEWHERE:
-            code, said = "out-of-scope", f"'{top}' has a value only {ELSEWHERE[top]}"
+            code, message = "out-of-scope", f"'{top}' has a value only {ELSEWHERE[top]}"
         elif top in ALWAYS:
-            code, said = "out-of-scope", f"'{top}' has no value here; this can use {', '.join(sorted(known))}"
+            code, message = "out-of-scope", f"'{top}' has no value here; this can use {', '.join(sorted(known))}"
         elif top in self.inputs:
-            code, said = "unknown-name", f"there is no name '{top}'; did you mean 'input.{top}'?"
+            code, message = "unknown-name", f"there is no name '{top}'; did you mean 'input.{top}'?"
         elif top in self.homes or top in self.top:
-            code, said = "unknown-name", f"there is no name '{top}'; did you mean 'steps.{top}'?"
+            code, message = "unknown-name", f"there is no name '{top}'; did you mean 'steps.{top}'?"
         else:
-            code, said = "unknown-name", f"there is no name '{top}'{did_you_mean(top, known)}"
-        self.source.report(where(), code, said, severity)
+            code, message = "unknown-name", f"there is no name '{top}'{did_you_mean(top, known)}"
+        self.source.report(where(), code, message, severity)
 
     def step(self, name: Name, where: Callable[[], Place], frames: tuple[Frame, ...]) -> None:
         if len(name) < 2 or not isinstance(name[1], str):

@@ -84,8 +84,8 @@ class Walk:
                 self.source.report(place, "duplicate-id", f"the id '{name}' is taken by the step in line {line}")
             elif name in beside:
                 place = self.source.at((*path, index, "id"))
-                said = f"the id '{name}' is taken by {beside[name]}: their steps would have the same path"
-                self.source.report(place, "duplicate-id", said)
+                message = f"the id '{name}' is taken by {beside[name]}: their steps would have the same path"
+                self.source.report(place, "duplicate-id", message)
             else:
                 frame.ids[name] = index
             self.ids[(*path, index)] = name
@@ -170,10 +170,10 @@ class Walk:
                 self.value((*path, key), value, scope)
 
     def event_name(self, path: Path, name: Any, flaw: Callable[[str], str | None]) -> None:
-        """What can be said of it before its expressions, if there are any, are evaluated."""
-        said = flaw(name) if isinstance(name, str) and name and "${{" not in name else None
-        if said is not None:
-            self.source.report(self.source.at(path), "bad-event-name", said)
+        """What is known of it before its expressions, if there are any, are evaluated."""
+        message = flaw(name) if isinstance(name, str) and name and "${{" not in name else None
+        if message is not None:
+            self.source.report(self.source.at(path), "bad-event-name", message)
 
     def wait(self, path: Path, wait: Any, scope: Scope) -> None:
         if not isinstance(wait, dict):
@@ -211,11 +211,11 @@ class Walk:
                     self.value((*at, key), value, scope)
                 else:
                     self.fixed((*at, key), value, key)
-            if (said := wrong_default(schema)) is not None:
-                self.source.report(self.source.at((*at, "default")), "bad-default", f"the default of '{name}' {said}")
+            if (message := wrong_default(schema)) is not None:
+                self.source.report(self.source.at((*at, "default")), "bad-default", f"the default of '{name}' {message}")
             if needs_defaults and not has_default(schema):
-                said = f"the field '{name}' needs a default: 'on_timeout: approve' approves with nobody there to fill it in"
-                self.source.report(self.source.at(at), "missing-default", said)
+                message = f"the field '{name}' needs a default: 'on_timeout: approve' approves with nobody there to fill it in"
+                self.source.report(self.source.at(at), "missing-default", message)
 
     def nested(self, path: Path, step: dict[str, Any], scope: Scope) -> None:
         """The inner list of a group, foreach or repeat, and what looks at it."""
@@ -225,8 +225,8 @@ class Walk:
             name = step.get("as", "item")
             name = name if isinstance(name, str) else "item"
             if name in TAKEN:
-                said = f"an item cannot be called '{name}': in expressions that is something else already"
-                self.source.report(self.source.at((*path, "as")), "bad-id", said)
+                message = f"an item cannot be called '{name}': in expressions that is something else already"
+                self.source.report(self.source.at((*path, "as")), "bad-id", message)
             inner = scope.each(name, one_by_one=step.get("max_parallel", 1) == 1)
         elif "repeat" in step:
             inner = scope.knowing("index", "last")
@@ -246,8 +246,8 @@ class Walk:
         self.steps((*path, "fallback"), step.get("fallback"), scope.knowing("error"))
         unknown = step.get("on_unknown")
         if "agent" in step and step.get("effect") == "once":
-            said = "'effect: once' belongs to the tools of an agent: its turns are never asked again, and its calls are steps"
-            self.source.report(self.source.at((*path, "effect")), "misplaced-key", said)
+            message = "'effect: once' belongs to the tools of an agent: its turns are never asked again, and its calls are steps"
+            self.source.report(self.source.at((*path, "effect")), "misplaced-key", message)
         if unknown is not None and step.get("effect") == "repeatable":
             place = self.source.at((*path, "on_unknown"))
             self.source.report(place, "misplaced-key", "'on_unknown' has a meaning only beside 'effect: once'")
@@ -334,10 +334,10 @@ class Walk:
         try:
             template = parse()
         except ExpressionError as error:
-            said = error.message
-            if error.suggestion and "did you mean" not in said:
-                said += f"; did you mean '{error.suggestion}'?"
-            self.source.report(place(error.offset), "expression", said)
+            message = error.message
+            if error.suggestion and "did you mean" not in message:
+                message += f"; did you mean '{error.suggestion}'?"
+            self.source.report(place(error.offset), "expression", message)
             return
         for reference in references(template):
             where = partial(place, reference.offset)

@@ -20,7 +20,7 @@ from agentctl.expressions.suggestions import did_you_mean
 from agentctl.language.project.project import FILES, FOLDERS, Project
 from agentctl.ports import Clock, Deployment, Deployments, Journals, StoredDefinition
 from agentctl.service.disk.ownership import abandoned, folder_of, root_of
-from agentctl.service.disk.scan import Reading, changes, files, survey
+from agentctl.service.disk.scan import Reading, changes, files, scan
 from agentctl.service.disk.watching import LOOK_AGAIN, Wakeup, watch
 from agentctl.triggers.events import patterns
 
@@ -51,10 +51,10 @@ class Deployer:
         self._one_at_a_time = asyncio.Lock()
         self._stamps: Stamps = {}
         self._looked_at = 0.0
-        self._told = False  # that there is something to see
+        self._reported = False  # that there is something to see
         self._deployments: dict[str, Deployment] = {}
         self._definitions: dict[str, StoredDefinition] = {}  # of every deployment that has a good version
-        self._told_problems: frozenset[str] = frozenset()
+        self._reported_problems: frozenset[str] = frozenset()
         self._root = root_of(project)
         self._others: frozenset[str] = frozenset()  # roots of what is deployed that are not this one; they were logged
         self._settings = [_digest(project.root / name) for name in FILES]
@@ -98,7 +98,7 @@ class Deployer:
             while True:
                 await self._wakeup.wait(self._looked_at + LOOK_AGAIN)
                 # A clock that was put back shows a time before the last look: that is no reason to wait for it.
-                if self._told or not self._looked_at <= self._clock.now() < self._looked_at + LOOK_AGAIN:
+                if self._reported or not self._looked_at <= self._clock.now() < self._looked_at + LOOK_AGAIN:
                     await self._look()
                 self._take(self._store.deployments())
                 await self._clock.sleep_until(self._clock.now() + _BREATH)
@@ -110,7 +110,7 @@ class Deployer:
         self._wakeup.set()
 
     def _look_at_files(self) -> None:
-        self._told = True
+        self._reported = True
         self._wakeup.set()
 
     def _folders(self) -> list[Path]:
@@ -119,7 +119,7 @@ class Deployer:
     # --- from disk to store ---
 
     async def _look(self) -> None:
-        self._looked_at, self._told = self._clock.now(), False
+        self._looked_at, self._reported = self._clock.now(), False
         self._look_at_settings()
         with self._listing():
             if await asyncio.to_thread(_stamps, self._project.root) != self._stamps:
@@ -127,13 +127,13 @@ class Deployer:
 
     @contextmanager
     def _listing(self) -> Iterator[None]:
-        """While a folder cannot be listed everything stays as it is deployed; said once, and looked at again and again."""
-        said, self._unlisted = self._unlisted, ""
+        """While a folder cannot be listed everything stays as it is deployed; logged once, and looked at again and again."""
+        before, self._unlisted = self._unlisted, ""
         try:
             yield
         except OSError as error:
             self._unlisted = f"{error.filename}: {error.strerror}"
-            if self._unlisted != said:
+            if self._unlisted != before:
                 log.warning("%s; everything stays as it is deployed", self._unlisted)
 
     async def _settled(self) -> Stamps:
@@ -183,9 +183,9 @@ class Deployer:
             elif not found.problem and (found.version != self._version(found.name) or self._was_troubled(found.name)):
                 log.info("deployed %s '%s', version %s, from %s", found.kind, found.name, found.version[:12], found.file)
         problems = frozenset(self._problems(readings))
-        for problem in sorted(problems - self._told_problems):
+        for problem in sorted(problems - self._reported_problems):
             log.warning("%s", problem)
-        self._told_problems = problems
+        self._reported_problems = problems
 
     def _problems(self, readings: Sequence[Reading]) -> Iterator[str]:
         """What keeps files from being used as they are now, whichever process found it first: each serve logs it once."""
@@ -236,7 +236,7 @@ async def bring_in_line(
 
     Returns what was read, and what has changed. Writes nothing when nothing has. Raises StoreError.
     """
-    readings = await asyncio.to_thread(survey, project, store, known or {})
+    readings = await asyncio.to_thread(scan, project, store, known or {})
     before = {found.name: found for found in store.deployments()}
     changed = changes(before, readings, at, root_of(project), abandoned(project, before.values()))
     fresh = {reading.stored.version: reading.stored for reading in readings if reading.stored is not None}

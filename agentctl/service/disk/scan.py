@@ -28,7 +28,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None = None
 
 
-def survey(project: Project, store: Journals, known: Mapping[str, StoredDefinition]) -> list[Reading]:
+def scan(project: Project, store: Journals, known: Mapping[str, StoredDefinition]) -> list[Reading]:
     """Every definition's file, in the order of their paths. `known`: by version, so that what has not changed is not read again.
 
     Takes a millisecond for each file that changed: to be called in a thread. Raises OSError when a folder cannot be listed.

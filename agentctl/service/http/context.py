@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 import msgspec
 
 from agentctl import JSON
-from agentctl.ports import Clock, NewEvent, SecretSource, SendResult, Store, Triggered, Triggers
+from agentctl.ports import Client, Clock, NewEvent, SecretSource, Store, Triggered, Triggers
 from agentctl.service.component import Deployed
 from agentctl.service.http.counters import Counters
 from agentctl.service.http.store_probe import StoreProbe
 from agentctl.service.http.token import Token
 from agentctl.service.problems import Problems
-
-
-class Driver(Protocol):
-    """Who drives the runs: the serving engine."""
-
-    async def record(self, event: NewEvent, starts: Triggered) -> SendResult:
-        """Keep an event with what it starts, and drive that soon. Raises StoreError."""
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +27,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     store: Store
-    engine: Driver
+    engine: Client
     clock: Clock
     secrets: SecretSource
     triggers: Triggers

@@ -105,9 +105,9 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """For what is no HTTP: an error like every other."""
-        said = b'{"error":{"type":"usage","message":"this is no HTTP request that can be read"}}\n'
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(said))), ("Connection", "close")]
-        for event in (h11.Response(status_code=400, headers=headers, reason=b"Bad Request"), h11.Data(said), h11.EndOfMessage()):
+        body = b'{"error":{"type":"usage","message":"this is no HTTP request that can be read"}}\n'
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Connection", "close")]
+        for event in (h11.Response(status_code=400, headers=headers, reason=b"Bad Request"), h11.Data(body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 

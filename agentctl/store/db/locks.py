@@ -18,7 +18,7 @@ _FIRST_PAUSE = 0.0002  # seconds between tries: about one commit, growing to
 _LONGEST_PAUSE = 0.01
 
 
-def holder(path: Path, *, remove: bool = False) -> int | None:
+def lock_owner(path: Path, *, remove: bool = False) -> int | None:
     """The process that holds the lock, as it wrote into the file; None: none does. 0: it has not written its id.
 
     A shared lock is tried, so that two who look at once do not take each other for the holder; for a file of another user the
@@ -115,7 +115,7 @@ class ServeLock:
     def __init__(self, lock: Path, store: Path) -> None:
         self._descriptor = open_descriptor(lock, os.O_CREAT | os.O_RDWR)
         while not _take(self._descriptor):
-            pid = holder(lock)
+            pid = lock_owner(lock)
             if pid is not None:  # else it was a process that only asked for the holder
                 os.close(self._descriptor)
                 by = f"process {pid}" if pid else "another process"

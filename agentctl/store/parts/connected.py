@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 class Connected:
     """What the parts share. Rooms that few commands need are imported by the method that enters them."""
 
-    def __init__(self, place: StoreLocation, reader: sqlite3.Connection, *, read_only: bool, patience: float) -> None:
-        self.place = place
-        self.path = place.path
-        self._payloads = Payloads(place.payloads)
+    def __init__(self, location: StoreLocation, reader: sqlite3.Connection, *, read_only: bool, patience: float) -> None:
+        self.location = location
+        self.path = location.path
+        self._payloads = Payloads(location.payloads)
         self._reader = reader
         self._one_moment = _thread.allocate_lock()
         self._read_only = read_only
         self._patience = patience
-        self._executor = Executor(place.executors, place.serve)
+        self._executor = Executor(location.executors, location.serve)
         self._writer: Writer | None = None
         self._lock: WriteLock | None = None
         self._listener: Listener | None = None
@@ -58,9 +58,9 @@ class Connected:
 
         with failures.raised_as_ours(self.path):
             if self._lock is None:
-                self._lock = WriteLock(self.place.lock, self.path, self._patience)
+                self._lock = WriteLock(self.location.lock, self.path, self._patience)
             connection = connections.open_for_writing(self.path, self._patience)
-            writer = Writer(Session(connection, self._payloads, self._executor), self.place, self._lock, self._wake_others)
+            writer = Writer(Session(connection, self._payloads, self._executor), self.location, self._lock, self._wake_others)
         # From now on the writer notices foreign writes; only the reader knows of those until now.
         writer.on_commit = self.on_commit
         writer.foreign = self._data_version() != self._seen_version
@@ -69,7 +69,7 @@ class Connected:
     def _wake_others(self) -> None:
         from agentctl.store.db.wake import wake_others
 
-        wake_others(self.place.wake, None if self._listener is None else self._listener.name)
+        wake_others(self.location.wake, None if self._listener is None else self._listener.name)
 
     def _open_reader(self) -> sqlite3.Connection:
         """Open one more, for long reads."""

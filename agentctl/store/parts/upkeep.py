@@ -12,7 +12,7 @@ from agentctl.errors import StoreError
 from agentctl.ports import Pruned
 from agentctl.store.db import failures
 from agentctl.store.db.files import private_folder
-from agentctl.store.db.locks import holder
+from agentctl.store.db.locks import lock_owner
 from agentctl.store.parts.connected import Connected
 
 
@@ -36,7 +36,7 @@ class UpkeepMethods(Connected):
         if self._listener is not None:
             self._listener.close()
         try:
-            self._listener = Listener(self.place.wake, wake)
+            self._listener = Listener(self.location.wake, wake)
         except OSError:
             return False
         return True
@@ -45,15 +45,15 @@ class UpkeepMethods(Connected):
         from agentctl.store.db.locks import ServeLock
 
         with failures.raised_as_ours(self.path):
-            self._serve_lock = ServeLock(self.place.serve, self.path)
+            self._serve_lock = ServeLock(self.location.serve, self.path)
 
     def serving(self) -> int | None:
         with failures.raised_as_ours(self.path):
-            return holder(self.place.serve)
+            return lock_owner(self.location.serve)
 
     def owner_process(self, owner: str) -> int | None:
         with failures.raised_as_ours(self.path):
-            return holder(self.place.executors / owner)
+            return lock_owner(self.location.executors / owner)
 
     def prunable(self, now: float, keep: float) -> Pruned:
         from agentctl.store.upkeep.prunable import Terms, count
@@ -65,12 +65,12 @@ class UpkeepMethods(Connected):
         from agentctl.store.upkeep.prune import prune
 
         with self._reading():
-            return await prune(self.place, self._open_reader, self._submit, now, keep, pause)
+            return await prune(self.location, self._open_reader, self._submit, now, keep, pause)
 
     def log_path(self, run_id: str) -> Path:
         if not self._read_only:
-            private_folder(self.place.logs)
-        return self.place.log_path(run_id)
+            private_folder(self.location.logs)
+        return self.location.log_path(run_id)
 
     def payload(self, data: bytes | mmap, descriptor: int | None = None) -> dict[str, JSON]:
         if self._read_only:

@@ -27,8 +27,9 @@ def compiled_format() -> str:
 def format_of(package: Path) -> str:
     """Hash the version and all source that decides what a definition compiles to."""
     shape = hashlib.sha256(__version__.encode())
-    for file in (package / "model.py", package / "language" / "build.py", *sorted((package / "expressions").glob("*.py"))):
-        shape.update(file.name.encode())
+    rooms = ("expressions", "language", "spec")
+    for file in (package / "model.py", *(file for room in rooms for file in sorted((package / room).rglob("*.py")))):
+        shape.update(file.relative_to(package).as_posix().encode())
         with suppress(OSError):
             shape.update(file.read_bytes())
     return shape.hexdigest()[:16]

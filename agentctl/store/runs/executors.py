@@ -15,7 +15,7 @@ import uuid
 from pathlib import Path
 
 from agentctl.store.db.files import open_descriptor, private_folder
-from agentctl.store.db.locks import holder
+from agentctl.store.db.locks import lock_owner
 
 
 class Executor:
@@ -84,7 +84,7 @@ class Liveness:
         if self.alive(owner):
             return True
         if self._served is None:
-            self._served = holder(self._serve_lock) is not None
+            self._served = lock_owner(self._serve_lock) is not None
         return self._served
 
     def alive(self, owner: str | None) -> bool:
@@ -97,7 +97,7 @@ class Liveness:
 
     def _look(self, owner: str) -> bool:
         try:
-            return holder(self._folder / owner, remove=self._remove) is not None
+            return lock_owner(self._folder / owner, remove=self._remove) is not None
         except OSError:
             return True  # one that cannot be looked at is not ours to judge dead
 

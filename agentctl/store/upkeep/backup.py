@@ -62,7 +62,7 @@ def back_up(path: Path, target: Path) -> Backup:
             aside.rename(target)
         sync_folder(target.parent)
     except OSError as error:
-        raise _told(error, target) from error
+        raise _file_error(error, target) from error
     return Backup(target, runs, files, size)
 
 
@@ -82,7 +82,7 @@ def _copy_database(place: StoreLocation, copy: Path) -> int:
             into.execute("PRAGMA synchronous = OFF")  # the tar file is what has to last
             reader.backup(into)  # all pages at once: in steps, it would begin again with every commit of others
     except sqlite3.Error as error:
-        raise _told_of_database(error, place, copy) from error
+        raise _database_error(error, place, copy) from error
     finally:
         reader.close()
     return _check(place, copy)
@@ -137,12 +137,12 @@ def _create_private(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
 
 
-def _told_of_database(error: sqlite3.Error, place: StoreLocation, copy: Path) -> StoreError:
+def _database_error(error: sqlite3.Error, place: StoreLocation, copy: Path) -> StoreError:
     found = failures.from_sqlite(error, place.path)
     return _full(copy.parent) if isinstance(found, StoreFull) else found
 
 
-def _told(error: OSError, target: Path) -> StoreError:
+def _file_error(error: OSError, target: Path) -> StoreError:
     if failures.is_full(error):
         return _full(target.parent)
     return StoreError(f"the backup {target} cannot be written: {error.strerror or error} ({error.filename or target})")

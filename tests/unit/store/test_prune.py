@@ -260,27 +260,27 @@ def test_an_output_kept_as_a_file_goes_with_the_last_run_that_refers_to_it(runs,
         await runs.made("old", output=kept["old"])
         await runs.made("shares", ended=YOUNG, output={"deep": [kept["old"]]})
         await runs.made("alone", output=LARGE + "y")
-        files = set(store.place.payloads.iterdir())
+        files = set(store.location.payloads.iterdir())
         for file in files:
             old_file(file)
         removed = await runs.pruned()
         assert removed.runs == 2
-        assert set(store.place.payloads.iterdir()) == {store.place.payloads / kept["old"]["sha256"]}
+        assert set(store.location.payloads.iterdir()) == {store.location.payloads / kept["old"]["sha256"]}
         assert (removed.files, removed.bytes > 2_000_000) == (len(files) - 1, True)
         assert (await runs.pruned(now=NOW + 100 * DAY)).files == 1
 
     asyncio.run(story())
-    assert list(store.place.payloads.iterdir()) == []
+    assert list(store.location.payloads.iterdir()) == []
 
 
 def test_a_file_that_only_a_large_output_names_stays(runs, store):
     async def story() -> None:
         inner = store.payload(b"z" * 2_000_000)
         await runs.made("r", ended=YOUNG, output={"inner": inner, "padding": LARGE})
-        for file in store.place.payloads.iterdir():
+        for file in store.location.payloads.iterdir():
             old_file(file)
         await runs.pruned()
-        assert (store.place.payloads / inner["sha256"]).exists()
+        assert (store.location.payloads / inner["sha256"]).exists()
 
     asyncio.run(story())
 
@@ -290,10 +290,10 @@ def test_a_file_that_was_kept_just_now_stays_and_keeping_it_anew_makes_it_young(
         await runs.made("r", ended=YOUNG)
         fresh, again, stale = (store.payload(text * 2_000_000) for text in (b"a", b"b", b"c"))
         for kept in (again, stale):
-            old_file(store.place.payloads / kept["sha256"])
+            old_file(store.location.payloads / kept["sha256"])
         store.payload(b"b" * 2_000_000)
         await runs.pruned()
-        assert {path.name for path in store.place.payloads.iterdir()} == {fresh["sha256"], again["sha256"]}
+        assert {path.name for path in store.location.payloads.iterdir()} == {fresh["sha256"], again["sha256"]}
 
     asyncio.run(story())
 
@@ -304,10 +304,10 @@ def test_no_file_is_swept_while_a_backup_is_made_or_when_another_store_may_own_i
 
     async def keep() -> None:
         await runs.made("r", ended=YOUNG)
-        old_file(store.place.payloads / store.payload(LARGE.encode())["sha256"])
+        old_file(store.location.payloads / store.payload(LARGE.encode())["sha256"])
 
     asyncio.run(keep())
-    with orphan_files.holding_files(store.place, shared=True):
+    with orphan_files.holding_files(store.location, shared=True):
         assert asyncio.run(swept()) == 0
         back_up(store.path, tmp_path / "second.tar")  # two backups at once are fine
     other = open_store(store.path.with_name("other.db"))

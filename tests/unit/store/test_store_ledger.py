@@ -228,7 +228,13 @@ def test_a_payload_that_is_a_link_is_not_followed(store: Ledger, path: Path, tmp
     assert not Path(again["file"]).is_symlink()
 
 
-@pytest.mark.parametrize("file", ["model.py", "language/build.py", "expressions/convert.py", "expressions/template.py"])
+COMPILERS = [
+    "model.py", "language/build.py", "language/params.py", "language/check/flow.py", "spec/triggers.py", "expressions/convert.py",
+    "expressions/template.py",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("file", COMPILERS)
 def test_source_that_decides_what_a_definition_compiles_to_decides_its_format(tmp_path: Path, file: str) -> None:
     package = tmp_path / "agentctl"
     shutil.copytree(Path(definitions.__file__).parents[2], package, ignore=shutil.ignore_patterns("__pycache__"))
