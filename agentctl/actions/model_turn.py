@@ -119,7 +119,7 @@ def _wants_marks(litellm: Any, model: Model) -> bool:
     provider = model.name.partition("/")[0]
     if provider in ("openai", "azure", "deepseek") or "claude" not in model.name:
         return False
-    return bool(litellm.supports_prompt_caching(model=model.name))
+    return bool(litellm.utils.supports_prompt_caching(model=model.name))
 
 
 def _marked(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -55,6 +55,13 @@ def test_an_agent_that_takes_too_long_says_how_far_it_came(agent):
     assert (error.data["turns"], error.data["calls"], error.data["last"]) == (2, 2, "hm")
 
 
+def test_an_agent_that_cannot_begin_came_nowhere(agent):
+    project = agent([])
+    project.write("loops/work.yaml", definition().replace("Find it.", "${{ 1 / 0 }}"))
+    error = project.start("work").error
+    assert (error.type, error.data) == ("expression", {"turns": 0, "calls": 0, "last": None})
+
+
 @pytest.mark.parametrize(
     ("text", "output"),
     [('{"cause": "\\ud800"}', {"cause": "\ufffd"}), ('{"cause": 1e999}', None), ('{"cause": NaN}', None)],
@@ -80,3 +87,31 @@ def test_thinking_alone_is_no_answer_and_the_same_request_is_made_again(agent):
     project.write("loops/work.yaml", definition(step="retry: {attempts: 3, delay: 1ms}"))
     assert project.start("work", until="end").output == "ok"
     assert len({json.dumps(request) for request in project.model.requests}) == 1
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_provider_that_wants_marks_gets_them_on_the_system_block_and_on_the_last_message(agent, server, cache):
+    asked = []
+
+    def answer(request):
+        asked.append(json.loads(request["body"]))
+        look = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"n": 1}}
+        thought = {"type": "thinking", "thinking": "hm", "signature": "s"}
+        content = [thought, look] if len(asked) == 1 else [{"type": "text", "text": "ok"}]
+        usage = {"input_tokens": 10, "output_tokens": 5, "cache_read_input_tokens": 3}
+        stop = "tool_use" if len(asked) == 1 else "end_turn"
+        kind = {"id": "m", "type": "message", "role": "assistant", "model": "claude"}
+        return server.json({**kind, "content": content, "stop_reason": stop, "usage": usage})
+
+    server.answer = answer
+    claude = {"model": "anthropic/claude-sonnet-4-5", "api_base": server.url, "api_key": "none", "cache": cache}
+    project = agent([], claude=claude)
+    project.write("loops/work.yaml", definition("model: claude", "system: You look."))
+    assert project.start("work").output == "ok"
+    mark = {"cache_control": {"type": "ephemeral"}} if cache else {}
+    assert [request["system"] for request in asked] == [[{"type": "text", "text": "You look.", **mark}]] * 2
+    goal, said, heard = asked[1]["messages"]
+    assert goal["content"] == [{"type": "text", "text": "Find it."}]
+    assert said["content"][0] == {"type": "thinking", "thinking": "hm", "signature": "s"}
+    assert heard["content"] == [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "node 1", **mark}]
+    assert project.steps()["find"]["usage"]["cached_tokens"] == 6

@@ -40,17 +40,12 @@ _NO_TOOLS = "error tool.unknown: no tool could be called in this turn"
 class AgentKind(Kind):
     def begin(self, run: Transition, step: StepState) -> None:
         params, error = run.evaluate(agent_of(step).params, step)
+        secrets: list[JSON] = []
+        if error is None:
+            params, secrets = extract_secrets(params)
+            error = permissions.refusal(run.state, "turn", params, secrets) or _schema_error(params)
         if error is not None:
-            fail_start(run, step, error)
-            return
-        params, secrets = extract_secrets(params)
-        refused = permissions.refusal(run.state, "turn", params, secrets)
-        if refused is not None:
-            fail_start(run, step, refused)
-            return
-        problem = schema_problem(params["schema"]) if params.get("schema") is not None else None
-        if problem is not None:
-            fail_start(run, step, ev.Error("input.invalid", f"`schema` is no JSON Schema: {problem}"))
+            fail_start(run, step, structs.replace(error, data=_reached([])))
             return
         start_attempt(run, step, input=params, secrets=secrets)
 
@@ -70,7 +65,7 @@ class AgentKind(Kind):
             _proceed(run, frame.owner)
 
     def timeout_data(self, step: StepState) -> JSON:
-        return _reached(step)
+        return _reached(conversation(step).turns)
 
     # --- fold ------------------------------------------------------------------------------------------------------
 
@@ -86,6 +81,11 @@ class AgentKind(Kind):
             close_frame(state, frame)
         opener = {"tools": _open_tools, "turn": _open_turn, "calls": _open_calls, "compact": _open_summary}[event.role]
         opener(state, step, event)
+
+
+def _schema_error(params: dict[str, Any]) -> ev.Error | None:
+    problem = schema_problem(params["schema"]) if params.get("schema") is not None else None
+    return ev.Error("input.invalid", f"`schema` is no JSON Schema: {problem}") if problem is not None else None
 
 
 def agent_of(step: StepState) -> Agent:
@@ -304,11 +304,11 @@ def _last_words(schema: JSON) -> str:
 
 def _fail(run: Transition, step: StepState, error: ev.Error) -> None:
     """The agent has failed: its error says how far it came."""
-    end_attempt(run, step, None, structs.replace(error, data=_reached(step)))
+    end_attempt(run, step, None, structs.replace(error, data=_reached(conversation(step).turns)))
 
 
-def _reached(step: StepState) -> JSON:
-    turns = [turn for turn in conversation(step).turns if turn.step.status in WELL]
+def _reached(begun: list[TurnState]) -> JSON:
+    turns = [turn for turn in begun if turn.step.status in WELL]
     last = turns[-1].step.output["text"] if turns else None
     return {"turns": len(turns), "calls": sum(len(turn.calls) for turn in turns), "last": last}
 
