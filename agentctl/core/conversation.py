@@ -35,7 +35,7 @@ class Call:
     edited: dict[str, JSON] | None = None
 
     def ask_again(self) -> None:
-        """The call is to be made anew: a signature was for the one before."""
+        """The call is to be made again: a signature was for the one before."""
         self.asked = self.signed = False
         self.edited = None
 
@@ -51,7 +51,7 @@ class OnceCall:
 
 @dataclass
 class TurnState:
-    """One turn. `last`: it is told to answer, and has no tools.  `again`: it is asked with the conversation shortened.
+    """One turn. `last`: it is asked to answer, and has no tools.  `again`: it is asked with the conversation shortened.
 
     calls: the calls that are steps, by their place in the model's message.
     """
@@ -70,11 +70,11 @@ class Conversation:
 
     model: the alias that answered last; None before the first turn did.
     turns: those that are steps; the last may be under way.
-    preface: what the first turn is told beside the goal.
+    preface: what the first turn reads beside the goal.
     said: what the model has read up to the last turn: `turns` without that one.
     shortened: of so many turns, the observations are one line each.
     summary, summarized: what stands for so many turns.
-    pending: what the next turn is told, while a summary is made.
+    pending: what the next turn reads, while a summary is made.
     summaries: how often the model was asked for one.
     granted: turns that it had when a resume granted it `max_turns` more.
     counted_from: the turn from which repetitions and invalid answers are counted.

@@ -197,7 +197,7 @@ class BlockStarted(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag
 
     role: str
     owner: str | None = None
-    input: JSON = None  # of a turn: what it is told beside what the calls before it came to, see `kinds.agent`
+    input: JSON = None  # of a turn: what it reads beside what the calls before it came to, see `kinds.agent`
 
 
 class BlockFinished(StepEvent, frozen=True, omit_defaults=True, kw_only=True, tag="BlockFinished"):

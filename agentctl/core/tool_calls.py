@@ -1,6 +1,6 @@
 """Calls of an agent's tools: steps like any other, with what is theirs alone.
 
-A call is told from another by its tool and its arguments (`Call.hash`), not by the turn that asked for it: after a resume the
+The tool and the arguments distinguish a call from another (`Call.hash`), not the turn that asked for it: after a resume the
 model may ask for the same thing in another turn.
 """
 
@@ -55,7 +55,7 @@ def parameters(talk: Conversation, tool: Tool) -> JSON:
 
 
 def offered(agent: Agent, talk: Conversation) -> list[dict[str, JSON]]:
-    """The tools as the model is told of them, in the order written."""
+    """The tools as the model is given them, in the order written."""
     found: list[dict[str, JSON]] = []
     for tool in agent.tools:
         described = (talk.described or {}).get(tool.name) or {}

@@ -1,4 +1,4 @@
-"""The conversation of an agent as its journal tells it, and the messages that a model reads. Pure, and evaluates nothing.
+"""The conversation of an agent as its journal holds it, and the messages that a model reads. Pure, and evaluates nothing.
 
 A turn's input in the journal is a reference, `{model, messages: N, estimate}`: what the model reads is the fold of what came
 before. Messages are only ever added at the end, so that each request begins with the very text of the one before it.
@@ -41,13 +41,13 @@ class Turn:
     """One turn that answered. `model`: the alias that was asked.  `output`: as journaled.
 
     heard: an observation for each of its calls, in their order, once all of them have ended.
-    said: what the model is told after them, or after a text that was no answer.
+    message: what the model reads after them, or after a text that was no answer.
     """
 
     model: str
     output: dict[str, JSON]
     heard: list[Heard] = field(default_factory=list)
-    said: str | None = None
+    message: str | None = None
 
 
 def messages(turns: list[Turn], model: str, shortened: int = 0) -> list[JSON]:
@@ -61,8 +61,8 @@ def messages(turns: list[Turn], model: str, shortened: int = 0) -> list[JSON]:
         for heard in turn.heard:
             text = one_line(turn, heard) if number < shortened else heard.text
             found.append({"role": "tool", "tool_call_id": heard.call_id, "content": text})
-        if turn.said is not None:
-            found.append({"role": "user", "content": turn.said})
+        if turn.message is not None:
+            found.append({"role": "user", "content": turn.message})
     return found
 
 
@@ -94,11 +94,11 @@ def saved(turns: list[Turn]) -> int:
 
 
 def characters_since(turns: list[Turn]) -> int:
-    """Of what the model has not read yet: the observations of the last turn and what it was told."""
+    """Of what the model has not read yet: the observations of the last turn and the message after them."""
     if not turns:
         return 0
     last = turns[-1]
-    return sum(len(heard.text) for heard in last.heard) + len(last.said or "")
+    return sum(len(heard.text) for heard in last.heard) + len(last.message or "")
 
 
 def observation(output: JSON, limit: int) -> str:
@@ -137,7 +137,7 @@ def canonical(value: JSON) -> str:
 
 
 def call_hash(tool: str, arguments: JSON) -> str:
-    """By which a call of an agent is told from another: the first 8 hex digits of the SHA-256 of `[tool, arguments]`."""
+    """By which a call of an agent is distinguished from another: the first 8 hex digits of the SHA-256 of `[tool, arguments]`."""
     return sha256(canonical([tool, arguments]).encode("utf-8", "replace")).hexdigest()[:8]
 
 

@@ -56,8 +56,8 @@ def _turn_rows(number: int, turn: Turn, *, shortened: bool) -> list[dict[str, JS
         left_out = len(heard.text.encode()) if text != heard.text else heard.left_out
         more = {"call_id": heard.call_id, "tool": tools.get(heard.call_id), "left_out": left_out}
         rows.append(_row(number, "tool", text, **more))
-    if turn.said is not None:
-        rows.append(_row(number, "user", turn.said))
+    if turn.message is not None:
+        rows.append(_row(number, "user", turn.message))
     return rows
 
 

@@ -1,7 +1,7 @@
 """`agent`: a model in a loop with tools, until it answers.
 
 Each turn is a list of one step, `find.turn[0]`; the calls that it asks for are another, `find.turn[0].call[k]`, built from the
-turn's output and the tools, so that a call is a step like any other. What the next turn is told beside what the calls came to (an
+turn's output and the tools, so that a call is a step like any other. What the next turn reads beside what the calls came to (an
 answer that did not fit, that nothing has changed) stands in the event that begins it, so the fold decides nothing.
 """
 
@@ -132,13 +132,13 @@ def _calls_of(step: StepState, output: dict[str, Any]) -> dict[int, dict[str, An
 
 
 def _conclude(run: Transition, step: StepState, turn: TurnState) -> None:
-    """A turn and its calls are over: take the answer, or begin the next turn with what this one is told."""
+    """A turn and its calls are over: take the answer, or begin the next turn with what there is to say of this one."""
     schema, output = answer_schema(step), turn.step.output
     asked: dict[str, JSON] = {}
     if output["calls"] and output["finish"] == "length":
-        asked["told"] = {str(k): _CUT for k in range(len(output["calls"]))}
+        asked["observations"] = {str(k): _CUT for k in range(len(output["calls"]))}
     elif any(call["tool"] == ANSWER for call in output["calls"]) and schema is not None:
-        found, asked["told"], invalid = _answer_called(schema, turn)
+        found, asked["observations"], invalid = _answer_called(schema, turn)
         if found is not None:
             end_attempt(run, step, found[0], None)
             return
@@ -149,28 +149,28 @@ def _conclude(run: Transition, step: StepState, turn: TurnState) -> None:
         if not problems:
             end_attempt(run, step, value, None)
             return
-        asked |= {"said": _correction(problems), "invalid": True}
+        asked |= {"message": _correction(problems), "invalid": True}
     if turn.last:  # it had no tools
-        asked["told"] = {str(k): _NO_TOOLS for k in range(len(output["calls"]))} | (asked.get("told") or {})
+        asked["observations"] = {str(k): _NO_TOOLS for k in range(len(output["calls"]))} | (asked.get("observations") or {})
     _next_turn(run, step, turn, asked)
 
 
 def _answer_called(schema: JSON, turn: TurnState) -> tuple[tuple[JSON] | None, dict[str, JSON], bool]:
-    """The first answer that fits; else what each call of `answer` is told, and whether one of them did not fit."""
+    """The first answer that fits; else the observation of each call of `answer`, and whether one of them did not fit."""
     failed = any(call.status not in WELL for call in turn.calls.values())
-    told: dict[str, JSON] = {}
+    observations: dict[str, JSON] = {}
     invalid = False
     for k, call in enumerate(turn.step.output["calls"]):
         if call["tool"] != ANSWER:
             continue
         value, problems = _unwrapped(schema, call["arguments"])
         if problems:
-            told[str(k)], invalid = _correction(problems), True
+            observations[str(k)], invalid = _correction(problems), True
         elif failed:
-            told[str(k)] = _NOT_TAKEN
+            observations[str(k)] = _NOT_TAKEN
         else:
             return (value,), {}, False
-    return None, told, invalid
+    return None, observations, invalid
 
 
 def _unwrapped(schema: JSON, arguments: JSON) -> tuple[JSON, list[str]]:
@@ -222,7 +222,7 @@ def _next_turn(run: Transition, step: StepState, turn: TurnState, asked: dict[st
         _fail(run, step, ev.Error("agent.stalled", f"{what}: nothing has changed in {max(row, 2 * cycles)} turns"))
         return
     if agent.stall - 1 in (row, cycles) and (row > 1 or cycles > 1):
-        asked["said"] = "\n".join(filter(None, [asked.get("said"), _REPEATING]))
+        asked["message"] = "\n".join(filter(None, [asked.get("message"), _REPEATING]))
     _compacted_turn(run, step, turn, asked)
 
 
@@ -233,7 +233,7 @@ def _compacted_turn(run: Transition, step: StepState, turn: TurnState, asked: di
     """Begin the next turn; where the last one read much of the model's context, with the conversation shortened.
 
     Older observations become one line each. If more than half of the context would still be used, the model is asked for a
-    summary first; what the next turn is told waits in that step's event.
+    summary first; what the next turn reads waits in that step's event.
     """
     agent, talk = agent_of(step), conversation(step)
     context = turn.step.output.get("context")
@@ -279,7 +279,7 @@ def _begin_turn(run: Transition, step: StepState, asked: dict[str, JSON]) -> Non
     number = len(talk.turns)
     is_last = number + 1 >= talk.granted + agent.max_turns or _next_would_not_fit(run, step)
     if agent.on_limit == "answer" and is_last:
-        asked |= {"last": True, "said": "\n".join(filter(None, [asked.get("said"), _last_words(answer_schema(step))]))}
+        asked |= {"last": True, "message": "\n".join(filter(None, [asked.get("message"), _last_words(answer_schema(step))]))}
     path = f"{talk.key}.turn[{number}]"
     kept = {name: value for name, value in asked.items() if value}
     run.emit(ev.BlockStarted(at=run.at, path=path, role="turn", owner=step.path, input=kept or None))
@@ -359,7 +359,7 @@ def _open_turn(state: RunState, step: StepState, event: ev.BlockStarted) -> None
         talk.said.append(_as_said(step, before, asked))
         talk.model = before.step.last["model"]
     else:
-        talk.preface = asked.get("said")
+        talk.preface = asked.get("message")
     talk.invalid = talk.invalid + 1 if asked.get("invalid") else 0
     frame = _turn_frame(step, event.path, number)
     talk.turns.append(TurnState(frame, frame.steps[0], last=bool(asked.get("last"))))
@@ -412,9 +412,9 @@ def as_read(step: StepState, turn: TurnState) -> transcript.Turn:
 
 def _as_said(step: StepState, turn: TurnState, asked: dict[str, Any]) -> transcript.Turn:
     """A turn that is over as the model reads it. `asked`: what the next turn's event says of it."""
-    output, told = turn.step.output, asked.get("told") or {}
+    output, replaced = turn.step.output, asked.get("observations") or {}
     heard = [
-        transcript.Heard(call["id"], told.get(str(k)) or tool_calls.observation(turn.calls[k], agent_of(step)))
+        transcript.Heard(call["id"], replaced.get(str(k)) or tool_calls.observation(turn.calls[k], agent_of(step)))
         for k, call in enumerate(output["calls"])
     ]
-    return transcript.Turn(turn.step.last["model"], output, heard, asked.get("said"))
+    return transcript.Turn(turn.step.last["model"], output, heard, asked.get("message"))
