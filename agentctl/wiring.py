@@ -233,7 +233,7 @@ def skill_loader(store: Journals, catalog: Catalog) -> Callable[[str], StoredDef
 
 
 def skill_describer(store: Store, load_skill: Callable[[str], StoredDefinition]) -> DescribeSkill:
-    """What an agent is told of a skill: of the version that its run is pinned to, else of the one on disk now."""
+    """How a skill is offered to an agent: the version that its run is pinned to, else of the one on disk now."""
     from agentctl.language.tools import described_skill
     from agentctl.ports import HistoryFilter
 

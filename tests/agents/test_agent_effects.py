@@ -181,7 +181,7 @@ def test_no_more_calls_are_made_than_max_calls_says(agent):
     project = agent([calls([("refund", {"amount": 1}), ("refund", {"amount": 2})]), call("refund", {"amount": 3}), say("ok")])
     project.write("loops/desk.yaml", definition("max_calls: 2"))
     project.start("desk")
-    assert paid(project) == ["1", "2"]
+    assert sorted(paid(project)) == ["1", "2"]  # the two calls run beside each other
     assert project.steps()["find.turn[1].call[0]"]["error"]["type"] == "tool.max_calls"
 
 
