@@ -14,6 +14,7 @@ import typer
 from agentctl.cli import complete, context, output, queries
 from agentctl.errors import NotFound, PermissionDenied, UsageError
 from agentctl.expressions.suggestions import did_you_mean
+from agentctl.paths import parse_path
 from agentctl.ports import FINISHED, Events
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _meant(store: Events, row: RunRow, step: str | None) -> Waiting:
     """Return the one open approval of the run, or the one that STEP names by path or id."""
     asking = [waiting for waiting in store.waits(row.id) if waiting.kind == "approval"]
     if step is not None:
-        named = [w for w in asking if w.path == step] or [w for w in asking if w.path.rpartition(".")[2] == step]
+        named = [w for w in asking if w.path == step] or [w for w in asking if parse_path(w.path)[-1].id == step]
         if not named:
             hint = did_you_mean(step, [w.path for w in asking])
             raise NotFound(f"run {row.id} does not wait for an approval at step {step!r}{hint}")

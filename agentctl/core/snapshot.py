@@ -5,6 +5,8 @@ resumed, because a resume needs what `eviction` drops. To be taken between decis
 
 Frames and steps refer to each other; a record holds numbers in their place. The number of a frame is its position in
 `RunRecord.frame_records`, where a frame comes after those that hold it; a step is its frame's number and its place in the list.
+
+The file is long because writing and reading a record have to agree, field by field.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from agentctl.triggers.starts import new_run
 MAX_CREATED = 10_000  # runs whose first event is kept in memory until they are driven
 
 
-class Requests(Runs, Mailboxes, Events, People, Deployments, Journals, Protocol):
+class ClientStore(Runs, Mailboxes, Events, People, Deployments, Journals, Protocol):
     """What is needed of the store here."""
 
 
@@ -58,7 +58,7 @@ class Client:
 
     def __init__(
         self,
-        store: Requests,
+        store: ClientStore,
         clock: Clock,
         triggers: Triggers,
         registry: Registry | None = None,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from waiting import eventually
 
-FIRST_COMMANDS = ("run", "resume", "history", "show", "logs", "serve", "validate", "init", "test", "send", "approve")
+FIRST_COMMANDS = ("run", "resume", "history", "show", "graph", "logs", "serve", "validate", "init", "test", "send", "approve")
 ASKS = "loop: asks\nsteps: [{id: wait, wait: {event: go, if: event.data.n == 1}}]\n"
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _PATIENCE = 60  # seconds that Graphviz may take
 
+EXAMPLES = ("agentctl graph hello", "agentctl graph last --format mermaid")
+
 
 def command(  # long: half of it declares the options
     target: Annotated[

@@ -3,6 +3,8 @@
 Each turn is a list of one step, `find.turn[0]`; the calls that it asks for are another, `find.turn[0].call[k]`, built from the
 turn's output and the tools, so that a call is a step like any other. What the next turn reads beside what the calls came to (an
 answer that did not fit, that nothing has changed) stands in the event that begins it, so the fold decides nothing.
+
+The file is long because one kind is one file: its start, its turns and its end.
 """
 
 from __future__ import annotations
