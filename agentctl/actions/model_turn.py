@@ -1,6 +1,7 @@
 """`turn`: one request of an agent to its model, through litellm in chat-completions format.
 
 Params: {system, goal, messages, tools, model, max_tokens, temperature, turn, estimate}; `messages`: what was said after the goal.
+`used_ids`: of calls that a summary stands for.
 Output: {text, calls: [{id, tool, arguments}], finish}; `fields` that the provider added, where there are any; `context` {tokens,
 read} when what the model read reached `compact_at` of its context. Errors: as of
 `llm`. A text cut at `max_tokens` is llm.cut; calls that were cut are for the agent to handle.
@@ -168,6 +169,7 @@ def _problem(kind: str, message: str, text: str | None, usage: Usage) -> ActionE
 
 def _calls(message: Any, params: JSON) -> list[dict[str, JSON]]:
     used = {call["id"] for said in params["messages"] for call in said.get("tool_calls") or ()}
+    used.update(params["used_ids"])
     found: list[dict[str, JSON]] = []
     for number, entry in enumerate(getattr(message, "tool_calls", None) or ()):
         raw = entry.model_dump()

@@ -80,3 +80,36 @@ def test_a_conversation_that_the_model_refuses_as_too_long_is_shortened_once(age
     project.model.script = lambda body, number: call("look", {"n": number}) if number < 4 else too_long
     row = project.start("work")
     assert (row.error.type, len(project.model.requests)) == ("llm.context", 6)
+
+
+TOO_LONG = error(400, "This model's maximum context length is 8192 tokens.", "context_length_exceeded")
+
+
+def test_a_conversation_of_long_texts_that_is_refused_as_too_long_is_summarized(agent):
+    def script(body, number):
+        if "tools" not in body:
+            return say("I looked.") if number > 6 else error(400, "not now")
+        return TOO_LONG if size(body) > 5000 else call("look", {"n": number}, text="w" * 1000) if number < 9 else say("ok")
+
+    project = project_of(agent, script, 100_000)
+    row = project.start("work")
+    assert (row.error.type, row.error.step) == ("llm.bad_request", "find.compact[0]")
+    assert project.resume().output == "ok"
+    assert project.steps()["find.compact[0]"]["output"]["text"] == "I looked."
+    after = project.model.requests[-1]["messages"]
+    assert after[1]["content"] == "Summary of your work so far:\nI looked."
+    assert len(observations(project.model.requests[-2])) == 2
+
+
+def test_an_id_that_was_used_before_a_summary_is_not_used_again(agent):
+    def script(body, number):
+        if "tools" not in body:
+            return say("I looked.")
+        if number > 6:
+            return say("ok")
+        return call("look", {"n": number}, id=f"id-{number % 5}", tokens=(990 if number == 4 else 100, 5))
+
+    project = project_of(agent, script, 1000)
+    assert project.start("work").output == "ok"
+    ids = [call["id"] for step in project.steps().values() if step["action"] == "turn" for call in step["output"]["calls"]]
+    assert len(set(ids)) == len(ids) == 6

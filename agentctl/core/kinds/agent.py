@@ -32,6 +32,7 @@ from agentctl.model import Agent, Step, Task, Tool, Turn
 
 ANSWER = "answer"
 INVALID = 3  # answers in a row that do not fit
+WORTHWHILE = 8  # lines for observations have to save one part in so many of a conversation that was refused as too long
 _LAST = "This is your last turn and no tool can be called any more. Answer now with what you know."
 _REPEATING = "Nothing has changed: your last turns made the same calls and got the same results. Do something else, or answer."
 _NOT_TAKEN = "not taken: another call of this turn failed"
@@ -260,7 +261,11 @@ def _after_summary(run: Transition, step: StepState, output: JSON, error: ev.Err
         return
     talk = conversation(step)
     assert talk.pending is not None
-    _begin_turn(run, step, {**talk.pending, "summary": transcript.without_thoughts(output["text"])})
+    asked = {**talk.pending, "summary": transcript.without_thoughts(output["text"])}
+    if asked.get("again"):
+        run.emit(ev.BlockStarted(at=run.at, path=talk.turns[-1].step.path, role="turn", owner=step.path, input=asked))
+    else:
+        _begin_turn(run, step, asked)
 
 
 def _is_too_long(step: StepState, error: ev.Error) -> bool:
@@ -271,9 +276,15 @@ def _is_too_long(step: StepState, error: ev.Error) -> bool:
 
 
 def _ask_again_shortened(run: Transition, step: StepState) -> None:
+    """Ask for the turn that did not fit again; after a summary, where it is not the observations that make it long."""
     agent, talk = agent_of(step), conversation(step)
-    asked: dict[str, JSON] = {"again": True, "shortened": max(0, len(talk.said) - agent.compact_keep)}
-    run.emit(ev.BlockStarted(at=run.at, path=talk.turns[-1].step.path, role="turn", owner=step.path, input=asked))
+    older = max(0, len(talk.said) - agent.compact_keep)
+    asked: dict[str, JSON] = {"again": True, "shortened": older}
+    path, role = talk.turns[-1].step.path, "turn"
+    length = len(transcript.compact(transcript.messages(talk.said[talk.summarized :], "")))
+    if transcript.saved(talk.said[talk.shortened : older]) < length / WORTHWHILE and older > talk.summarized:
+        path, role = f"{talk.key}.compact[{talk.summaries}]", "compact"
+    run.emit(ev.BlockStarted(at=run.at, path=path, role=role, owner=step.path, input=asked))
 
 
 def _begin_turn(run: Transition, step: StepState, asked: dict[str, JSON]) -> None:
@@ -387,6 +398,8 @@ def _replace_turn(state: RunState, step: StepState, event: ev.BlockStarted) -> N
 def _open_summary(state: RunState, step: StepState, event: ev.BlockStarted) -> None:
     agent, talk = agent_of(step), conversation(step)
     talk.pending = event.input
+    if talk.pending is not None and talk.pending.get("again"):
+        step.bodies = [other for other in step.bodies if other is not talk.turns[-1].frame]
     body = Step(f"compact[{talk.summaries}]", Turn(), "compact", retry=agent.retry, timeout=agent.turn_timeout)
     talk.summaries += 1
     open_frame(state, Frame(event.path, Block((body,)), "compact", owner=step, outer=step.frame, prefix=f"{talk.key}."))

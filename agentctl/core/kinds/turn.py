@@ -175,6 +175,7 @@ def _request(owner: StepState, step: StepState) -> dict[str, JSON]:
         "messages": _messages(owner, talk, step.input["model"], is_summary=is_summary),
         "tools": [] if is_summary or talk.turns[number].last else _tools(owner),
         "turn": number,
+        "used_ids": [call["id"] for turn in talk.said[: talk.summarized] for call in turn.output["calls"]],
         "compact_at": agent_of(owner).compact_at,
     }
     return request | {
