@@ -48,6 +48,9 @@ T = TypeVar("T")
 # Commands after whose commit nothing is left to do.
 _NO_WORK = (SetTimer, AwaitEvent, AwaitPerson, CancelWait, Remember, StoreResult, ReleaseClaim, InvalidateResult)
 
+ENDING_POLL = 0.05  # seconds between two looks at a lease whose owner was killed a moment ago
+ENDING_PATIENCE = 30.0  # seconds in which its warden must have ended the steps; a tree takes 2 s at most
+
 LONG = 2_000  # events; a longer journal is read in a thread, so that the other runs continue meanwhile
 
 # Why a run was let go: it ended; only timers or mail can move it; another process holds it; the engine stops; its journal
@@ -162,7 +165,21 @@ class HeldRun:
     async def _leased(self) -> list[Lease]:
         if self._given is not None:
             return [self._given]
-        return await self._retry(lambda: self._shared.store.acquire([self.run_id], self._shared.clock.now()))
+        leases = await self._acquired()
+        for _ in range(int(ENDING_PATIENCE / ENDING_POLL)):
+            if leases or self._is_stopping() or not self._owner_is_dead():
+                break
+            await asyncio.sleep(ENDING_POLL)
+            leases = await self._acquired()
+        return leases
+
+    def _acquired(self) -> Awaitable[list[Lease]]:
+        return self._retry(lambda: self._shared.store.acquire([self.run_id], self._shared.clock.now()))
+
+    def _owner_is_dead(self) -> bool:
+        """Whether the run's driver was killed a moment ago: its warden may have yet to end the steps it left."""
+        row = self._shared.store.run(self.run_id)
+        return row is not None and row.owner is not None and self._shared.store.is_dead(row.owner)
 
     async def _load(self, lease: Lease) -> None:
         """Fold the journal and read the mail. Raises RunUnreadable."""

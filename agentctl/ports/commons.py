@@ -272,6 +272,9 @@ class Upkeep(Protocol):
     def owner_process(self, owner: str) -> int | None:
         """Return the process that is this owner of runs (`RunRow.owner`); 0: one that cannot be named; None: it is gone."""
 
+    def is_dead(self, owner: str) -> bool:
+        """Whether this owner's process has ended. Its lease is free, or will be when its warden has ended what it started."""
+
     def prunable(self, now: float, keep: float) -> Pruned:
         """What `prune` would remove, as far as it can be known before the runs are gone. Reads much: not for an event loop."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
+from waiting import eventually
 
 # Fails until the file `ok` is there; each step leaves a line in `trace`, so that a test sees what was executed.
 FLAKY = """
@@ -225,3 +226,20 @@ def test_cancel_of_a_run_that_nobody_drives_says_who_carries_it_out(agentctl, pr
 def test_a_finished_run_cannot_be_cancelled(agentctl, failed):
     result = agentctl("cancel", failed, "--json")
     assert (result.code, result.json["error"]["type"]) == (2, "usage")
+
+
+def test_resume_right_after_a_kill_waits_for_the_warden_to_end_the_steps(agentctl, project):
+    project.write(
+        "loops/slow.yaml",
+        """
+        loop: slow
+        steps:
+          - shell: if [ -e begun ]; then exit 0; fi; touch begun; trap '' TERM; while :; do sleep 0.05; done
+        """,
+    )
+    run = agentctl.start("run", "slow")
+    eventually((project.root / "begun").exists, "the step")
+    run.kill()
+    resumed = agentctl("resume", "last", "--json")
+    run.communicate()
+    assert (resumed.code, resumed.json["status"]) == (0, "succeeded")

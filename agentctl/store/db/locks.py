@@ -44,6 +44,17 @@ def lock_owner(path: Path, *, remove: bool = False) -> int | None:
         os.close(descriptor)
 
 
+def process_lives(pid: int) -> bool:
+    """Whether there is a process of that id which has not ended; a zombie has. One that cannot be looked at counts as alive."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] not in ("Z", "X")
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+
+
 def listed_holder(found: os.stat_result) -> int | None:
     """The process that holds the lock on a file, as the kernel lists it; None: none does.
 

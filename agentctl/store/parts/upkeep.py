@@ -12,7 +12,7 @@ from agentctl.errors import StoreError
 from agentctl.ports import Pruned
 from agentctl.store.db import failures
 from agentctl.store.db.files import private_folder
-from agentctl.store.db.locks import lock_owner
+from agentctl.store.db.locks import lock_owner, process_lives
 from agentctl.store.parts.connected import Connected
 
 
@@ -54,6 +54,10 @@ class UpkeepMethods(Connected):
     def owner_process(self, owner: str) -> int | None:
         with failures.raised_as_ours(self.path):
             return lock_owner(self.location.executors / owner)
+
+    def is_dead(self, owner: str) -> bool:
+        process = self.owner_process(owner)
+        return process is None or (process > 0 and not process_lives(process))
 
     def prunable(self, now: float, keep: float) -> Pruned:
         from agentctl.store.upkeep.prunable import Terms, count

@@ -222,7 +222,7 @@ class Commander(threading.Thread):
 
     def _asked(self) -> list[str]:
         """Runs that wait for an approval which nobody has given."""
-        return [waiting["run_id"] for waiting in self._command("inbox") or () if waiting["path"] == "approve_1"]
+        return [waiting["run_id"] for waiting in self._command("inbox") or () if waiting["step"] == "approve_1"]
 
     def approve_all(self) -> None:
         """Until every run that was started by hand has been approved; for when the killing is over."""
