@@ -11,6 +11,8 @@ from agentctl.triggers.schedule import Schedule
 
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 _ANY = ("*", "?")
+# Of each field: how many values it has, and the first of them.
+_VALUES = ((60, "0"), (24, "0"), (31, "1"), (12, "1"), (7, "0"))
 
 
 def in_words(schedule: Schedule) -> str:
@@ -22,7 +24,7 @@ def in_words(schedule: Schedule) -> str:
 @lru_cache(1024)
 def _cron(fields: tuple[str, ...]) -> str:
     """The words of five plain fields. When both fields of days are limited, a day that fits either is meant."""
-    minute, hour, day, month, weekday = fields
+    minute, hour, day, month, weekday = (_without_idle_step(*field) for field in zip(fields, _VALUES, strict=True))
     if re.fullmatch("(0|sun)-(6|7|sat)|1-7", weekday):
         day = weekday = "*"
     if day not in _ANY and weekday not in _ANY:
@@ -30,6 +32,12 @@ def _cron(fields: tuple[str, ...]) -> str:
     words = _described(minute, hour, day, month, weekday)
     is_daily = day in _ANY and weekday in _ANY and month == "*" and not set("*/") & set(minute + hour)
     return f"{words}, every day" if is_daily else words
+
+
+def _without_idle_step(field: str, values: tuple[int, str]) -> str:
+    """The first value for a step longer than the range: `*/90` minutes is the minute 0 alone."""
+    step = re.fullmatch(r"\*/(\d+)", field)
+    return values[1] if step and int(step[1]) >= values[0] else field
 
 
 def _described(*fields: str) -> str:

@@ -114,6 +114,13 @@ output:
 """
 
 
+REVIEW_FAILED = """
+loop: review
+steps: [{id: runs, history: {of: count, status: [failed]}}]
+output: ${{ steps.runs.output | map(attribute='run_id') | list }}
+"""
+
+
 def test_feedback_is_shown_with_the_run_and_read_by_loops_that_review_it(counted: Any, project: Any) -> None:
     first, _ = reversed(counted("history", "--json").json)
     given = counted("feedback", first["run_id"], "false-positive", "--note", "the disk was fine", "--json")
@@ -134,6 +141,23 @@ def test_the_runs_of_the_history_action_are_those_of_the_history_command(counted
     listed = counted("history", "--loop", "count", "--json").json
     assert [row.pop("stalled_since") for row in listed] == [None, None]  # for people, who can do something about it
     assert [{key: row[key] for key in row if key != "output"} for row in rows] == listed
+
+
+def test_a_resumed_run_is_failed_to_the_history_action_when_it_fails_again_and_not_while_it_waits(
+    project: Any, agentctl: Any
+) -> None:
+    project.write("loops/count.yaml", "loop: count\nsteps: [{shell: test -e flag}, {wait: {event: go}}, {fail: no}]\n")
+    project.write("loops/review.yaml", REVIEW_FAILED)
+    run_id = agentctl("run", "count", "--json").json["run_id"]
+    assert agentctl("run", "review", "--json").json["output"] == [run_id]
+
+    (project.root / "flag").touch()
+    assert agentctl("resume", run_id, "--no-wait", "--json").json["status"] == "waiting"
+    assert agentctl("run", "review", "--json").json["output"] == []
+
+    agentctl("send", "go")
+    assert agentctl("resume", run_id, "--json").json["status"] == "failed"
+    assert agentctl("run", "review", "--json").json["output"] == [run_id]
 
 
 def test_feedback_takes_three_words_and_a_run(counted: Any) -> None:

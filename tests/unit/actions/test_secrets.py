@@ -110,7 +110,14 @@ def test_what_python_shows_of_a_secret_is_scrubbed(root: Path) -> None:
     value = "a\\b'c\"d\te"
     secrets = Secrets(root, environ={"X": value})
     secrets.read("X")
-    for shown in (repr(value), ascii(value), repr(value.encode()), repr({"k": value}), repr("it's " + value)):
+    for shown in (
+        repr(value),
+        ascii(value),
+        repr(value.encode()),
+        repr({"k": value}),
+        repr("it's " + value),
+        repr({"k": repr(value)}),
+    ):
         assert "b'c" not in secrets.scrub(shown).replace("\\", "")
         assert "***" in secrets.scrub(shown)
 

@@ -33,6 +33,8 @@ from agentctl.triggers.slots import next_slots
         ("0 12 L * *", "at 12:00, on the last day of the month"),
         ("0 9 * * mon#2", "at 09:00, on the second Monday of the month"),
         ("0 22 * * sat-mon", "at 22:00, Saturday through Monday"),
+        ("*/90 * * * *", "every hour"),
+        ("0 9 */31 * *", "at 09:00, on day 1 of the month"),
     ],
 )
 def test_an_expression_is_described_in_english(text, words):
