@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from agent_kills import begin, killed_at
 from agent_project import import_litellm
 from model_server import Body, ModelServer, Reply, calls, say
 
 from agentctl import wiring
 from agentctl.core import events as ev
-from agentctl.engine.engine import Engine
-from agentctl.language.catalog import Catalog
 from agentctl.language.project.project import Project, find
 from agentctl.ports import RunRow
-from agentctl.store.db import failpoint
 
 PARTS = 4
 TURNS = 12
@@ -72,34 +66,6 @@ def project_in(root: Path, model: ModelServer) -> Project:
     entry = {"model": "openai/scripted", "api_base": model.url, "api_key": "none"}
     (root / "agentctl.yaml").write_text(json.dumps({"models": {"default": entry}}))
     return find(root / "loops", environment={})
-
-
-async def begin(engine: Engine, project: Project) -> None:
-    catalog = Catalog(project)
-    stored, _ = wiring.load_definition(engine.store, catalog, catalog.path("clerk"))
-    run_id = await engine.create(stored, {})
-    (project.root / "id").write_text(run_id)
-    await engine.drive(run_id)
-    (project.root / "undisturbed").touch()
-
-
-def killed_at(point: int, project: Project, scenario: Callable[[Engine], Awaitable[object]]) -> None:
-    """Run the scenario in a process of its own that dies at the point, or when the scenario ends."""
-    child = os.fork()
-    if child == 0:
-        try:
-            failpoint._points = failpoint.CrashPoints(point, None)
-
-            async def doomed() -> None:
-                await scenario(wiring.build_engine(project, wiring.open_store(project.store_path)))
-
-            asyncio.run(doomed())
-            os.kill(os.getpid(), signal.SIGKILL)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status), "the scenario failed; see its traceback"
 
 
 def taken_on(project: Project, run_id: str) -> RunRow:

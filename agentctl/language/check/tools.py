@@ -136,8 +136,8 @@ def _approve(walk: Walk, path: Path, approve: Any, scope: Scope) -> None:
             walk.expression((*path, key), value, scope)
         else:
             walk.fixed((*path, key), value, key)
-    known = walk.names.arguments
-    for index, name in enumerate(approve.get("edit") or ()):
+    known, edit = walk.names.arguments, approve.get("edit")
+    for index, name in enumerate(edit if isinstance(edit, list) else ()):
         if known is not None and name not in known:
             walk.source.report(walk.source.at((*path, "edit", index)), "unknown-name", f"the tool has no argument '{name}'")
 
