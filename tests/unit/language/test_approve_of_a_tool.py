@@ -10,5 +10,5 @@ from agentctl.language.load import load_text
 
 def test_edit_that_is_no_list_is_said():
     tool = "{name: pay, args: {n: {type: integer}}, approve: {edit: true}, shell: [echo, hi]}"
-    with pytest.raises(DefinitionInvalid, match="edit|list"):
+    with pytest.raises(DefinitionInvalid, match="edit"):
         load_text(f"loop: a\nsteps:\n  - agent: {{goal: g, tools: [{tool}]}}\n", "a.yaml")
