@@ -22,6 +22,9 @@ from agentctl.core import events as ev
 from agentctl.language.project.project import Project, find
 from agentctl.ports import RunRow
 
+# The models are asked in this process, too: at its first answer litellm makes pydantic warn.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
 PARTS = 4
 TURNS = 12
 DONE = "done.log"

@@ -14,6 +14,9 @@ from agentctl import wiring
 from agentctl.language.project.project import find
 from agentctl.ports import RunRow
 
+# The models are asked in this process, too: at its first answer litellm makes pydantic warn.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
 BUDGET = 9000
 TURN = 150  # tokens
 LOOP = f"""
