@@ -23,7 +23,7 @@ from agentctl.language.project.project import Project, find
 from agentctl.ports import RunRow, Until, Waiting
 from agentctl.views.run import run_view, show_document
 
-PATIENCE = 40  # seconds until a run that hangs fails its test
+PATIENCE = 120  # seconds until a run that hangs fails its test
 
 
 def import_litellm() -> None:
