@@ -201,7 +201,7 @@ def forms(value: str) -> frozenset[str]:
 
 
 def _shown_by_python(value: str, data: bytes) -> Iterator[str]:
-    """By `repr` and `ascii`, in either kind of quotes, also within what is shown once more."""
+    """By `repr` and `ascii`, in either kind of quotes, also within a `repr` of it."""
     for shown in (repr(value), ascii(value), repr(value + "'\"")[:-4] + "'", repr(data)[1:]):
         yield shown[1:-1]
         yield repr(shown[1:-1])[1:-1]
