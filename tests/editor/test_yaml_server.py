@@ -22,7 +22,8 @@ SHIPPED = sorted(
     path
     for folder in ("loops", "skills", "examples")
     for path in (REPOSITORY / folder).rglob("*.yaml")
-    if path.parent.name != "tests"
+    if path.parent.name != "tests" and path.name != "agentctl.yaml"
+    if "sqlite-action" not in path.parts  # it uses an action that its own package adds to the schema
 )
 PATIENCE = 60  # seconds until a server that does not answer is ended, which fails the test that waits for it
 
